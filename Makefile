@@ -1,0 +1,41 @@
+# Front door: sets up .venv from the lock, then hands the target to Snakemake.
+#   make results/table3.csv   (or any target of the Snakefile: make all, make results/figure1.svg)
+#   make test                 make lint                 make lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.SUFFIXES:
+.PHONY: test lint lock FORCE
+
+test: .venv/installed
+	pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check --no-sort Snakefile rules
+	mypy
+	snakemake --lint
+
+lock: .venv/installed
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
+	@echo "Now bring the versions in envs/modelsoups.yaml in line (make test says which)."
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+Makefile requirements.lock pyproject.toml: ;
+
+%: .venv/installed FORCE
+	snakemake $@
+
+FORCE:

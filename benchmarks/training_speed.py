@@ -1,0 +1,127 @@
+"""Images per second of the plain model and of `modelsoups.fast`, training and inference.
+
+Both alternate in one process with one thread, and medians are compared, so that other load on the
+machine falls on both. Then one job with two threads against two jobs with one thread each, which
+is why the workflow fine-tunes with one thread a job.
+Run `python benchmarks/training_speed.py`: a minute on two cores.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modelsoups import fast
+
+# Without these, glibc returns large activations to the kernel, and each step pays for new pages.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
+
+def make_steps(model_name: str, folded: bool, images: Tensor) -> dict[str, Callable[[], object]]:
+    """One training step and one inference batch, ready to be called."""
+    torch.manual_seed(0)
+    model = timm.create_model(model_name, num_classes=54)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    if folded:
+        fast.fold_frozen_norms(model)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=folded)
+    labels = torch.arange(len(images)) % 54
+
+    def train() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    @torch.inference_mode()
+    def infer() -> None:
+        model(images)
+
+    return {"training": train, "inference": infer}
+
+
+def seconds(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def compare(args: argparse.Namespace, images: Tensor) -> None:
+    """Print the median images/s of plain and folded, and the median ratio of neighbouring steps."""
+    plain = make_steps(args.model, False, images)
+    folded = make_steps(args.model, True, images)
+    for what in plain:
+        for step in (plain[what], folded[what]) * 2:
+            step()
+        times = [(seconds(plain[what]), seconds(folded[what])) for _ in range(args.repeats)]
+        before, after = (len(images) / statistics.median(t) for t in zip(*times, strict=True))
+        ratio = statistics.median(a / b for a, b in times)
+        print(f"{what:9s}  plain {before:6.1f} images/s  fast {after:6.1f}  ratio {ratio:.2f}")
+
+
+def train_for(args: argparse.Namespace, images: Tensor) -> None:
+    """Print images/s of one job (median over its steps)."""
+    step = make_steps(args.model, True, images)["training"]
+    times = [seconds(step) for _ in range(args.repeats + 3)][3:]
+    print(len(images) / statistics.median(times))
+
+
+def throughput(args: argparse.Namespace, jobs: int, threads: int) -> float:
+    """Images/s of `jobs` processes side by side, with `threads` each."""
+    command = [sys.executable, __file__, "--job", "--threads", str(threads)]
+    command += ["--model", args.model, "--pixels", str(args.pixels), "--batch", str(args.batch)]
+    command += ["--repeats", str(args.repeats)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(jobs)]
+    return sum(float(process.communicate()[0]) for process in processes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="tf_efficientnet_lite0")
+    parser.add_argument("--pixels", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--job", action="store_true", help="one job of the thread comparison")
+    args = parser.parse_args()
+    if not ALLOCATOR.items() <= os.environ.items():  # glibc reads them when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
+
+    torch.set_num_threads(args.threads)
+    images = torch.randn(args.batch, 3, args.pixels, args.pixels)
+    images = images.contiguous(memory_format=torch.channels_last)
+    if args.job:
+        train_for(args, images)
+        return
+    print(
+        f"{args.model}, {args.pixels} px, batch {args.batch}, float32; torch {torch.__version__},"
+        f" timm {timm.__version__}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()},"
+        f" {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    compare(args, images)
+    pairs = [(throughput(args, 1, 2), throughput(args, 2, 1)) for _ in range(3)]
+    one, two = (statistics.median(values) for values in zip(*pairs, strict=True))
+    ratio = statistics.median(b / a for a, b in pairs)
+    print(
+        f"one job of two threads {one:.1f} images/s, two of one thread {two:.1f}, ratio {ratio:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

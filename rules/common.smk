@@ -1,0 +1,187 @@
+"""Shared look-ups: the checked config, the runs of every sweep, and paths."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from modelsoups.study import check_config, expand_sweeps, with_role
+
+HOME = Path(workflow.basedir)
+os.environ.update(
+    # An environment made by `--sdm conda` has the libraries but not this package.
+    PYTHONPATH=str(HOME / "workflow"),
+    # Freed memory stays with the process, in large pages: without page faults a training step on a
+    # CPU is some percent faster (benchmarks/training_speed.py). glibc reads these at a start.
+    MALLOC_MMAP_THRESHOLD_=str(2**30),
+    MALLOC_TRIM_THRESHOLD_=str(2**32),
+    GLIBC_TUNABLES="glibc.malloc.hugetlb=1",
+)
+
+try:
+    check_config(config, HOME / "workflow/schemas/config.schema.yaml")
+    RUNS = expand_sweeps(config)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+[TRAIN] = with_role(config["datasets"], "train")
+[HELD_OUT] = with_role(config["datasets"], "held_out")
+EVALUATION_SETS = with_role(config["datasets"], "held_out", "test", "shift")
+ROLES = {name: spec["role"] for name, spec in config["datasets"].items()}
+NUM_CLASSES = sum(1 for line in open(config["classes"])) - 1
+
+
+wildcard_constraints:
+    sweep="|".join(config["sweeps"]),
+    dataset="|".join(config["datasets"]),
+    view="|".join(config["views"]),
+    backbone="|".join(config["backbones"]),
+    run=r"\d{3}",
+    recipe="|".join(config["recipes"]),
+    ensemble="|".join(config["ensembles"]),
+    model="|".join(["initialization", r"\d{3}", *config["recipes"]]),
+
+
+def backbone_of(wildcards):
+    """Name of the backbone that the wildcards' sweep fine-tunes."""
+    return config["sweeps"][wildcards.sweep]["backbone"]
+
+
+def view_of(wildcards):
+    """Name of the view that the backbone of the wildcards reads."""
+    backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
+    return config["backbones"][backbone]["view"]
+
+
+def backbone_spec(wildcards):
+    """The fields of BackboneSpec for the backbone of the wildcards."""
+    backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
+    return {
+        key: value
+        for key, value in config["backbones"][backbone].items()
+        if key != "view"
+    }
+
+
+def pool_of(wildcards):
+    """Names of the models that the sweep's recipes and ensembles choose from."""
+    first = (
+        ["initialization"]
+        if config["sweeps"][wildcards.sweep].get("pool_initialization")
+        else []
+    )
+    return first + list(RUNS[wildcards.sweep])
+
+
+def kinds_of(sweep):
+    """Name -> kind of every model and ensemble of a sweep that is scored."""
+    return {
+        "initialization": "initialization",
+        **dict.fromkeys(RUNS[sweep], "run"),
+        **dict.fromkeys(config["recipes"], "soup"),
+        **dict.fromkeys(config["ensembles"], "ensemble"),
+    }
+
+
+def arrays_of(wildcards, dataset):
+    """Paths `images` and `labels` of a data set in the view that the wildcards' backbone reads."""
+    folder = f"results/data/{dataset}/{view_of(wildcards)}"
+    return {"images": f"{folder}/images.npy", "labels": f"{folder}/labels.npy"}
+
+
+def arrays_of_dataset(wildcards):
+    """The arrays of the data set of the wildcards."""
+    return arrays_of(wildcards, wildcards.dataset)
+
+
+def images_of_train(wildcards):
+    """The training images in the view of the wildcards' backbone."""
+    return arrays_of(wildcards, TRAIN)["images"]
+
+
+def labels_of_train(wildcards):
+    """The training labels."""
+    return arrays_of(wildcards, TRAIN)["labels"]
+
+
+def images_of_held_out(wildcards):
+    """The held-out images in the view of the wildcards' backbone."""
+    return arrays_of(wildcards, HELD_OUT)["images"]
+
+
+def labels_of_held_out(wildcards):
+    """The held-out labels."""
+    return arrays_of(wildcards, HELD_OUT)["labels"]
+
+
+def evaluation_images(wildcards):
+    """The images of every evaluation set, in the order of EVALUATION_SETS."""
+    return [arrays_of(wildcards, dataset)["images"] for dataset in EVALUATION_SETS]
+
+
+def evaluation_labels(wildcards):
+    """The labels of every evaluation set, in the order of EVALUATION_SETS."""
+    return [arrays_of(wildcards, dataset)["labels"] for dataset in EVALUATION_SETS]
+
+
+def head_of(wildcards):
+    """The head file that the wildcards' sweep starts from."""
+    start = config["sweeps"][wildcards.sweep]["start"]
+    return f"results/heads/{backbone_of(wildcards)}-{start}-{TRAIN}.safetensors"
+
+
+def run_spec(wildcards):
+    """Every hyper-parameter of the run of the wildcards."""
+    return asdict(RUNS[wildcards.sweep][wildcards.run])
+
+
+def run_table(wildcards):
+    """Every run of the wildcards' sweep with its hyper-parameters."""
+    return {name: asdict(spec) for name, spec in RUNS[wildcards.sweep].items()}
+
+
+def pool_weights(wildcards):
+    """The weights of the pool's models, in its order."""
+    return expand(
+        rules.finetune_run.output.weights, sweep=wildcards.sweep, run=pool_of(wildcards)
+    )
+
+
+def pool_logits(wildcards):
+    """The pool's logits on every evaluation set, data set by data set, the held-out set first."""
+    return logits_of(wildcards.sweep, pool_of(wildcards), EVALUATION_SETS)
+
+
+def pool_held_out_logits(wildcards):
+    """The pool's logits on the held-out set, in the pool's order."""
+    return logits_of(wildcards.sweep, pool_of(wildcards), [HELD_OUT])
+
+
+def scored_logits(wildcards):
+    """The logits of everything in a sweep on every evaluation set, data set by data set."""
+    return logits_of(wildcards.sweep, kinds_of(wildcards.sweep), EVALUATION_SETS)
+
+
+def scored_models(wildcards):
+    """The model of each file of `scored_logits`."""
+    return list(kinds_of(wildcards.sweep)) * len(EVALUATION_SETS)
+
+
+def scored_kinds(wildcards):
+    """The kind of the model of each file of `scored_logits`."""
+    return list(kinds_of(wildcards.sweep).values()) * len(EVALUATION_SETS)
+
+
+def scored_datasets(wildcards):
+    """The data set of each file of `scored_logits`."""
+    return [dataset for dataset in EVALUATION_SETS for _ in kinds_of(wildcards.sweep)]
+
+
+def logits_of(sweep, models, datasets):
+    """Files of logits, data set by data set and within one model by model."""
+    return [
+        f"results/sweeps/{sweep}/models/{model}/logits/{dataset}.parquet"
+        for dataset in datasets
+        for model in models
+    ]

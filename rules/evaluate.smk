@@ -1,0 +1,51 @@
+"""Evaluation: one job per model covers the held-out set, the test set and the shift sets."""
+
+
+rule evaluate_model:
+    """Logits, predictions and labels of a model, one Parquet a data set and one row an image."""
+    input:
+        weights="results/sweeps/{sweep}/models/{model}/weights.safetensors",
+        images=evaluation_images,
+        labels=evaluation_labels,
+    output:
+        logits=expand(
+            "results/sweeps/{sweep}/models/{model}/logits/{dataset}.parquet",
+            dataset=EVALUATION_SETS,
+            allow_missing=True,
+        ),
+    log:
+        "results/logs/evaluate_model/{sweep}-{model}.log",
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        backbone=backbone_spec,
+        datasets=EVALUATION_SETS,
+        batch_size=config["evaluation"]["batch_size"],
+    conda:
+        "../envs/modelsoups.yaml"
+    message:
+        "Evaluating {wildcards.model} of sweep {wildcards.sweep}"
+    script:
+        "../workflow/scripts/evaluate_model.py"
+
+
+rule score_sweep:
+    """Every metric of every model of a sweep on every evaluation set, as a tidy table."""
+    input:
+        logits=scored_logits,
+        code="workflow/modelsoups/scores.py",
+    output:
+        scores="results/sweeps/{sweep}/scores.parquet",
+    log:
+        "results/logs/score_sweep/{sweep}.log",
+    params:
+        models=scored_models,
+        kinds=scored_kinds,
+        datasets=scored_datasets,
+    conda:
+        "../envs/modelsoups.yaml"
+    message:
+        "Scoring sweep {wildcards.sweep}"
+    script:
+        "../workflow/scripts/score_sweep.py"

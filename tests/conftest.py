@@ -1,0 +1,40 @@
+"""Small real inputs that several tests share."""
+
+from io import BytesIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+
+def encode(pixels: np.ndarray) -> bytes:
+    """PNG bytes of an image (H, W, 3) uint8."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def pixels():
+    """Six images (6, 10, 10, 3) uint8 of noise."""
+    return np.random.default_rng(0).integers(0, 256, (6, 10, 10, 3), np.uint8)
+
+
+@pytest.fixture
+def parquet(tmp_path, pixels):
+    """The six images in a Parquet file of three row groups, alternately of style a and b."""
+    path = tmp_path / "images.parquet"
+    table = pa.table(
+        {
+            "image": [
+                {"bytes": encode(image), "path": f"{i}.png"} for i, image in enumerate(pixels)
+            ],
+            "kind": ["cat", "dog", "dog", "cat", "owl", "dog"],
+            "number": [0, 1, 1, 0, 2, 1],
+            "style": ["a", "b", "a", "b", "a", "b"],
+        }
+    )
+    pq.write_table(table, path, row_group_size=2)
+    return path

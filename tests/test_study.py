@@ -1,0 +1,92 @@
+import copy
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelsoups.ensembles import EnsembleSpec
+from modelsoups.recipes import RECIPES
+from modelsoups.study import check_config, expand_sweeps
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_config_is_valid(path):
+    check_config(yaml.safe_load(path.read_text()), SCHEMA)
+
+
+def change(config, dotted, value):
+    *folders, key = dotted.split(".")
+    for folder in folders:
+        config = config[folder]
+    config[key] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sweeps.random-search.lr", 1e-3, r"sweeps.random-search: .*'lr' was unexpected"),
+        ("recipes.best", {"kind": "magic"}, r"recipes.best.kind: 'magic' is not one of"),
+        ("recipes.greedy.ordr", "random", r"recipes.greedy: 'ordr' is not one of"),
+        ("ensembles.ensemble.sed", 1, r"ensembles.ensemble: .*'sed'"),
+        ("sweeps.random-search.finetune.lrr", 1, r"'lrr' is not one of"),
+        ("datasets.emoji-test.num_images", 0, r"datasets.emoji-test.num_images: 0 is less than"),
+        (
+            "sweeps.random-search.backbone",
+            "resnet",
+            r"sweeps.random-search.backbone: 'resnet' is not defined; .*efficientnet-lite0",
+        ),
+        (
+            "backbones.efficientnet-lite0.view",
+            "65px",
+            r"'65px' is not defined; defined are \['64px'\]",
+        ),
+        ("figure1", "sweep", r"figure1: 'sweep' is not defined"),
+        ("datasets.emoji-held-out.role", "test", r"one with role held_out, found 0"),
+        ("recipes.ensemble", {"kind": "uniform"}, r"share the names \['ensemble'\]"),
+    ],
+)
+def test_problem_is_named_with_its_place(config, key, value, message):
+    change(config, key, value)
+    with pytest.raises(ValueError, match=message):
+        check_config(config, SCHEMA)
+
+
+def test_all_problems_are_listed_at_once(config):
+    broken = copy.deepcopy(config)
+    change(broken, "figure1", "nothing")
+    change(broken, "table3", "nothing")
+    change(broken, "backbones.efficientnet-lite0.view", "65px")
+    with pytest.raises(ValueError) as caught:
+        check_config(broken, SCHEMA)
+    assert len(str(caught.value).splitlines()) == 4  # a heading and three problems
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_schema_allows_just_the_fields_of_a_recipes_spec(kind):
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["recipes"]["additionalProperties"]
+    [allowed] = [
+        branch["then"]["propertyNames"]["enum"]
+        for branch in schema["allOf"]
+        if branch["if"]["properties"]["kind"]["const"] == kind
+    ]
+    assert set(allowed) == {"kind", *(field.name for field in fields(RECIPES[kind][0]))}
+
+
+def test_schema_allows_just_the_fields_of_an_ensembles_spec():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["ensembles"]["additionalProperties"]
+    assert set(schema["properties"]) == {field.name for field in fields(EnsembleSpec)}
+
+
+def test_error_in_a_sweeps_hyperparameters_names_the_sweep(config):
+    change(config, "sweeps.random-search.finetune.clip_norm", 0)
+    with pytest.raises(ValueError, match="sweeps.random-search: run: clip_norm must be positive"):
+        expand_sweeps(config)

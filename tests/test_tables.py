@@ -1,0 +1,171 @@
+"""Table 3 from a small sweep whose numbers are worked out by hand."""
+
+import pandas as pd
+import pytest
+
+from modelsoups.scores import COLUMNS
+from modelsoups.statistics import accuracy_interval, mean_interval
+from modelsoups.tables import METHODS, PAPER, table_3, to_markdown
+
+ROLES = {
+    "learn": "train",
+    "holdout": "held_out",
+    "photos": "test",
+    "sketches": "shift",
+    "toys": "shift",
+}
+SIZES = {"holdout": 20, "photos": 10, "sketches": 10, "toys": 40}  # images
+CORRECT = {  # model: kind, number right on each dataset
+    "initialization": ("initialization", 2, 1, 1, 4),
+    "000": ("run", 12, 9, 4, 12),  # best on photos, third on the held-out set
+    "001": ("run", 16, 7, 5, 16),
+    "002": ("run", 14, 6, 6, 20),
+    "uniform": ("soup", 16, 8, 6, 24),
+    "greedy": ("soup", 18, 8, 5, 24),
+    "greedy-order1": ("soup", 17, 6, 5, 20),
+    "greedy-order2": ("soup", 17, 7, 6, 24),
+    "greedy-order3": ("soup", 17, 8, 7, 28),
+    "ensemble": ("ensemble", 18, 9, 6, 24),
+    "wise": ("soup", 18, 9, 6, 24),  # no row of the paper's table
+}
+
+
+def make_scores(**changes: tuple) -> pd.DataFrame:
+    """Tidy scores of `CORRECT`, with changes."""
+    rows = []
+    for model, (kind, *counts) in {**CORRECT, **changes}.items():
+        for (dataset, n), count in zip(SIZES.items(), counts, strict=True):
+            rows.append((model, kind, dataset, "accuracy", count / n, n))
+            rows.append((model, kind, dataset, "nll", 1.5, n))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def make_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Table 3 with methods as index."""
+    return table_3(scores, ROLES, "a toy study").set_index("method")
+
+
+def test_rows_are_those_that_exist_in_the_papers_order() -> None:
+    table = make_table(make_scores())
+    assert dict(table["models"]) == {
+        "Initialization": "initialization",
+        "Best individual model": "001",
+        "Second best model": "002",
+        "Uniform soup": "uniform",
+        "Greedy soup": "greedy",
+        "Greedy soup (random order)": "greedy-order1 greedy-order2 greedy-order3",
+        "Ensemble": "ensemble",
+    }
+    assert list(table.index) == ["Initialization", *(row for row in PAPER if row in table.index)]
+    assert set(table["study"]) == {"a toy study"}
+
+
+def test_best_models_are_picked_on_the_held_out_set_not_on_the_test_set() -> None:
+    table = make_table(make_scores())
+    assert table["models"]["Best individual model"] == "001"  # 16/20, where 000 has 12/20
+    assert table["in_distribution_accuracy"]["Best individual model"] == 0.7
+    assert table["in_distribution_accuracy"].max() == 0.9
+
+
+def test_ties_for_best_are_stated() -> None:
+    table = make_table(make_scores(**{"002": ("run", 16, 6, 6, 20)}))
+    assert table["models"]["Best individual model"] == "002"  # the later of equal ones
+    assert table["models"]["Second best model"] == "001"
+    assert table["note"]["Best individual model"] == "tied on the held-out set with 001"
+    assert table["note"]["Second best model"] == "tied on the held-out set with 002"
+    assert set(make_table(make_scores())["note"]) == {""}
+
+
+def test_accuracies_are_fractions_with_n_and_interval() -> None:
+    row = make_table(make_scores()).loc["Uniform soup"]
+    assert row["held_out_accuracy"] == 0.8
+    assert row["in_distribution_accuracy"] == 0.8
+    assert (row["sketches_accuracy"], row["toys_accuracy"]) == (0.6, 0.6)
+    assert [row[f"{name}_n"] for name in ("held_out", "in_distribution", "sketches", "toys")] == [
+        20,
+        10,
+        10,
+        40,
+    ]
+    interval = (row["in_distribution_low"], row["in_distribution_high"])
+    assert interval == accuracy_interval(0.8, 10)
+    assert (row["shifts_low"], row["shifts_high"]) == mean_interval([0.6, 0.6], [10, 40])
+    assert pd.isna(row["in_distribution_std"])
+
+
+def test_mean_of_shifts_counts_sets_alike() -> None:
+    row = make_table(make_scores()).loc["Best individual model"]
+    assert row["shifts_accuracy"] == pytest.approx((5 / 10 + 16 / 40) / 2)
+
+
+def test_random_orders_have_mean_and_sample_standard_deviation() -> None:
+    row = make_table(make_scores()).loc["Greedy soup (random order)"]
+    # 0.6, 0.7, 0.8: squared deviations 0.01 + 0 + 0.01, over 2, is 0.1 squared.
+    assert row["in_distribution_accuracy"] == pytest.approx(0.7)
+    assert row["in_distribution_std"] == pytest.approx(0.1)
+    # Means of shifts: (0.5 + 0.5) / 2, (0.6 + 0.6) / 2, (0.7 + 0.7) / 2.
+    assert row["shifts_accuracy"] == pytest.approx(0.6)
+    assert row["shifts_std"] == pytest.approx(0.1)
+    assert pd.isna(row["in_distribution_low"])
+    assert pd.isna(row["shifts_high"])
+
+
+def test_the_papers_numbers_are_named_as_such() -> None:
+    table = make_table(make_scores())
+    assert table["paper_clip_vit_b32_imagenet"]["Greedy soup"] == 0.8103
+    assert table["paper_clip_vit_b32_shifts"]["Greedy soup"] == 0.5075
+    assert table.loc["Initialization", ["paper_clip_vit_b32_imagenet"]].isna().all()
+
+
+def test_a_study_without_shift_sets_has_none() -> None:
+    roles = {"holdout": "held_out", "photos": "test"}
+    table = table_3(make_scores(), roles, "a toy study")
+    assert table["shifts_accuracy"].isna().all()
+    assert "sketches_n" not in table
+
+
+def test_a_choice_on_the_test_set_is_refused() -> None:
+    roles = {"photos": "test", "sketches": "shift", "toys": "shift"}
+    with pytest.raises(ValueError, match=r"one dataset with role held_out, found none"):
+        table_3(make_scores(), roles, "a toy study")
+
+
+def test_missing_score_is_named() -> None:
+    scores = make_scores()
+    gone = (scores["model"] == "greedy") & (scores["dataset"] == "toys")
+    with pytest.raises(ValueError, match=r"found none for \[\('greedy', 'toys'\)\]; evaluate"):
+        make_table(scores[~gone])
+
+
+def test_models_measured_on_different_images_are_refused() -> None:
+    scores = make_scores()
+    scores.loc[(scores["model"] == "greedy") & (scores["dataset"] == "toys"), "n"] = 80
+    with pytest.raises(ValueError, match=r"one number of images.*\{'toys': \[40, 80\]\}"):
+        make_table(scores)
+
+
+def test_unknown_row_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"found rows \['Soup du jour'\], expected some of \['Be"):
+        table_3(make_scores(), ROLES, "a toy study", {**METHODS, "Soup du jour": ["uniform"]})
+
+
+def test_print_is_in_percent() -> None:
+    table = table_3(make_scores(**{"002": ("run", 16, 6, 6, 20)}), ROLES, "a toy study")
+    lines = to_markdown(table).splitlines()
+    assert lines[0].startswith(
+        "| a toy study: accuracy in % | In distribution (n = 10) | Mean of shifts (n = 50) "
+        "| sketches (n = 10) | toys (n = 40) | The paper's CLIP ViT-B/32: ImageNet |"
+    )
+    low, high = accuracy_interval(0.8, 10)
+    assert f"| Greedy soup (greedy) | 80.00 ({100 * low:.2f}–{100 * high:.2f}) | 55.00" in lines[6]
+    assert lines[6].endswith("| 50.00 | 60.00 | 81.03 | 50.75 |")
+    assert "| 70.00 (± 10.00) | 60.00 (± 10.00) | 60.00 | 60.00 | 80.79 | 51.30 |" in lines[7]
+    assert lines[2].endswith("| – | – |")
+    assert "(002; tied on the held-out set with 001)" in lines[3]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_print_is_the_same_from_the_file(tmp_path) -> None:
+    table = table_3(make_scores(), ROLES, "a toy study")
+    table.to_csv(tmp_path / "table3.csv", index=False)
+    assert to_markdown(pd.read_csv(tmp_path / "table3.csv")) == to_markdown(table)

@@ -1,0 +1,78 @@
+"""Check a study's config before anything runs: its schema, then what names what.
+
+The one module that reads the config as a mapping; everything else takes dataclasses built from
+the values that a rule passes on. Imported while Snakemake parses: no torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from modelsoups.search import RunSpec, list_runs
+
+
+def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
+    """Raise one ValueError that lists everything wrong with a study's config.
+
+    Args:
+        config: the whole config.
+        schema: path of workflow/schemas/config.schema.yaml.
+    """
+    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    problems = [
+        f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {error.message}"
+        for error in validator.iter_errors(config)
+    ]
+    problems = problems or list(dangling_names(config))
+    if problems:
+        raise ValueError(
+            "the config has these problems (config/README.md describes every key):\n  "
+            + "\n  ".join(problems)
+        )
+
+
+def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, RunSpec]]:
+    """The runs of every sweep: sweep -> run -> hyper-parameters.
+
+    Raises:
+        ValueError: a sweep's hyper-parameters make no runs; names the sweep.
+    """
+    runs = {}
+    for sweep, spec in config["sweeps"].items():
+        try:
+            runs[sweep] = list_runs(spec)
+        except ValueError as error:
+            raise ValueError(f"sweeps.{sweep}: {error}") from None
+    return runs
+
+
+def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
+    """What a valid config names but does not define, and counts that make no sense."""
+    datasets, views, backbones = config["datasets"], config["views"], config["backbones"]
+    for role in ("train", "held_out", "test"):
+        if (count := len(with_role(datasets, role))) != 1:
+            yield f"datasets: expected one with role {role}, found {count}"
+    for name, backbone in backbones.items():
+        if backbone["view"] not in views:
+            yield missing(f"backbones.{name}.view", backbone["view"], views)
+    for name, sweep in config["sweeps"].items():
+        if sweep["backbone"] not in backbones:
+            yield missing(f"sweeps.{name}.backbone", sweep["backbone"], backbones)
+    for key in ("table3", "figure1"):
+        if config[key] not in config["sweeps"]:
+            yield missing(key, config[key], config["sweeps"])
+    if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
+        yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
+
+
+def missing(where: str, found: str, known: Mapping[str, Any]) -> str:
+    """The sentence for a name that is not defined."""
+    return f"{where}: {found!r} is not defined; defined are {sorted(known)}"
+
+
+def with_role(datasets: Mapping[str, Mapping[str, Any]], *roles: str) -> list[str]:
+    """Names of the data sets that have one of the roles, in the order of the roles."""
+    return [name for role in roles for name, spec in datasets.items() if spec["role"] == role]

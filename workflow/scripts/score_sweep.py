@@ -1,0 +1,18 @@
+"""Score everything in a sweep on every evaluation set: one tidy table, from stored logits."""
+
+from typing import TYPE_CHECKING
+
+from modelsoups.logs import log_to
+from modelsoups.scores import score_files, write_scores
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+scores = score_files(
+    snakemake.input.logits,
+    models=snakemake.params.models,
+    kinds=snakemake.params.kinds,
+    datasets=snakemake.params.datasets,
+)
+write_scores(snakemake.output.scores, scores)
