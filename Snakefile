@@ -5,7 +5,9 @@ from snakemake.utils import min_version
 min_version("9.20")  # earlier ones misread `runtime` in a profile
 
 
-configfile: "config/config.yaml"
+if not workflow.overwrite_configfiles:  # a study given by --configfile stands alone
+
+    configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"

@@ -90,11 +90,6 @@ def arrays_of(wildcards, dataset):
     return {"images": f"{folder}/images.npy", "labels": f"{folder}/labels.npy"}
 
 
-def arrays_of_dataset(wildcards):
-    """The arrays of the data set of the wildcards."""
-    return arrays_of(wildcards, wildcards.dataset)
-
-
 def images_of_train(wildcards):
     """The training images in the view of the wildcards' backbone."""
     return arrays_of(wildcards, TRAIN)["images"]
@@ -113,6 +108,11 @@ def images_of_held_out(wildcards):
 def labels_of_held_out(wildcards):
     """The held-out labels."""
     return arrays_of(wildcards, HELD_OUT)["labels"]
+
+
+def probe_images(wildcards):
+    """The images that a linear probe is fitted on and chosen on."""
+    return [images_of_train(wildcards), images_of_held_out(wildcards)]
 
 
 def evaluation_images(wildcards):

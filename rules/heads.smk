@@ -4,11 +4,15 @@
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
-        unpack(arrays_of_dataset),
+        images=probe_images,
     output:
-        features="results/heads/features/{backbone}/{dataset}.npy",
+        features=expand(
+            "results/heads/features/{backbone}/{dataset}.npy",
+            dataset=[TRAIN, HELD_OUT],
+            allow_missing=True,
+        ),
     log:
-        "results/logs/extract_features/{backbone}-{dataset}.log",
+        "results/logs/extract_features/{backbone}.log",
     threads: 2
     resources:
         gpu=1,
@@ -18,7 +22,7 @@ rule extract_features:
     conda:
         "../envs/modelsoups.yaml"
     message:
-        "Computing the features of {wildcards.backbone} on {wildcards.dataset}"
+        "Computing the features of {wildcards.backbone}"
     script:
         "../workflow/scripts/extract_features.py"
 

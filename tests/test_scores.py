@@ -42,6 +42,12 @@ def test_files_of_logits_become_one_row_a_model_dataset_and_metric(tmp_path: Pat
     assert value["uniform", "nll"] == pytest.approx(np.log(2))  # two classes, equal logits
 
 
+def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    write_logits(tmp_path / "a", np.array([[1.0, 0.0]]), np.array([0]), {})
+    with pytest.raises(ValueError, match="zip"):
+        score_files([tmp_path / "a"], ["000", "001"], ["run", "run"], ["photos", "photos"])
+
+
 def test_accuracy_is_that_of_predictions_before_rounding(tmp_path: Path) -> None:
     # 2049 is no float16: stored, both logits are 2048.
     write_logits(tmp_path / "a", np.array([[2048.0, 2049.0]]), np.array([1]), {}, dtype="float16")

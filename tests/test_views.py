@@ -8,7 +8,7 @@ from PIL import Image
 
 from conftest import encode
 from modelsoups.datasets import DatasetSpec, index_dataset
-from modelsoups.views import ViewSpec, build_view, decode
+from modelsoups.views import ViewSpec, apply_view, decode
 
 
 def decoded(parquet, view, threads=1):
@@ -30,11 +30,14 @@ def test_two_threads_give_what_one_gives(parquet):
     assert (decoded(parquet, view, threads=2) == decoded(parquet, view)).all()
 
 
-def test_pixels_equal_those_of_clips_own_transform():
-    """open_clip's evaluation transform, up to its step to tensors, on an oblong image."""
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (301, 417, 3), np.uint8))
+@pytest.mark.parametrize("shape", [(301, 417), (417, 301), (224, 224), (100, 333), (225, 226)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])
+def test_pixels_equal_those_of_clips_own_transform(shape, mode):
+    """open_clip's evaluation transform, up to its last step to normalised tensors."""
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    image = Image.fromarray(noise).convert(mode)
     theirs = open_clip.image_transform(224, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))(image)
-    ours = np.asarray(build_view(ViewSpec(size=224, resize=224))(image))
+    ours = apply_view(ViewSpec(size=224, resize=224), image)
     assert (ours == (theirs.numpy().transpose(1, 2, 0) * 255).round()).all()
 
 

@@ -56,7 +56,7 @@ def choose_ingredients(spec: EnsembleSpec, held_out: Files) -> list[dict[str, An
         ]
     recipe = GreedySpec(order=spec.order, seed=spec.seed, accept_ties=spec.accept_ties)
     order = order_candidates(accuracies, recipe)
-    running = _RunningMean([paths[i] for i in order])
+    running = _RunningSum([paths[i] for i in order])
     decisions = choose(
         [names[i] for i in order],
         [accuracies[i] for i in order],
@@ -67,29 +67,29 @@ def choose_ingredients(spec: EnsembleSpec, held_out: Files) -> list[dict[str, An
     return [asdict(decision) for decision in decisions]
 
 
-class _RunningMean:
-    """The logits of the ensemble so far, and with the candidate last attempted."""
+class _RunningSum:
+    """The summed logits of the ensemble so far, and with the candidate last attempted.
+
+    Predictions of a sum are those of the mean.
+    """
 
     def __init__(self, paths: Sequence[Path]):
         self._paths = paths
         self._first = self._offered = read_logits(paths[0])
         self._sum = np.zeros(self._first.logits.shape)
-        self._mean = np.empty_like(self._sum)  # reused: fresh memory costs more than the sums
-        self._num_kept = 0
+        self._trial = np.empty_like(self._sum)  # reused: fresh memory costs more than the sums
 
     def attempt(self, place: int, to_beat: float | None) -> Attempt:
         """Score the ensemble with the candidate at a place."""
         self._offered = read_logits(self._paths[place])
         check_same_images(self._paths[0], self._first, self._paths[place], self._offered)
-        np.add(self._sum, self._offered.logits, out=self._mean)
-        self._mean /= self._num_kept + 1
-        score = accuracy(self._mean, self._offered.labels)
-        return Attempt(score=score, bound=None, images_evaluated=len(self._mean))
+        np.add(self._sum, self._offered.logits, out=self._trial)
+        score = accuracy(self._trial, self._offered.labels)
+        return Attempt(score=score, bound=None, images_evaluated=len(self._trial))
 
     def keep(self, place: int) -> None:
         """Add the candidate last attempted."""
         self._sum += self._offered.logits
-        self._num_kept += 1
 
 
 def mean_logits(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:

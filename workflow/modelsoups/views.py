@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from PIL import Image
-from torchvision import transforms
 from tqdm import tqdm
 
 from modelsoups.datasets import read_images
@@ -27,16 +26,21 @@ class ViewSpec:
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
 
-def build_view(spec: ViewSpec) -> transforms.Compose:
-    """PIL image -> PIL image of size x size pixels in RGB; the steps of CLIP's own transform."""
-    mode = transforms.InterpolationMode(spec.interpolation)
-    return transforms.Compose(
-        [
-            transforms.Resize(spec.resize, mode),
-            transforms.CenterCrop(spec.size),
-            transforms.Lambda(lambda image: image.convert("RGB")),
-        ]
-    )
+def apply_view(spec: ViewSpec, image: Image.Image) -> np.ndarray:
+    """The view of an image: (size, size, 3) uint8.
+
+    The steps, and their rounding, of CLIP's own transform: torchvision's Resize of the shortest
+    side, CenterCrop, then RGB; written with Pillow alone because importing torchvision takes
+    longer than decoding a small data set.
+    """
+    width, height = image.size
+    shortest = min(width, height)
+    if shortest != spec.resize:
+        size = (spec.resize * width // shortest, spec.resize * height // shortest)
+        image = image.resize(size, Image.Resampling[spec.interpolation.upper()])
+    left, top = (round((length - spec.size) / 2) for length in image.size)
+    image = image.crop((left, top, left + spec.size, top + spec.size))
+    return np.asarray(image.convert("RGB"))
 
 
 def decode(
@@ -47,12 +51,11 @@ def decode(
     Raises:
         ValueError: a file is no image or is cut short; names it.
     """
-    view = build_view(spec)
 
     def decode_one(position: int, encoded: bytes) -> None:
         try:
             with Image.open(BytesIO(encoded)) as image:
-                images[position] = np.asarray(view(image))
+                images[position] = apply_view(spec, image)
         except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for a bad file
             file, row = index.iloc[position][["file", "row"]]
             raise ValueError(

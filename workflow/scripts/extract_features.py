@@ -1,4 +1,4 @@
-"""Compute the L2-normalised features of a pre-trained backbone on a data set."""
+"""Compute the features of a pre-trained backbone on the training and the held-out set."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,13 @@ device = pick_device()
 spec = BackboneSpec(**snakemake.params.backbone)
 model = build_classifier(spec, num_classes=1).to(device).eval()
 load_pretrained(spec, model)
-images = np.load(snakemake.input.images, mmap_mode="r")
-features = predict(model.features, images, snakemake.params.batch_size, device, label="features")
-with publish(snakemake.output.features) as draft, open(draft, "wb") as file:
-    np.save(file, features)
+for images, output in zip(snakemake.input.images, snakemake.output.features, strict=True):
+    features = predict(
+        model.features,
+        np.load(images, mmap_mode="r"),
+        snakemake.params.batch_size,
+        device,
+        label="features",
+    )
+    with publish(output) as draft, open(draft, "wb") as file:
+        np.save(file, features)

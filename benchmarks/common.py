@@ -1,0 +1,70 @@
+"""What the benchmarks share: the machine in a line, and runs in processes of their own."""
+
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Run(NamedTuple):
+    """What a function returned in a process of its own, and what it took there."""
+
+    result: Any
+    seconds: float
+    peak_mib: float  # largest resident memory, above that of the process with its imports
+
+
+def machine() -> str:
+    """Processor, cores, load and versions, in a line."""
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, {device}; "
+        f"torch {torch.__version__}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def run_alone(function: Callable, *args: Any) -> Run:
+    """Call a module's function in a new process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return Run(*pool.apply(_measure, (function, args)))
+
+
+def _measure(function: Callable, args: Sequence[Any]) -> tuple[Any, float, float]:
+    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    before = resident_pages * resource.getpagesize() / 2**20
+    start = time.perf_counter()
+    result = function(*args)
+    seconds = time.perf_counter() - start
+    return result, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before
+
+
+def alternate(functions: dict[str, Callable[[], Run]], repeats: int) -> dict[str, list[Run]]:
+    """Runs of each function in turn, so that other load on the machine falls on all of them."""
+    runs: dict[str, list[Run]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            runs[name].append(function())
+    return runs
+
+
+def median_seconds(runs: Sequence[Run]) -> float:
+    """Median of the runs' times."""
+    return statistics.median(run.seconds for run in runs)
+
+
+def median_ratio(slow: Sequence[Run], fast: Sequence[Run]) -> float:
+    """Median of the ratios of times of neighbouring runs."""
+    pairs = zip(slow, fast, strict=True)
+    return statistics.median(s.seconds / f.seconds for s, f in pairs)

@@ -1,0 +1,115 @@
+"""Averaging K checkpoints of 88 M parameters: ours against timm's script and a plain loop.
+
+Peers: timm's `avg_checkpoints.py --no-sort` (its loop, with timm's own `load_state_dict`), and the
+official repository's step 3 (`torch.load`, float32 running sum). Every one ends with the soup in a
+file. The K files are `--distinct` different ones, each linked as often as needed, so that they stay
+in the page cache and the disk is not what is measured.
+Run `python benchmarks/uniform_soup.py`: some minutes, and 9 GB in a temporary folder.
+"""
+
+import argparse
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import timm
+import torch
+from common import Run, alternate, machine, median_ratio, median_seconds, run_alone
+from timm.models import load_state_dict
+
+from modelsoups.checkpoints import read_weights, write_weights
+from modelsoups.weights import average
+
+
+def ours(paths: list[Path], output: Path) -> None:
+    """Stream into one average, write it as safetensors."""
+    write_weights(output, average(paths))
+
+
+def timm_script(paths: list[Path], output: Path) -> None:
+    """The loop of timm's avg_checkpoints.py, and its hash of the output."""
+    total: dict[str, torch.Tensor] = {}
+    counts: dict[str, int] = {}
+    for path in paths:
+        for key, value in load_state_dict(str(path), use_ema=True).items():
+            if key not in total:
+                total[key] = value.clone().to(dtype=torch.float64)
+                counts[key] = 1
+            else:
+                total[key] += value.to(dtype=torch.float64)
+                counts[key] += 1
+    for key, value in total.items():
+        value.div_(counts[key])
+    limits = torch.finfo(torch.float32)
+    final = {k: v.clamp(limits.min, limits.max).to(dtype=torch.float32) for k, v in total.items()}
+    torch.save(final, output)
+    hashlib.sha256(output.read_bytes()).hexdigest()
+
+
+def torch_loop(paths: list[Path], output: Path) -> None:
+    """Step 3 of the official main.py."""
+    share = 1.0 / len(paths)
+    soup: dict[str, torch.Tensor] = {}
+    for path in paths:
+        state = torch.load(path)
+        if not soup:
+            soup = {k: v * share for k, v in state.items()}
+        else:
+            soup = {k: v * share + soup[k] for k, v in state.items()}
+    torch.save(soup, output)
+
+
+def make_checkpoints(folder: Path, distinct: int) -> int:
+    """Write ViT-B/32 checkpoints in both formats; the bytes of one model."""
+    model = timm.create_model("vit_base_patch32_clip_224")
+    state = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
+    for k in range(distinct):
+        for tensor in state.values():
+            tensor += 1e-4 * (k + 1)
+        write_weights(folder / f"distinct-{k}.safetensors", state)
+        torch.save(state, folder / f"distinct-{k}.pt")
+    return sum(tensor.nbytes for tensor in state.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, nargs="+", default=[12, 72])
+    parser.add_argument("--distinct", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        size = make_checkpoints(folder, args.distinct)
+        for count in args.models:
+            paths = {}
+            for suffix in ("safetensors", "pt"):
+                paths[suffix] = [folder / f"{count}-{k:03}.{suffix}" for k in range(count)]
+                for k, path in enumerate(paths[suffix]):
+                    os.link(folder / f"distinct-{k % args.distinct}.{suffix}", path)
+
+            def ours_run(files=paths["safetensors"]) -> Run:
+                return run_alone(ours, files, folder / "ours")
+
+            def timm_run(files=paths["safetensors"]) -> Run:
+                return run_alone(timm_script, files, folder / "timm")
+
+            def loop_run(files=paths["pt"]) -> Run:
+                return run_alone(torch_loop, files, folder / "loop")
+
+            ours_run()  # reads the files into the page cache
+            runs = alternate({"ours": ours_run, "timm": timm_run, "loop": loop_run}, args.repeats)
+            soup, other = read_weights(folder / "ours"), torch.load(folder / "timm")
+            assert all(soup[key].equal(other[key]) for key in other)
+            for peer in runs:
+                peak = max(run.peak_mib for run in runs[peer]) * 2**20 / size
+                print(
+                    f"K = {count:2d}  {peer:5s} {median_seconds(runs[peer]):6.2f} s,"
+                    f" {median_ratio(runs[peer], runs['ours']):5.2f} times ours,"
+                    f" peak memory {peak:.2f} models"
+                )
+
+
+if __name__ == "__main__":
+    main()

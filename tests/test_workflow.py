@@ -1,0 +1,198 @@
+"""The real Snakefile: run on the test study, and dry-run on the others."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from modelsoups.checkpoints import read_weights
+from modelsoups.files import read_json
+from modelsoups.logits import read_logits
+
+ROOT = Path(__file__).parents[1]
+MODELS = "results/sweeps/tiny-search/models"
+
+
+def copy_workflow(folder: Path) -> Path:
+    """A checkout in `folder`, with the resources linked."""
+    for name in ("rules", "workflow", "config", "envs", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "resources").symlink_to(ROOT / "resources")
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run snakemake in a checkout; its two streams are returned as one text, `stdout`."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def write_config(folder: Path, name: str, change) -> str:
+    """The test study with a change, as a config file of that name."""
+    config = yaml.safe_load((ROOT / "config/test.yaml").read_text())
+    change(config)
+    (folder / name).write_text(yaml.safe_dump(config))
+    return name
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A checkout in which the test study has been run."""
+    folder = copy_workflow(tmp_path_factory.mktemp("study"))
+    done = snakemake(folder, "all", "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout in which nothing has been run."""
+    return copy_workflow(tmp_path_factory.mktemp("checkout"))
+
+
+def test_table_3_has_a_row_for_each_method_with_the_studys_name(study):
+    table = pd.read_csv(study / "results/table3.csv")
+    assert table.method.tolist() == [
+        "Initialization",
+        "Best individual model",
+        "Second best model",
+        "Uniform soup",
+        "Greedy soup",
+        "Greedy soup (random order)",
+        "Ensemble",
+        "Greedy ensemble",
+    ]
+    assert set(table.study) == {"test: a few emoji, a tiny network"}
+    assert (table.in_distribution_n == 135).all()
+    assert table.in_distribution_accuracy.between(0, 1).all()
+    assert (study / "results/table3.md").read_text().startswith("| test: a few emoji")
+
+
+def test_table_3_agrees_with_the_stored_predictions(study):
+    """The mean of shifts is the unweighted mean of both sets' accuracies."""
+    table = pd.read_csv(study / "results/table3.csv").set_index("method")
+    accuracies = []
+    for dataset in ("tiny-noto", "tiny-twemoji"):
+        outputs = read_logits(study / MODELS / "uniform/logits" / f"{dataset}.parquet")
+        accuracies.append((outputs.predictions == outputs.labels).mean())
+    assert table.shifts_accuracy["Uniform soup"] == pytest.approx(np.mean(accuracies), abs=1e-12)
+
+
+def test_figure_1_is_drawn_as_svg_and_png(study):
+    assert (study / "results/figure1.svg").read_text().lstrip().startswith("<?xml")
+    assert (study / "results/figure1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_uniform_soup_is_the_mean_of_the_pool(study):
+    pool = [read_weights(study / MODELS / name / "weights.safetensors") for name in POOL]
+    soup = read_weights(study / MODELS / "uniform/weights.safetensors")
+    for name in ("head.weight", "backbone.conv_stem.weight"):
+        mean = np.mean([np.float64(weights[name]) for weights in pool], axis=0)
+        np.testing.assert_array_equal(soup[name], mean.astype(np.float32))
+
+
+POOL = ["initialization", "000", "001"]
+
+
+def test_greedy_soup_is_no_worse_on_the_held_out_set_than_any_candidate(study):
+    record = read_json(study / MODELS / "greedy/record.json")
+    candidates = {candidate["name"]: candidate for candidate in record["candidates"]}
+    assert candidates.keys() == set(POOL)
+    assert record["held_out_accuracy"] >= max(c["held_out_accuracy"] for c in candidates.values())
+    stored = read_logits(study / MODELS / "greedy/logits/tiny-held-out.parquet")
+    assert record["held_out_accuracy"] == (stored.predictions == stored.labels).mean()
+
+
+def test_every_model_has_a_record_that_says_how_it_was_made(study):
+    for name in [*POOL, "uniform", "greedy", "greedy-order1", "ensemble", "greedy-ensemble"]:
+        record = read_json(study / MODELS / name / "record.json")
+        assert record["model"] == name
+        assert {"kind", "sweep", "inputs", "versions"} <= record.keys()
+
+
+def test_logits_say_which_model_and_data_set_they_are_of(study):
+    metadata = read_logits(study / MODELS / "001/logits/tiny-test.parquet").metadata
+    assert (metadata["model"], metadata["dataset"]) == ("001", "tiny-test")
+
+
+def test_finished_study_has_nothing_to_do(study):
+    done = snakemake(study, "all", "--configfile", "config/test.yaml")
+    assert "Nothing to be done" in done.stdout
+
+
+def test_resume_states_are_gone_when_a_run_is_finished(study):
+    assert not list(study.rglob("resume.pt"))
+    assert not list(study.rglob("*.draft"))
+
+
+def test_longer_search_trains_the_new_run_alone(study):
+    def lengthen(config):
+        config["sweeps"]["tiny-search"]["random"]["num_runs"] = 3
+
+    config = write_config(study, "longer.yaml", lengthen)
+    plan = snakemake(study, "all_runs", "--configfile", config, "--dry-run").stdout
+    assert "Fine-tuning run 002" in plan
+    assert "Fine-tuning run 000" not in plan
+    assert "Fine-tuning run 001" not in plan
+
+
+def test_truncated_checkpoint_stops_its_evaluation_with_its_name(study):
+    weights = study / MODELS / "000/weights.safetensors"
+    whole = weights.read_bytes()
+    try:
+        weights.write_bytes(whole[: len(whole) // 2])
+        done = snakemake(
+            study,
+            f"{MODELS}/000/logits/tiny-test.parquet",
+            "--configfile",
+            "config/test.yaml",
+            "--forcerun",
+            "evaluate_model",
+        )
+    finally:
+        weights.write_bytes(whole)
+    assert done.returncode != 0
+    assert "000/weights.safetensors" in done.stdout
+    log = (study / "results/logs/evaluate_model/tiny-search-000.log").read_text()
+    assert "000/weights.safetensors" in log
+
+
+def test_diverging_run_fails_alone_and_says_why(checkout):
+    def diverge(config):
+        space = config["sweeps"]["tiny-search"]["random"]["space"]
+        space["lr"] = {"choice": [1.0e30]}
+        space["weight_decay"] = 0.0
+
+    config = write_config(checkout, "diverging.yaml", diverge)
+    done = snakemake(checkout, f"{MODELS}/000/weights.safetensors", "--configfile", config)
+    assert done.returncode != 0
+    assert "tiny-search 000: the loss is nan in epoch" in done.stdout
+    assert "a smaller lr or a longer warm-up may help" in done.stdout
+    assert (checkout / MODELS / "initialization/weights.safetensors").exists()
+    assert not (checkout / MODELS / "000/weights.safetensors").exists()
+
+
+def test_config_problem_is_told_before_any_job_starts(checkout):
+    config = write_config(checkout, "bad.yaml", lambda c: c["recipes"]["greedy"].update(ordr=1))
+    done = snakemake(checkout, "all", "--configfile", config)
+    assert done.returncode != 0
+    assert "recipes.greedy: 'ordr' is not one of" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("target", ["all", "results/table3.csv", "results/figure1.svg"])
+def test_default_study_dry_runs_without_any_flag(checkout, target):
+    done = snakemake(checkout, "-n", target)
+    assert done.returncode == 0, done.stdout
+    assert "Fine-tuning run 011 of sweep random-search" in done.stdout

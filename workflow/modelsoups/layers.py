@@ -1,0 +1,35 @@
+"""What a layer of a network is, for soups with coefficients "by layer" (paper Appendix I)."""
+
+# Names of modules, wherever they stand before a number. Other names are layers of their own.
+EMBEDDING = {"bn1", "cls_token", "conv1", "conv_stem", "ln_pre", "norm_pre", "stem"}
+HEAD = {
+    *("bn2", "classification_head", "classifier", "conv_head", "fc", "fc_norm", "head", "lm_head"),
+    *("layernorm", "ln_final", "ln_post", "logit_scale", "norm", "pooler", "post_layernorm"),
+    *("proj", "text_projection", "visual_projection"),
+}
+NESTED = {"blocks", "layer", "layers", "resblocks"}  # hold blocks also within a numbered stage
+
+
+def layer_of(key: str) -> str:
+    """Name of the layer that a tensor belongs to.
+
+    A layer is a block: everything under one number, or one pair of stage and number
+    (`blocks.3` of a ViT, `blocks.3.1` of an EfficientNet, `layer3.1` of a ResNet,
+    `visual.transformer.resblocks.3` of open_clip, `layers.2.blocks.1` of a Swin). What comes before
+    the blocks is the layer `embedding`, what comes after them the layer `head`. A module that is
+    neither is a layer of its own.
+    """
+    parts = key.split(".")
+    depth = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    names = parts[:depth]
+    if any("embed" in name or name in EMBEDDING for name in names):
+        return "embedding"
+    if any(name in HEAD for name in names):
+        return "head"
+    if depth is None:
+        return ".".join(parts[:-1]) or key
+    while depth < len(parts) and parts[depth].isdigit():
+        depth += 1
+        if len(parts) > depth + 1 and parts[depth] in NESTED:
+            depth += 1
+    return ".".join(parts[:depth])
