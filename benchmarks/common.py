@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -42,12 +41,17 @@ def run_alone(function: Callable, *args: Any) -> Run:
 
 
 def _measure(function: Callable, args: Sequence[Any]) -> tuple[Any, float, float]:
-    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    before = resident_pages * resource.getpagesize() / 2**20
+    before = _memory_mib("VmRSS")
     start = time.perf_counter()
     result = function(*args)
     seconds = time.perf_counter() - start
-    return result, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before
+    return result, seconds, _memory_mib("VmHWM") - before
+
+
+def _memory_mib(field: str) -> float:
+    # Not getrusage: its maximum includes the process this one was started from.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**10
 
 
 def alternate(functions: dict[str, Callable[[], Run]], repeats: int) -> dict[str, list[Run]]:

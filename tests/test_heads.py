@@ -39,7 +39,7 @@ def test_start_does_not_change_the_optimum(clusters):
 def test_held_out_set_chooses_the_regularisation(clusters):
     features, labels = clusters
     spec = LinearProbeSpec(l2=(100.0, 1e-3))
-    head, trials = fit_linear_probe(spec, clusters, clusters, num_classes=3)
+    head, trials = fit_linear_probe(spec, *clusters, *clusters, num_classes=3)
     by_l2 = {trial["l2"]: trial["held_out_accuracy"] for trial in trials}
     assert by_l2[1e-3] > by_l2[100.0]
     assert head.accuracy(features, labels) == by_l2[1e-3]
@@ -48,7 +48,7 @@ def test_held_out_set_chooses_the_regularisation(clusters):
 def test_of_equal_accuracies_the_stronger_regularisation_is_kept(clusters):
     features, labels = clusters
     one_image = (features[:1], labels[:1])  # both strengths get it right
-    head, trials = fit_linear_probe(LinearProbeSpec(l2=(1e-2, 1.0)), clusters, one_image, 3)
+    head, trials = fit_linear_probe(LinearProbeSpec(l2=(1e-2, 1.0)), *clusters, *one_image, 3)
     assert [trial["held_out_accuracy"] for trial in trials] == [1, 1]
     strong = fit_head(features, labels, zeros(), l2=1.0, max_iterations=200)
     torch.testing.assert_close(head.weight, strong.weight)

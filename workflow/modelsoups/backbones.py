@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import timm
 import torch
@@ -39,10 +39,13 @@ class Classifier(nn.Module):
     with them a linear-probe head of any backbone has one scale.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, backbone: nn.Module, num_classes: int, mean, std):
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.num_features, num_classes)
+        self.head = nn.Linear(cast(int, backbone.num_features), num_classes)
         self.mean_color = tuple(mean)  # in [0, 1]; augmentation fills uncovered pixels with it
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -64,7 +67,7 @@ def build_classifier(spec: BackboneSpec, num_classes: int) -> Classifier:
     data = resolve_data_config(model=backbone)
     fold_frozen_norms(backbone)
     classifier = Classifier(backbone, num_classes, data["mean"], data["std"])
-    return classifier.to(memory_format=torch.channels_last)
+    return classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def load_pretrained(spec: BackboneSpec, classifier: Classifier) -> None:

@@ -1,8 +1,9 @@
 """Evaluation: one pass of a model over images gives logits; every metric comes later, from them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 
@@ -13,7 +14,11 @@ def pick_device() -> torch.device:
 
 @torch.inference_mode()
 def predict(
-    forward: nn.Module, images: np.ndarray, batch_size: int, device: torch.device, label: str = ""
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    images: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+    label: str = "",
 ) -> np.ndarray:
     """Outputs (n, d) float32 of a model (or of its `features`) on images (n, H, W, 3) uint8.
 

@@ -65,8 +65,10 @@ def fit_head(
 
 def fit_linear_probe(
     spec: LinearProbeSpec,
-    train: tuple[torch.Tensor, torch.Tensor],
-    held_out: tuple[torch.Tensor, torch.Tensor],
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    held_out_features: torch.Tensor,
+    held_out_labels: torch.Tensor,
     num_classes: int,
 ) -> tuple[Head, list[dict[str, float]]]:
     """The head whose regularisation does best on the held-out set (ties: the stronger one).
@@ -74,16 +76,17 @@ def fit_linear_probe(
     Strengths are tried from the strongest on, each from the last one's solution.
 
     Args:
-        train, held_out: features (n, num_features) float32 and labels (n,) int64.
+        features, labels: of the training set, (n, num_features) float32 and (n,) int64.
+        held_out_features, held_out_labels: the same of the held-out set.
     Returns:
         the head, and for every strength its `l2` and `held_out_accuracy`.
     """
-    num_features = train[0].shape[1]
-    head = Head(torch.zeros(num_classes, num_features), torch.zeros(num_classes))
+    weight = features.new_zeros(num_classes, features.shape[1])
+    head = Head(weight, features.new_zeros(num_classes))
     best, best_accuracy, trials = head, -1.0, []
     for l2 in sorted(spec.l2, reverse=True):
-        head = fit_head(*train, head, l2, spec.max_iterations)
-        accuracy = head.accuracy(*held_out)
+        head = fit_head(features, labels, head, l2, spec.max_iterations)
+        accuracy = head.accuracy(held_out_features, held_out_labels)
         logger.info("l2 %.1e: held-out accuracy %.4f", l2, accuracy)
         trials.append({"l2": l2, "held_out_accuracy": accuracy})
         if accuracy > best_accuracy:

@@ -70,7 +70,7 @@ def learned(
     paths = [candidate.weights for candidate in candidates]
     held_out.pour(read_weights(paths[0]))  # checks that keys and shapes are those of the model
     mixture = Mixture(held_out.model, paths, spec)
-    learner = _Learner(mixture, spec, held_out)
+    learner = Learner(mixture, spec, held_out)
     start = learner.restore(trace.load())
     for epoch in range(start, spec.epochs):
         try:
@@ -212,7 +212,7 @@ class Mixture:
         return blocks
 
 
-class _Learner:
+class Learner:
     """The optimisation: what is learned, and how it got there."""
 
     def __init__(self, mixture: Mixture, spec: LearnedSpec, held_out: HeldOut):

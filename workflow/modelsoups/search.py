@@ -74,8 +74,8 @@ def draw(space: Any, rng: random.Random) -> Any:
             return low * (high / low) ** rng.random()
         case {"integer": [low, high]}:
             return low + int((high - low + 1) * rng.random())
-        case {"choice": options, **rest}:
-            probabilities = rest.get("probabilities", [1 / len(options)] * len(options))
+        case {"choice": list(options)}:
+            probabilities = space.get("probabilities", [1 / len(options)] * len(options))
             remaining = rng.random()
             for option, probability in zip(options, probabilities, strict=True):
                 remaining -= probability

@@ -15,6 +15,8 @@ What becomes of the special cases:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,8 +37,8 @@ from modelsoups.checkpoints import (
 
 __all__ = ["Weights", "read_weights", "write_weights"]  # those of `checkpoints`
 
-# Elements summed at a time: few enough for the cache and for torch to stay on one thread, whose
-# start would cost more than the sum; enough to outweigh the call.
+# Elements summed at a time: few enough for the cache, and for torch not to split them among
+# threads of its own; enough to outweigh the call.
 CHUNK = 2**15 - 1
 COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative average
 
@@ -69,15 +71,18 @@ def average(
     common = check_alike(sources)
     tied = find_tied(common)
     result = common_integers(sources, common)
-    for key, entry in common.items():
-        if key in tied:
-            result[key] = result[tied[key]]
-        elif entry.dtype.is_floating_point:
-            mine = coefficients.get(key) if isinstance(coefficients, Mapping) else coefficients
-            if isinstance(coefficients, Mapping) and mine is None:
-                raise ValueError(f"expected coefficients for {key}, found none")
-            result[key] = _average_tensor(sources, key, entry, mine)
-    return {key: result[key] for key in common}
+    keys = [key for key in common if key not in result and key not in tied]
+    each: Sequence[Sequence[float] | None]
+    if isinstance(coefficients, Mapping):
+        if missing := [key for key in keys if key not in coefficients]:
+            raise ValueError(f"expected coefficients for {', '.join(missing)}, found none")
+        each = [coefficients[key] for key in keys]
+    else:
+        each = [coefficients] * len(keys)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        means = threads.map(partial(_average_tensor, sources, common), keys, each)
+        result.update(zip(keys, means, strict=True))
+    return {key: result[tied.get(key, key)] for key in common}
 
 
 def interpolate(first: Weights, second: Weights, alpha: float) -> Weights:
@@ -86,8 +91,12 @@ def interpolate(first: Weights, second: Weights, alpha: float) -> Weights:
 
 
 def _average_tensor(
-    sources: Sequence[Source], key: str, entry: Entry, coefficients: Sequence[float] | None
+    sources: Sequence[Source],
+    common: Mapping[str, Entry],
+    key: str,
+    coefficients: Sequence[float] | None,
 ) -> torch.Tensor:
+    entry = common[key]
     if coefficients is not None and len(coefficients) != len(sources):
         raise ValueError(f"expected {len(sources)} coefficients, found {len(coefficients)}")
     factors = [1.0] * len(sources) if coefficients is None else [float(c) for c in coefficients]

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.checkpoints import read_weights
 from modelsoups.evaluate import pick_device, predict
 from modelsoups.files import sha256
 from modelsoups.logits import write_logits
 from modelsoups.logs import log_to
-from modelsoups.weights import read_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.checkpoints import read_weights, write_weights
 from modelsoups.evaluate import pick_device
 from modelsoups.files import sha256, versions, write_json
 from modelsoups.finetune import finetune
 from modelsoups.logs import log_to
 from modelsoups.search import RunSpec
-from modelsoups.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

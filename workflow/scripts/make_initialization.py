@@ -4,9 +4,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from modelsoups.backbones import BackboneSpec, build_classifier, load_pretrained
+from modelsoups.checkpoints import read_weights, write_weights
 from modelsoups.files import sha256, versions, write_json
 from modelsoups.logs import log_to
-from modelsoups.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
