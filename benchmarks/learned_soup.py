@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.learned import Learner, LearnedSpec, Mixture
+from modelsoups.learned import LearnedSpec, Learner, Mixture
 from modelsoups.pool import HeldOut
 
 NUM_CLASSES = 54

@@ -64,6 +64,14 @@ def test_strong_is_randaugment_of_two_operations_at_magnitude_fifteen():
     assert {op.magnitude for op in randaugment.ops} == {15}
 
 
+@pytest.mark.parametrize("magnitude", range(21))
+def test_every_operation_works_at_every_magnitude_the_paper_draws(picture, magnitude):
+    """RandAugment picks 200 times two of its operations, each with probability one half."""
+    augment = build_augmentation(f"rand-m{magnitude}-n2", 0.5, 8, GREY)
+    for _ in range(200):
+        assert augment(picture).shape == (3, 8, 8)
+
+
 def test_magnitudes_above_ten_saturate_as_in_the_official_code(picture):
     """timm clips to 10: every pixel of m15 and m20 equals m10's."""
 

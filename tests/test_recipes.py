@@ -144,6 +144,13 @@ def test_images_without_labels_are_refused():
         HeldOut(Pixels(), np.zeros((3, 2, 2, 3), np.uint8), np.zeros(2))
 
 
+def test_every_batch_has_one_shape(pool):
+    held_out, sizes = pool["held_out"], []
+    held_out.model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    held_out.logits(np.arange(19))
+    assert sizes == [8, 8, 8]
+
+
 def test_logits_do_not_depend_on_how_many_images_are_asked_for(pool):
     held_out = pool["held_out"]
     everything = held_out.logits()

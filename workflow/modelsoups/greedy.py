@@ -169,9 +169,18 @@ def choose(
                 **asdict(tried),
             )
         )
-        logger.info("%s", made[-1])
+        _log(made[-1])
         note(made)
     return made
+
+
+def _log(decision: Decision) -> None:
+    result = f"{decision.score:.4f}" if decision.score is not None else f"<= {decision.bound:.4f}"
+    logger.info(
+        "%s %s: %.4f alone, soup with it %s, %d images evaluated",
+        *(decision.decision, decision.name, decision.held_out_accuracy, result),
+        decision.images_evaluated,
+    )
 
 
 def _finished(decisions: Sequence[Decision], num_candidates: int, replacement: bool) -> bool:
