@@ -6,6 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +37,8 @@ def machine() -> str:
 
 def run_alone(function: Callable, *args: Any) -> Run:
     """Call a module's function in a new process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return Run(*pool.apply(_measure, (function, args)))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return Run(*process.submit(_measure, function, args).result())
 
 
 def _measure(function: Callable, args: Sequence[Any]) -> tuple[Any, float, float]:

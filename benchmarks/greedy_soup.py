@@ -49,7 +49,7 @@ def ours(models: Path, names: list[str], data: Path, dataset: str) -> dict:
         Candidate(
             name=name,
             weights=models / name / "weights.safetensors",
-            logits=read_logits(models / name / "logits" / dataset).logits,
+            logits=models / name / "logits" / dataset,
         )
         for name in names
     ]

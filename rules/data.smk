@@ -29,7 +29,7 @@ rule decode_view:
         labels="results/data/{dataset}/{view}/labels.npy",
     log:
         "results/logs/decode_view/{dataset}-{view}.log",
-    threads: 2
+    threads: 1
     params:
         view=lookup(within=config, dpath="views/{view}"),
         column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),

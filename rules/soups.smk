@@ -14,7 +14,7 @@ rule cook_soup:
         record="results/sweeps/{sweep}/models/{recipe}/record.json",
     log:
         "results/logs/cook_soup/{sweep}-{recipe}.log",
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
     params:

@@ -9,7 +9,8 @@ from torch import nn
 
 from modelsoups.checkpoints import write_weights
 from modelsoups.greedy import GreedySpec, choose, greedy, order_candidates
-from modelsoups.pool import Candidate, HeldOut, Trace
+from modelsoups.logits import read_logits, write_logits
+from modelsoups.pool import Candidate, HeldOut, Trace, check_pool
 from modelsoups.trials import Attempt, attempt_per_image, correct, margins, score_all
 from modelsoups.weights import average
 
@@ -57,7 +58,9 @@ def make_pool(
         path = folder / f"{seed}-{k}.safetensors"
         write_weights(path, weights)
         held_out.pour(weights)
-        candidates.append(Candidate(name=f"{k:03}", weights=path, logits=held_out.logits()))
+        logits = path.with_suffix(".parquet")
+        write_logits(logits, held_out.logits(), held_out.labels, {})
+        candidates.append(Candidate(name=f"{k:03}", weights=path, logits=logits))
     return candidates, held_out
 
 
@@ -87,7 +90,7 @@ def test_picks_and_score_are_those_of_full_evaluation(tmp_path, accept_ties, ord
         candidates, held_out = make_pool(tmp_path, seed, num_images=60 + 15 * seed)
         spec = GreedySpec(accept_ties=accept_ties, order=order, seed=seed)
         soup = greedy(spec, candidates, held_out, NO_TRACE)
-        accuracies = [score_all("accuracy", c.logits, held_out.labels) for c in candidates]
+        accuracies = check_pool(candidates, held_out)
         tried = order_candidates(accuracies, spec)
         ingredients, score = plain_greedy(candidates, held_out, tried, accept_ties)
         assert [d["name"] for d in soup.candidates] == [f"{i:03}" for i in tried]
@@ -125,7 +128,7 @@ def test_the_soup_is_the_mean_of_its_ingredients_whatever_was_tried_between(tmp_
 def test_never_below_the_best_candidate(tmp_path):
     for seed in range(5):
         candidates, held_out = make_pool(tmp_path, seed, spread=1.0)
-        best = max(score_all("accuracy", c.logits, held_out.labels) for c in candidates)
+        best = max(check_pool(candidates, held_out))
         assert greedy(GreedySpec(), candidates, held_out, NO_TRACE).held_out_accuracy >= best
 
 
@@ -152,7 +155,7 @@ def test_replacement_goes_on_until_a_pass_adds_nothing(tmp_path):
     for seed in range(10):
         candidates, held_out = make_pool(tmp_path, seed, spread=1.0)
         soup = greedy(GreedySpec(replacement=True), candidates, held_out, NO_TRACE)
-        accuracies = [score_all("accuracy", c.logits, held_out.labels) for c in candidates]
+        accuracies = check_pool(candidates, held_out)
         order = order_candidates(accuracies, GreedySpec())
         ingredients, score = plain_greedy(candidates, held_out, order, passes=10)
         assert picks(soup) == [f"{i:03}" for i in ingredients]
@@ -293,10 +296,10 @@ def test_stored_logits_that_this_machine_does_not_reproduce_are_made_again(tmp_p
     candidates, held_out = make_pool(tmp_path, 0)
     wanted = greedy(GreedySpec(), candidates, held_out, NO_TRACE)
     first = max(range(8), key=lambda k: candidates[k].name == wanted.candidates[0]["name"])
-    stale = candidates[first].logits.copy()
+    stale = read_logits(candidates[first].logits).logits.copy()
     near = np.abs(margins(stale, held_out.labels)).argsort()[:3]
     stale[near] = stale[near][:, ::-1]  # three predictions of the best candidate are off
-    candidates[first] = replace(candidates[first], logits=stale)
+    write_logits(candidates[first].logits, stale, held_out.labels, {})
     spec = GreedySpec(order="random", seed=seed_with_first(first))
     soup = greedy(spec, candidates, held_out, NO_TRACE)
     true = (true_logits(held_out, candidates[first]).argmax(1) == held_out.labels).mean()
@@ -359,11 +362,22 @@ def test_a_diverged_candidate_is_named(tmp_path):
 
 def test_logits_of_other_images_and_repeated_names_are_refused(tmp_path):
     candidates, held_out = make_pool(tmp_path, 0)
-    short = [candidates[0], replace(candidates[1], logits=candidates[1].logits[:7])]
-    with pytest.raises(ValueError, match="001: expected logits of the 150 held-out .* found 7"):
-        greedy(GreedySpec(), short, held_out, NO_TRACE)
     with pytest.raises(ValueError, match=r"differently named candidates, found \['000', '000'\]"):
         greedy(GreedySpec(), [candidates[0]] * 2, held_out, NO_TRACE)
+    write_logits(candidates[1].logits, np.zeros((7, 5), np.float32), np.zeros(7, int), {})
+    with pytest.raises(ValueError, match=r"0-1.parquet: .* \(7 images, expected 150\); eval"):
+        greedy(GreedySpec(), candidates, held_out, NO_TRACE)
+
+
+def test_half_precision_logits_order_images_but_do_not_score(tmp_path):
+    candidates, held_out = make_pool(tmp_path, 0)
+    wanted = greedy(GreedySpec(), candidates, held_out, NO_TRACE)
+    for candidate in candidates:
+        logits = read_logits(candidate.logits).logits
+        write_logits(candidate.logits, logits, held_out.labels, {}, dtype="float16")
+    soup = greedy(GreedySpec(), candidates, held_out, NO_TRACE)
+    assert picks(soup) == picks(wanted)
+    assert soup.candidates[0]["images_evaluated"] == 150 + 2 * 16
 
 
 @pytest.mark.parametrize(

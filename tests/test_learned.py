@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from modelsoups.checkpoints import read_weights, write_weights
 from modelsoups.learned import LearnedSpec, Mixture, learned
+from modelsoups.logits import read_logits, write_logits
 from modelsoups.pool import Candidate, HeldOut, Trace
 from modelsoups.trials import score_all
 from modelsoups.weights import average
@@ -60,7 +61,9 @@ def make_pool(folder: Path, count: int = 4, spread: float = 1.0) -> tuple[list[C
         path = folder / f"{k}.safetensors"
         write_weights(path, dict(model.state_dict()))
         held_out.pour(read_weights(path))
-        candidates.append(Candidate(name=f"{k:03}", weights=path, logits=held_out.logits()))
+        logits = path.with_suffix(".parquet")
+        write_logits(logits, held_out.logits(), held_out.labels, {})
+        candidates.append(Candidate(name=f"{k:03}", weights=path, logits=logits))
     return candidates, held_out
 
 
@@ -81,7 +84,10 @@ def make_opposites(folder: Path) -> tuple[list[Candidate], HeldOut]:
     opposite = {key: -tensor if "head" in key else tensor for key, tensor in weights.items()}
     opposite["blocks.1.0.weight"] = opposite["blocks.0.0.weight"]
     write_weights(candidates[0].weights, opposite)
-    held_out.labels[:] = candidates[1].logits.argmax(axis=1)
+    held_out.labels[:] = read_logits(candidates[1].logits).predictions
+    for candidate in candidates:
+        held_out.pour(read_weights(candidate.weights))
+        write_logits(candidate.logits, held_out.logits(), held_out.labels, {})
     return candidates, held_out
 
 

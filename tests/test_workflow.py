@@ -70,6 +70,7 @@ def test_table_3_has_a_row_for_each_method_with_the_studys_name(study):
         "Uniform soup",
         "Greedy soup",
         "Greedy soup (random order)",
+        "Learned soup (by layer)",
         "Ensemble",
         "Greedy ensemble",
     ]
@@ -115,7 +116,15 @@ def test_greedy_soup_is_no_worse_on_the_held_out_set_than_any_candidate(study):
 
 
 def test_every_model_has_a_record_that_says_how_it_was_made(study):
-    for name in [*POOL, "uniform", "greedy", "greedy-order1", "ensemble", "greedy-ensemble"]:
+    for name in [
+        *POOL,
+        "uniform",
+        "greedy",
+        "greedy-order1",
+        "learned-by-layer",
+        "ensemble",
+        "greedy-ensemble",
+    ]:
         record = read_json(study / MODELS / name / "record.json")
         assert record["model"] == name
         assert {"kind", "sweep", "inputs", "versions"} <= record.keys()
@@ -195,4 +204,4 @@ def test_config_problem_is_told_before_any_job_starts(checkout):
 def test_default_study_dry_runs_without_any_flag(checkout, target):
     done = snakemake(checkout, "-n", target)
     assert done.returncode == 0, done.stdout
-    assert "Fine-tuning run 011 of sweep random-search" in done.stdout
+    assert "Fine-tuning run 008 of sweep random-search" in done.stdout

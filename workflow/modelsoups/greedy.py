@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from modelsoups.checkpoints import Checkpoint, Weights, check_alike, find_tied, read_weights
+from modelsoups.logits import read_logits
 from modelsoups.pool import Candidate, HeldOut, Soup, Trace, check_pool
 from modelsoups.trials import (
     PER_IMAGE,
@@ -76,8 +77,7 @@ def greedy(
     spec: GreedySpec, candidates: Sequence[Candidate], held_out: HeldOut, trace: Trace
 ) -> Soup:
     """The mean of the candidates that Recipe 1 keeps."""
-    check_pool(candidates, len(held_out))
-    accuracies = [score_all("accuracy", c.logits, held_out.labels) for c in candidates]
+    accuracies = check_pool(candidates, held_out)
     order = order_candidates(accuracies, spec)
     decisions = [Decision(**decision) for decision in trace.load() or []]
     kitchen = _Kitchen(spec, candidates, held_out)
@@ -213,7 +213,7 @@ class _Kitchen:
         """Try the soup with one more candidate."""
         check_finite(weights, self._candidates[position].weights)
         self._pour_with(weights)
-        stored = self._candidates[position].logits
+        stored = read_logits(self._candidates[position].logits).logits
         if to_beat is None:
             return self._attempt_first(stored)
         if not self._spec.early_rejection or self._spec.metric in WHOLE or not self.order_is_free:
@@ -267,7 +267,7 @@ class _Kitchen:
         """Score a single candidate, by its stored logits if the model agrees with them."""
         num_checked = 2 * self._held_out.batch_size
         self.order_is_free, agree = self._check_order(stored)
-        if not agree:
+        if not agree or stored.dtype != np.float32:
             tried = self._attempt_all()
             return replace(tried, images_evaluated=tried.images_evaluated + num_checked)
         self._new_logits = stored

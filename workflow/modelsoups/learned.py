@@ -66,7 +66,7 @@ def learned(
     spec: LearnedSpec, candidates: Sequence[Candidate], held_out: HeldOut, trace: Trace
 ) -> Soup:
     """The mix of all candidates with the coefficients that do best on the held-out set."""
-    check_pool(candidates, len(held_out))
+    accuracies = check_pool(candidates, held_out)
     paths = [candidate.weights for candidate in candidates]
     held_out.pour(read_weights(paths[0]))  # checks that keys and shapes are those of the model
     mixture = Mixture(held_out.model, paths, spec)
@@ -93,12 +93,8 @@ def learned(
         ingredients=[candidate.name for candidate in candidates],
         coefficients=by_group["model"] if spec.coefficients_per == "model" else by_group,
         candidates=[
-            {
-                "name": candidate.name,
-                "held_out_accuracy": score_all("accuracy", candidate.logits, held_out.labels),
-                "decision": "kept",
-            }
-            for candidate in candidates
+            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
+            for candidate, accuracy in zip(candidates, accuracies, strict=True)
         ],
         held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
         details={"beta": learner.beta.item(), "curve": learner.curve},

@@ -13,6 +13,7 @@ from torch import nn
 
 from modelsoups.checkpoints import Weights
 from modelsoups.files import read_json, write_json
+from modelsoups.logits import read_predictions
 from modelsoups.weights import copy_into, estimate_statistics
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Candidate:
 
     name: str
     weights: Path
-    logits: np.ndarray  # (n, C) float32, of this candidate alone on the held-out set
+    logits: Path  # of this candidate alone on the held-out set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,18 +114,25 @@ class HeldOut:
         return torch.cat(outputs).float().cpu().numpy()
 
 
-def check_pool(candidates: Sequence[Candidate], num_images: int) -> None:
-    """Raise a ValueError for an empty pool, a name given twice, or logits of other images."""
+def check_pool(candidates: Sequence[Candidate], held_out: HeldOut) -> list[float]:
+    """Held-out accuracy of each candidate, from its stored predictions.
+
+    Raises:
+        ValueError: an empty pool, a name given twice, or predictions of other images.
+    """
     names = [candidate.name for candidate in candidates]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if not names or repeated:
+    if not names or len(set(names)) < len(names):
         raise ValueError(f"expected a pool of differently named candidates, found {names}")
+    accuracies = []
     for candidate in candidates:
-        if len(candidate.logits) != num_images:
+        stored = read_predictions(candidate.logits)
+        if not np.array_equal(stored["label"], held_out.labels):
             raise ValueError(
-                f"{candidate.name}: expected logits of the {num_images} held-out images, "
-                f"found {len(candidate.logits)}; evaluate it again on this held-out set"
+                f"{candidate.logits}: its labels are not those of the held-out set ({len(stored)} "
+                f"images, expected {len(held_out)}); evaluate {candidate.name} on this held-out set"
             )
+        accuracies.append(float((stored["prediction"] == stored["label"]).mean()))
+    return accuracies
 
 
 class Trace:

@@ -8,13 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from modelsoups.checkpoints import write_weights
 from modelsoups.files import sha256, versions, write_json
 from modelsoups.greedy import GreedySpec, greedy
 from modelsoups.learned import LearnedSpec, learned
-from modelsoups.logits import read_logits
 from modelsoups.pool import Candidate, HeldOut, Soup, Trace, check_pool
 from modelsoups.trials import score_all
 from modelsoups.weights import average
@@ -37,12 +34,11 @@ def uniform(
     spec: UniformSpec, candidates: Sequence[Candidate], held_out: HeldOut, trace: Trace
 ) -> Soup:
     """The mean of all candidates."""
-    check_pool(candidates, len(held_out))
+    accuracies = check_pool(candidates, held_out)
     weights = average([candidate.weights for candidate in candidates])
     held_out.pour(weights)
     if spec.statistics == "estimate":
         weights |= held_out.estimate()
-    accuracies = [score_all("accuracy", c.logits, held_out.labels) for c in candidates]
     names = [candidate.name for candidate in candidates]
     return Soup(
         weights=weights,
@@ -105,8 +101,8 @@ def cook(
     """
     spec, function = parse_recipe(recipe)
     candidates = [
-        Candidate(name=name, weights=Path(path), logits=_read_held_out(scores, held_out))
-        for name, path, scores in zip(names, weights, logits, strict=True)
+        Candidate(name=name, weights=Path(path), logits=Path(stored))
+        for name, path, stored in zip(names, weights, logits, strict=True)
     ]
     inputs = {name: sha256(path) for name, path in zip(names, weights, strict=True)}
     recipe = {"kind": recipe["kind"], **asdict(spec)}
@@ -126,13 +122,3 @@ def cook(
     write_weights(output, soup.weights, {**made_by, **provenance})
     write_json(record, {**made_by, **result})
     trace.remove()
-
-
-def _read_held_out(path: str | Path, held_out: HeldOut) -> np.ndarray:
-    stored = read_logits(path)
-    if not np.array_equal(stored.labels, held_out.labels):
-        raise ValueError(
-            f"{path}: its labels are not those of the held-out set ({len(stored.labels)} images, "
-            f"expected {len(held_out)}); evaluate the candidate on this held-out set"
-        )
-    return stored.logits
