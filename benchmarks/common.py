@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+# Of torch, in every process that is measured. With as many as there are cores, threads that wait for
+# one another by spinning take twenty times as long once anything else runs.
+THREADS = 1
+
 
 class Run(NamedTuple):
     """What a function returned in a process of its own, and what it took there."""
@@ -31,7 +35,7 @@ def machine() -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
         f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, {device}; "
-        f"torch {torch.__version__}; load {os.getloadavg()[0]:.1f}"
+        f"torch {torch.__version__}, {THREADS} thread; load {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -42,6 +46,7 @@ def run_alone(function: Callable, *args: Any) -> Run:
 
 
 def _measure(function: Callable, args: Sequence[Any]) -> tuple[Any, float, float]:
+    torch.set_num_threads(THREADS)
     before = _memory_mib("VmRSS")
     start = time.perf_counter()
     result = function(*args)
