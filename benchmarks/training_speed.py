@@ -1,9 +1,8 @@
 """Images per second of the plain model and of `modelsoups.fast`, training and inference.
 
 Both alternate in one process with one thread, and medians are compared, so that other load on the
-machine falls on both. Then one job with two threads against two jobs with one thread each, which
-is why the workflow fine-tunes with one thread a job.
-Run `python benchmarks/training_speed.py`: a minute on two cores.
+machine falls on both. Then one job with two threads against two jobs with one thread each.
+Run `python benchmarks/training_speed.py`: some minutes on two cores.
 """
 
 import argparse
