@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-# Of torch, in every process that is measured. With as many as there are cores, threads that wait for
-# one another by spinning take twenty times as long once anything else runs.
+# Of torch, in every process that is measured. With as many as there are cores, threads that wait
+# for one another by spinning take twenty times as long once anything else runs.
 THREADS = 1
 
 
