@@ -21,7 +21,7 @@ lint: .venv/installed
 
 lock: .venv/installed
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
+	  --generate-hashes --no-header --upgrade --quiet -o requirements.lock
 	@echo "Now bring the versions in envs/modelsoups.yaml in line (make test says which)."
 
 .venv/installed: requirements.lock pyproject.toml
