@@ -6,7 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,17 +41,23 @@ def machine() -> str:
 
 def run_alone(function: Callable, *args: Any) -> Run:
     """Call a module's function in a new process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return Run(*process.submit(_measure, function, args).result())
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(sender, function, args))
+    process.start()
+    sender.close()
+    run = Run(*receiver.recv())
+    process.join()
+    return run
 
 
-def _measure(function: Callable, args: Sequence[Any]) -> tuple[Any, float, float]:
+def _measure(sender: Connection, function: Callable, args: Sequence[Any]) -> None:
     torch.set_num_threads(THREADS)
     before = _memory_mib("VmRSS")
     start = time.perf_counter()
     result = function(*args)
     seconds = time.perf_counter() - start
-    return result, seconds, _memory_mib("VmHWM") - before
+    sender.send((result, seconds, _memory_mib("VmHWM") - before))
 
 
 def _memory_mib(field: str) -> float:
