@@ -37,6 +37,7 @@ wildcard_constraints:
     dataset="|".join(config["datasets"]),
     view="|".join(config["views"]),
     backbone="|".join(config["backbones"]),
+    pretraining="|".join(config.get("pretraining", [])) or "none",
     run=r"\d{3}",
     recipe="|".join(config["recipes"]),
     ensemble="|".join(config["ensembles"]),
@@ -108,6 +109,22 @@ def images_of_held_out(wildcards):
 def labels_of_held_out(wildcards):
     """The held-out labels."""
     return arrays_of(wildcards, HELD_OUT)["labels"]
+
+
+def pretraining_spec(wildcards):
+    """The fields of PretrainingSpec for the pre-training of the wildcards."""
+    spec = config["pretraining"][wildcards.pretraining]
+    return {key: value for key, value in spec.items() if key != "backbone"}
+
+
+def pretraining_start(wildcards):
+    """The fields of BackboneSpec for where the pre-training of the wildcards starts."""
+    backbone = config["pretraining"][wildcards.pretraining]["backbone"]
+    return {
+        key: value
+        for key, value in config["backbones"][backbone].items()
+        if key != "view"
+    }
 
 
 def probe_images(wildcards):

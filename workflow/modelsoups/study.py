@@ -61,6 +61,9 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for name, sweep in config["sweeps"].items():
         if sweep["backbone"] not in backbones:
             yield missing(f"sweeps.{name}.backbone", sweep["backbone"], backbones)
+    for name, spec in config.get("pretraining", {}).items():
+        if spec["backbone"] not in backbones:
+            yield missing(f"pretraining.{name}.backbone", spec["backbone"], backbones)
     for key in ("table3", "figure1"):
         if config[key] not in config["sweeps"]:
             yield missing(key, config[key], config["sweeps"])
