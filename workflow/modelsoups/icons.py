@@ -25,8 +25,8 @@ MIN_INK = 0.01  # mean coverage of a drawing that shows anything
 
 # Words at the end of a name that say how an icon is drawn. `light` and `line` can be what it shows,
 # so they count only where the icon set declares them.
-WORDS = """outline outlined outlines filled fill bold thin duotone twotone regular solid sharp rounded
-linear broken duo remix flat alt variant medium small mini micro baseline 1x1 4x3
+WORDS = """outline outlined outlines filled fill bold thin duotone twotone regular solid sharp
+rounded linear broken duo remix flat alt variant medium small mini micro baseline 1x1 4x3
 10 12 16 20 24 24px 28 32 48 96 01 02 03 04 05 06 07 08 09 1 2 3 4 5"""
 STYLE_WORDS = set(WORDS.split())
 
