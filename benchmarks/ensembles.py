@@ -38,6 +38,11 @@ def greedy_ensemble(paths: list[Path]) -> int:
     return sum(decision["decision"] == "kept" for decision in decisions)
 
 
+def mean_ensemble(paths: list[Path]) -> tuple[int, ...]:
+    """Shape of the mean of all models' logits."""
+    return mean_logits(paths)[0].shape
+
+
 def read_ours(path: Path) -> float:
     """Sum of a file's logits."""
     return float(read_logits(path).logits.sum(dtype=np.float64))
@@ -66,7 +71,7 @@ def main() -> None:
             return run_alone(read_pandas, paths[0])
 
         def mean() -> Run:
-            return run_alone(mean_logits, paths)
+            return run_alone(mean_ensemble, paths)
 
         def greedy() -> Run:
             return run_alone(greedy_ensemble, paths)
