@@ -6,7 +6,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from modelsoups.study import STARTS, check_config, expand_sweeps, has_zero_shot, with_role
+from modelsoups.study import (
+    STARTS,
+    check_config,
+    expand_sweeps,
+    has_zero_shot,
+    with_role,
+)
 
 HOME = Path(workflow.basedir)
 os.environ.update(
