@@ -13,6 +13,9 @@ from jsonschema import Draft202012Validator
 
 from modelsoups.search import RunSpec, list_runs
 
+STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
+LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
+
 
 def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
     """Raise one ValueError that lists everything wrong with a study's config.
@@ -61,6 +64,16 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for name, sweep in config["sweeps"].items():
         if sweep["backbone"] not in backbones:
             yield missing(f"sweeps.{name}.backbone", sweep["backbone"], backbones)
+        elif not has_zero_shot(config, sweep["backbone"]) and "zero-shot" in starts_of(sweep):
+            library = backbones[sweep["backbone"]]["library"]
+            yield f"sweeps.{name}: zero-shot " + (
+                "needs class prompts; add `prompts`, a file with one template a line"
+                if library in LIBRARIES_WITH_TEXT
+                else f"needs a text tower, which backbones of {library} do not have; "
+                "use linear-probe"
+            )
+        if sweep["start"] in sweep.get("other_starts", []):
+            yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
     for name, spec in config.get("pretraining", {}).items():
         if spec["backbone"] not in backbones:
             yield missing(f"pretraining.{name}.backbone", spec["backbone"], backbones)
@@ -69,6 +82,19 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
             yield missing(key, config[key], config["sweeps"])
     if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
         yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
+    names = config["recipes"].keys() | config["ensembles"].keys()
+    if taken := sorted(names & {"initialization", *STARTS}):
+        yield f"recipes, ensembles: {taken} are names of starts; a model needs a name of its own"
+
+
+def starts_of(sweep: Mapping[str, Any]) -> list[str]:
+    """The start of a sweep and the other starts it evaluates."""
+    return [sweep["start"], *sweep.get("other_starts", [])]
+
+
+def has_zero_shot(config: Mapping[str, Any], backbone: str) -> bool:
+    """Whether a backbone has a zero-shot head: a text tower, and class prompts to embed."""
+    return config["backbones"][backbone]["library"] in LIBRARIES_WITH_TEXT and "prompts" in config
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:
