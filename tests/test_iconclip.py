@@ -125,3 +125,14 @@ def test_state_of_another_run_is_not_taken(data, tmp_path):
 def test_diverged_loss_stops_with_a_reason(data, tmp_path):
     with pytest.raises(FloatingPointError, match="smaller lr"):
         train(data, tmp_path / "resume.pt", replace(SPEC, lr=float("inf")))
+
+
+def test_halved_weights_make_the_same_embeddings_to_a_thousandth():
+    model = build().eval()
+    images = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    whole = model(images)
+    halved = iconclip.halve(model.state_dict())
+    assert halved["projection.weight"].dtype == torch.float16
+    assert halved["logit_scale"].dtype == torch.float32
+    model.load_state_dict(halved)
+    torch.testing.assert_close(model(images), whole, atol=2e-3, rtol=0)

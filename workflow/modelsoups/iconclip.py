@@ -253,6 +253,11 @@ def pretrain(
     return curve
 
 
+def halve(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and kernels in float16; vectors, which take no room, as they are."""
+    return {key: t.half() if t.ndim > 1 else t for key, t in weights.items()}
+
+
 def _save(path: Path, identity: dict, model, optimizer, curve) -> None:
     state = {"identity": identity, "model": model.state_dict(), "curve": curve}
     with publish(path) as draft:
