@@ -1,5 +1,5 @@
-"""The paper's released checkpoints (release v0.0.2 of mlfoundations/model-soups): state dicts in the
-layout of OpenAI's clip package, turned into this project's weights."""
+"""The paper's released checkpoints (v0.0.2 of mlfoundations/model-soups): state dicts in the layout
+of OpenAI's clip package, turned into this project's weights."""
 
 import logging
 import pickle
