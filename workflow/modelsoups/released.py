@@ -1,5 +1,5 @@
-"""The paper's released checkpoints (release v0.0.2 of mlfoundations/model-soups): state dicts in the
-layout of OpenAI's clip package, turned into this project's weights."""
+"""The paper's released checkpoints (v0.0.2 of mlfoundations/model-soups): state dicts in the layout
+of OpenAI's clip package, turned into this project's weights."""
 
 import logging
 import pickle
@@ -57,7 +57,9 @@ def convert_released(state: Mapping[str, torch.Tensor], source: str) -> Weights:
     Raises:
         ValueError: a tensor is of neither tower nor the head, or one of these is not there.
     """
-    weights, dropped, unknown = {}, [], []
+    weights: Weights = {}
+    dropped: list[str] = []
+    unknown: list[str] = []
     for name, tensor in state.items():
         new = [to + name.removeprefix(old) for old, to in PREFIXES.items() if name.startswith(old)]
         if new:
