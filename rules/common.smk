@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from modelsoups.study import check_config, expand_sweeps, with_role
 
 HOME = Path(workflow.basedir)
+MANY_IMAGES = 20_000  # from here on a data set is worth more than one thread
 os.environ.update(
     # An environment made by `--sdm conda` has the libraries but not this package.
     PYTHONPATH=str(HOME / "workflow"),
@@ -25,6 +26,14 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
+# Where the user's data are: the environment's word counts, then the config's.
+os.environ.update(
+    {
+        name: place
+        for name, place in config.get("folders", {}).items()
+        if name not in os.environ
+    }
+)
 [TRAIN] = with_role(config["datasets"], "train")
 [HELD_OUT] = with_role(config["datasets"], "held_out")
 EVALUATION_SETS = with_role(config["datasets"], "held_out", "test", "shift")
@@ -52,6 +61,16 @@ def view_of(wildcards):
     """Name of the view that the backbone of the wildcards reads."""
     backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
     return config["backbones"][backbone]["view"]
+
+
+def view_spec(wildcards):
+    """The fields of ViewSpec for the view that the backbone of the wildcards reads."""
+    return config["views"][view_of(wildcards)]
+
+
+def size_of_view(wildcards):
+    """Side in pixels of the images that the backbone of the wildcards reads."""
+    return view_spec(wildcards)["size"]
 
 
 def backbone_spec(wildcards):
@@ -84,45 +103,88 @@ def kinds_of(sweep):
     }
 
 
-def arrays_of(wildcards, dataset):
-    """Paths `images` and `labels` of a data set in the view that the wildcards' backbone reads."""
-    folder = f"results/data/{dataset}/{view_of(wildcards)}"
-    return {"images": f"{folder}/images.npy", "labels": f"{folder}/labels.npy"}
+def dataset_spec(wildcards):
+    """The fields of DatasetSpec for the data set of the wildcards."""
+    return {
+        key: value
+        for key, value in config["datasets"][wildcards.dataset].items()
+        if key not in ("training_input", "workers", "trim_border")
+    }
+
+
+def file_of_dataset(wildcards):
+    """The data set's file, if it is a single one in a fixed place; others are not watched."""
+    spec = config["datasets"][wildcards.dataset]
+    single = "layout" not in spec and not set("$*") & set(spec["path"])
+    return [spec["path"]] if single else []
+
+
+def decode_threads(wildcards):
+    """Threads that decode the data set of the wildcards."""
+    return (
+        16 if config["datasets"][wildcards.dataset]["num_images"] > MANY_IMAGES else 1
+    )
+
+
+def training_workers(wildcards):
+    """Processes that decode and augment for a run; an array is augmented in the run's own."""
+    spec = config["datasets"][TRAIN]
+    decodes = spec.get("training_input", "array") != "array"
+    return spec.get("workers", 16) if decodes else 0
+
+
+def finetune_threads(wildcards):
+    """Threads of a run: its workers', or one."""
+    return training_workers(wildcards) or 1
+
+
+def probe_threads(wildcards):
+    """Threads that compute features, and decode the training images where no array has them."""
+    return training_workers(wildcards) or 2
+
+
+def images_of(wildcards, dataset):
+    """The array of a data set in the view that the wildcards' backbone reads."""
+    return f"results/data/{dataset}/{view_of(wildcards)}/images.npy"
 
 
 def images_of_train(wildcards):
-    """The training images in the view of the wildcards' backbone."""
-    return arrays_of(wildcards, TRAIN)["images"]
+    """What training reads: a view's array, or the index of images that are decoded each time."""
+    match config["datasets"][TRAIN].get("training_input", "array"):
+        case "array":
+            return images_of(wildcards, TRAIN)
+        case "files":
+            return f"results/data/{TRAIN}/checked/index.parquet"
+        case "resized":
+            return f"results/data/{TRAIN}/resized/index.parquet"
 
 
 def labels_of_train(wildcards):
     """The training labels."""
-    return arrays_of(wildcards, TRAIN)["labels"]
+    return f"results/data/{TRAIN}/labels.npy"
 
 
 def images_of_held_out(wildcards):
     """The held-out images in the view of the wildcards' backbone."""
-    return arrays_of(wildcards, HELD_OUT)["images"]
+    return images_of(wildcards, HELD_OUT)
 
 
 def labels_of_held_out(wildcards):
     """The held-out labels."""
-    return arrays_of(wildcards, HELD_OUT)["labels"]
+    return f"results/data/{HELD_OUT}/labels.npy"
 
 
 def probe_images(wildcards):
-    """The images that a linear probe is fitted on and chosen on."""
-    return [images_of_train(wildcards), images_of_held_out(wildcards)]
+    """The images that a linear probe is fitted on, as an array or an index, and is chosen on."""
+    train = images_of_train(wildcards)
+    if train.endswith(".parquet"):
+        train = f"results/data/{TRAIN}/index.parquet"
+    return [train, images_of_held_out(wildcards)]
 
 
 def evaluation_images(wildcards):
     """The images of every evaluation set, in the order of EVALUATION_SETS."""
-    return [arrays_of(wildcards, dataset)["images"] for dataset in EVALUATION_SETS]
-
-
-def evaluation_labels(wildcards):
-    """The labels of every evaluation set, in the order of EVALUATION_SETS."""
-    return [arrays_of(wildcards, dataset)["labels"] for dataset in EVALUATION_SETS]
+    return [images_of(wildcards, dataset) for dataset in EVALUATION_SETS]
 
 
 def head_of(wildcards):

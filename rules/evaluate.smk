@@ -6,7 +6,10 @@ rule evaluate_model:
     input:
         weights="results/sweeps/{sweep}/models/{model}/weights.safetensors",
         images=evaluation_images,
-        labels=evaluation_labels,
+        labels=expand("results/data/{dataset}/labels.npy", dataset=EVALUATION_SETS),
+        class_maps=expand(
+            "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
+        ),
     output:
         logits=expand(
             "results/sweeps/{sweep}/models/{model}/logits/{dataset}.parquet",
@@ -22,6 +25,7 @@ rule evaluate_model:
         backbone=backbone_spec,
         datasets=EVALUATION_SETS,
         batch_size=config["evaluation"]["batch_size"],
+        logits_dtype=config["evaluation"].get("logits_dtype", "float32"),
     conda:
         "../envs/modelsoups.yaml"
     message:

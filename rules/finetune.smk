@@ -33,12 +33,14 @@ rule finetune_run:
         record="results/sweeps/{sweep}/models/{run}/record.json",
     log:
         "results/logs/finetune_run/{sweep}-{run}.log",
-    threads: 1
+    threads: finetune_threads
     resources:
         gpu=1,
     params:
         run=run_spec,
         backbone=backbone_spec,
+        size=size_of_view,
+        workers=training_workers,
     conda:
         "../envs/modelsoups.yaml"
     message:

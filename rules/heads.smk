@@ -13,11 +13,13 @@ rule extract_features:
         ),
     log:
         "results/logs/extract_features/{backbone}.log",
-    threads: 2
+    threads: probe_threads
     resources:
         gpu=1,
     params:
         backbone=backbone_spec,
+        view=view_spec,
+        column=config["datasets"][TRAIN].get("image", "image"),
         batch_size=config["evaluation"]["batch_size"],
     conda:
         "../envs/modelsoups.yaml"

@@ -111,13 +111,14 @@ def make_ensemble(
     files: Mapping[str, Files],
     roles: Mapping[str, str],
     outputs: Files,
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> dict[str, Any]:
     """Choose on the held-out set, write the ensemble's logits on every dataset, return its record.
 
     Args:
         model, sweep: names of the ensemble and of its sweep.
         files: dataset -> candidate -> its logits.
-        roles: dataset -> role. outputs: dataset -> where to write.
+        roles: dataset -> role. outputs: dataset -> where to write. dtype: of the stored logits.
     Returns: the content of record.json; `inputs` has the SHA-256 of each candidate's held-out
         logits, which is what the choice depends on.
     Raises: ValueError unless just one of the datasets has role held_out.
@@ -129,7 +130,7 @@ def make_ensemble(
     for dataset, output in outputs.items():
         logits, labels = mean_logits([files[dataset][name] for name in ingredients])
         metadata = {"dataset": dataset, **made_by, "ingredients": ingredients}
-        write_logits(output, logits, labels, metadata)
+        write_logits(output, logits, labels, metadata, dtype)
     return {
         **made_by,
         "candidates": candidates,

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from modelsoups.views import ViewOnRead
+
 
 def pick_device() -> torch.device:
     """A GPU if there is one, else the CPU."""
@@ -15,7 +17,7 @@ def pick_device() -> torch.device:
 @torch.inference_mode()
 def predict(
     forward: Callable[[torch.Tensor], torch.Tensor],
-    images: np.ndarray,
+    images: np.ndarray | ViewOnRead,
     batch_size: int,
     device: torch.device,
     label: str = "",

@@ -21,6 +21,7 @@ from modelsoups.augment import build_augmentation
 from modelsoups.backbones import Classifier
 from modelsoups.files import publish
 from modelsoups.search import RunSpec
+from modelsoups.views import EncodedImages
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,9 @@ def freeze_norm_statistics(model: nn.Module) -> None:
 class AugmentedImages(Dataset):
     """Augmented training images (3, size, size) uint8 with labels, from a view's arrays."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, augmentation: Callable):
+    def __init__(
+        self, images: np.ndarray | EncodedImages, labels: np.ndarray, augmentation: Callable
+    ):
         self.images, self.labels, self.augmentation = images, labels, augmentation
 
     def __len__(self) -> int:
@@ -70,7 +73,7 @@ def seed_epoch(seed: int, epoch: int) -> None:
 
 def finetune(
     model: Classifier,
-    images: np.ndarray,
+    images: np.ndarray | EncodedImages,
     labels: np.ndarray,
     spec: RunSpec,
     device: torch.device,
@@ -83,7 +86,7 @@ def finetune(
 
     Args:
         model: the start, with the initialisation's weights.
-        images: (n, size, size, 3) uint8.
+        images: (n, size, size, 3) uint8, or encoded images of any size.
         labels: (n,) int64.
         resume: file for the state after the last finished epoch; a run that finds one of the
             same spec and inputs goes on from it and ends with the same weights.

@@ -55,6 +55,7 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for role in ("train", "held_out", "test"):
         if (count := len(with_role(datasets, role))) != 1:
             yield f"datasets: expected one with role {role}, found {count}"
+    yield from dataset_problems(datasets)
     for name, backbone in backbones.items():
         if backbone["view"] not in views:
             yield missing(f"backbones.{name}.view", backbone["view"], views)
@@ -66,6 +67,29 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
             yield missing(key, config[key], config["sweeps"])
     if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
         yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
+
+
+def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What does not fit in or among the data sets."""
+    for name, spec in datasets.items():
+        if spec["role"] in ("train", "held_out") and "class_map" in spec:
+            yield f"datasets.{name}: a {spec['role']} set has the study's own classes; no class_map"
+        if (spec.get("class_map") == "objectnet") != ("mappings" in spec):
+            yield f"datasets.{name}: class_map objectnet and mappings go together"
+        if (spec.get("layout") == "flat") != ("labels" in spec):
+            yield f"datasets.{name}: layout flat and labels go together"
+        if spec["role"] != "train" and {"training_input", "workers"} & spec.keys():
+            yield f"datasets.{name}: training_input and workers are for the training set"
+    splits = {
+        spec["split"]["part"]: {**spec["split"], "part": None, "path": spec["path"]}
+        for spec in datasets.values()
+        if "split" in spec
+    }
+    if splits and (len(splits) != 2 or splits["held-out"] != splits["rest"]):
+        yield (
+            "datasets: `split` makes two sets of one, `part: held-out` and `part: rest`, which must "
+            "agree in path and in the split's other keys"
+        )
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from modelsoups.backbones import BackboneSpec, build_classifier
 from modelsoups.checkpoints import read_weights
+from modelsoups.class_maps import pool_logits
 from modelsoups.evaluate import pick_device, predict
 from modelsoups.files import sha256
 from modelsoups.logits import write_logits
@@ -29,14 +30,21 @@ made_from = {
     "backbone": asdict(spec),
     "weights": sha256(snakemake.input.weights),
 }
-for dataset, images, labels, output in zip(
+for dataset, images, labels, class_map, output in zip(
     snakemake.params.datasets,
     snakemake.input.images,
     snakemake.input.labels,
+    snakemake.input.class_maps,
     snakemake.output.logits,
     strict=True,
 ):
     logits = predict(
         model, np.load(images, mmap_mode="r"), snakemake.params.batch_size, device, label=dataset
     )
-    write_logits(output, logits, np.load(labels), {"dataset": dataset, **made_from})
+    write_logits(
+        output,
+        pool_logits(logits, np.load(class_map)),
+        np.load(labels),
+        {"dataset": dataset, **made_from},
+        snakemake.params.logits_dtype,
+    )

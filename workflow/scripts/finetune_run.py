@@ -14,6 +14,7 @@ from modelsoups.files import sha256, versions, write_json
 from modelsoups.finetune import finetune
 from modelsoups.logs import log_to
 from modelsoups.search import RunSpec
+from modelsoups.views import open_training
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -30,13 +31,14 @@ inputs = {name: sha256(path) for name, path in snakemake.input.items()}
 resume = Path(snakemake.output.weights).with_name("resume.pt")
 curve = finetune(
     model,
-    np.load(snakemake.input.images, mmap_mode="r"),
+    open_training(snakemake.input.images, snakemake.params.size),
     np.load(snakemake.input.labels),
     spec,
     device,
     resume,
     inputs,
     name=f"{snakemake.wildcards.sweep} {snakemake.wildcards.run}",
+    num_workers=snakemake.params.workers,
 )
 write_weights(snakemake.output.weights, model.state_dict())
 record = {
