@@ -175,10 +175,11 @@ def held_out_mask(index: pd.DataFrame, split: SplitSpec) -> np.ndarray:
     """
     if split.indices is None:
         keys = [f"{split.seed}/{image_key(name)}".encode() for name in index.name]
-        draws = pd.Series([hashlib.sha256(key).digest() for key in keys])
-        order = draws.sort_values().index
-        rank = index.label[order].groupby(index.label[order]).cumcount()
-        return (rank.sort_index() < split.per_class).to_numpy()
+        order = np.argsort([hashlib.sha256(key).hexdigest() for key in keys])
+        ordered = pd.Series(index.label.to_numpy()[order])
+        mask = np.zeros(len(index), dtype=bool)
+        mask[order[ordered.groupby(ordered).cumcount() < split.per_class]] = True
+        return mask
     mask = np.load(require(split.indices, "the file of held-out images")) != 0
     if mask.shape != (len(index),):
         raise ValueError(

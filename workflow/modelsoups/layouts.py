@@ -122,7 +122,7 @@ def list_folders(root: str, ids: Sequence[str], ignored: frozenset[str] = frozen
     Raises:
         ValueError: folders are missing, or there are others; names the first of them.
     """
-    place = require(root, f"a folder with the class folders {ids[0]}, {ids[1]}, ...")
+    place = require(root, f"a folder with the class folders {ids[0]}, ...")
     found = {entry.name for entry in os.scandir(place) if entry.is_dir()}
     found = {name for name in found if not name.startswith(".")}
     missing = [id for id in ids if id not in found]

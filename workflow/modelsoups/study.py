@@ -87,8 +87,8 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
     }
     if splits and (len(splits) != 2 or splits["held-out"] != splits["rest"]):
         yield (
-            "datasets: `split` makes two sets of one, `part: held-out` and `part: rest`, which must "
-            "agree in path and in the split's other keys"
+            "datasets: `split` makes two sets of one, `part: held-out` and `part: rest`, which "
+            "must agree in path and in the split's other keys"
         )
 
 
