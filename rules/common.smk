@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from modelsoups.study import check_config, expand_sweeps, with_role
+from modelsoups.study import STARTS, check_config, expand_sweeps, has_zero_shot, with_role
 
 HOME = Path(workflow.basedir)
 MANY_IMAGES = 20_000  # from here on a data set is worth more than one thread
@@ -49,7 +49,8 @@ wildcard_constraints:
     run=r"\d{3}",
     recipe="|".join(config["recipes"]),
     ensemble="|".join(config["ensembles"]),
-    model="|".join(["initialization", r"\d{3}", *config["recipes"]]),
+    start="|".join(["initialization", *STARTS]),
+    model="|".join(["initialization", *STARTS, r"\d{3}", *config["recipes"]]),
 
 
 def backbone_of(wildcards):
@@ -57,10 +58,20 @@ def backbone_of(wildcards):
     return config["sweeps"][wildcards.sweep]["backbone"]
 
 
+def backbone_config(wildcards):
+    """The config of the backbone of the wildcards."""
+    backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
+    return config["backbones"][backbone]
+
+
 def view_of(wildcards):
     """Name of the view that the backbone of the wildcards reads."""
-    backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
-    return config["backbones"][backbone]["view"]
+    return backbone_config(wildcards)["view"]
+
+
+def view_spec(wildcards):
+    """The fields of ViewSpec for the view that the backbone of the wildcards reads."""
+    return config["views"][view_of(wildcards)]
 
 
 def view_spec(wildcards):
@@ -75,12 +86,14 @@ def size_of_view(wildcards):
 
 def backbone_spec(wildcards):
     """The fields of BackboneSpec for the backbone of the wildcards."""
-    backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
-    return {
-        key: value
-        for key, value in config["backbones"][backbone].items()
-        if key != "view"
-    }
+    fields = backbone_config(wildcards).items()
+    return {key: value for key, value in fields if key != "view"}
+
+
+def weights_of_backbone(wildcards):
+    """The weights file of the wildcards' backbone, if the config names one by its path."""
+    weights = backbone_config(wildcards)["weights"]
+    return [weights] if "/" in weights else []
 
 
 def pool_of(wildcards):
@@ -97,6 +110,7 @@ def kinds_of(sweep):
     """Name -> kind of every model and ensemble of a sweep that is scored."""
     return {
         "initialization": "initialization",
+        **dict.fromkeys(config["sweeps"][sweep].get("other_starts", []), "start"),
         **dict.fromkeys(RUNS[sweep], "run"),
         **dict.fromkeys(config["recipes"], "soup"),
         **dict.fromkeys(config["ensembles"], "ensemble"),
@@ -187,10 +201,29 @@ def evaluation_images(wildcards):
     return [images_of(wildcards, dataset) for dataset in EVALUATION_SETS]
 
 
+def start_of(wildcards):
+    """The start, zero-shot or linear-probe, that the model `{start}` of a sweep has."""
+    if wildcards.start == "initialization":
+        return config["sweeps"][wildcards.sweep]["start"]
+    return wildcards.start
+
+
+def kind_of_start(wildcards):
+    """The kind of the model `{start}` of a sweep."""
+    return "initialization" if wildcards.start == "initialization" else "start"
+
+
 def head_of(wildcards):
-    """The head file that the wildcards' sweep starts from."""
-    start = config["sweeps"][wildcards.sweep]["start"]
+    """The head file of the model `{start}` of a sweep."""
+    start = start_of(wildcards)
     return f"results/heads/{backbone_of(wildcards)}-{start}-{TRAIN}.safetensors"
+
+
+def zero_shot_head_of(wildcards):
+    """The zero-shot head of the wildcards' backbone, if it has one: where its probe starts."""
+    if not has_zero_shot(config, wildcards.backbone):
+        return []
+    return [f"results/heads/{wildcards.backbone}-zero-shot-{TRAIN}.safetensors"]
 
 
 def run_spec(wildcards):

@@ -25,7 +25,7 @@ rule list_runs:
 rule finetune_run:
     """The weights of one run, and the record of how they were made."""
     input:
-        start=rules.make_initialization.output.weights,
+        start="results/sweeps/{sweep}/models/initialization/weights.safetensors",
         images=images_of_train,
         labels=labels_of_train,
     output:

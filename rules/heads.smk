@@ -1,10 +1,35 @@
-"""The start of fine-tuning: a linear probe of the backbone on the training set's features."""
+"""Where fine-tuning starts: a zero-shot head, or a linear probe on the training set's features."""
+
+
+rule make_zero_shot_head:
+    """The class prompts' embeddings by the backbone's text tower, times its temperature."""
+    input:
+        classes=config["classes"],
+        prompts=config.get("prompts", []),
+        backbone=weights_of_backbone,
+    output:
+        head=f"results/heads/{{backbone}}-zero-shot-{TRAIN}.safetensors",
+        record=f"results/heads/{{backbone}}-zero-shot-{TRAIN}.json",
+    log:
+        "results/logs/make_zero_shot_head/{backbone}.log",
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        backbone=backbone_spec,
+    conda:
+        "../envs/modelsoups.yaml"
+    message:
+        "Embedding the class prompts with {wildcards.backbone}"
+    script:
+        "../workflow/scripts/make_zero_shot_head.py"
 
 
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
         images=probe_images,
+        backbone=weights_of_backbone,
     output:
         features=expand(
             "results/heads/features/{backbone}/{dataset}.npy",
@@ -36,6 +61,7 @@ rule fit_linear_probe:
         train_labels=labels_of_train,
         held_out=f"results/heads/features/{{backbone}}/{HELD_OUT}.npy",
         held_out_labels=labels_of_held_out,
+        start=zero_shot_head_of,
     output:
         head=f"results/heads/{{backbone}}-linear-probe-{TRAIN}.safetensors",
         record=f"results/heads/{{backbone}}-linear-probe-{TRAIN}.json",
@@ -56,19 +82,24 @@ rule fit_linear_probe:
 
 
 rule make_initialization:
-    """The model that every run of a sweep starts from: pre-trained backbone and fitted head."""
+    """The model that every run of a sweep starts from, or one with another start: the pre-trained
+    backbone and a head."""
     input:
         head=head_of,
+        backbone=weights_of_backbone,
     output:
-        weights="results/sweeps/{sweep}/models/initialization/weights.safetensors",
-        record="results/sweeps/{sweep}/models/initialization/record.json",
+        weights="results/sweeps/{sweep}/models/{start}/weights.safetensors",
+        record="results/sweeps/{sweep}/models/{start}/record.json",
     log:
-        "results/logs/make_initialization/{sweep}.log",
+        "results/logs/make_initialization/{sweep}-{start}.log",
     params:
         backbone=backbone_spec,
+        view=view_spec,
+        head=start_of,
+        kind=kind_of_start,
     conda:
         "../envs/modelsoups.yaml"
     message:
-        "Writing the initialisation of sweep {wildcards.sweep}"
+        "Writing the model {wildcards.start} of sweep {wildcards.sweep}"
     script:
         "../workflow/scripts/make_initialization.py"

@@ -51,12 +51,29 @@ def change(config, dotted, value):
         ),
         ("figure1", "sweep", r"figure1: 'sweep' is not defined"),
         ("datasets.emoji-held-out.role", "test", r"one with role held_out, found 0"),
+        ("recipes.zero-shot", {"kind": "uniform"}, r"\['zero-shot'\] are names of starts"),
+        ("sweeps.random-search.start", "zero-shot", r"backbones of timm do not have; use linear-p"),
+        (
+            "sweeps.random-search.other_starts",
+            ["zero-shot"],
+            r"random-search: zero-shot needs a te",
+        ),
+        ("sweeps.random-search.other_starts", ["linear-probe"], r"linear-probe is its start alre"),
         ("recipes.ensemble", {"kind": "uniform"}, r"share the names \['ensemble'\]"),
     ],
 )
 def test_problem_is_named_with_its_place(config, key, value, message):
     change(config, key, value)
     with pytest.raises(ValueError, match=message):
+        check_config(config, SCHEMA)
+
+
+def test_zero_shot_start_without_prompts_is_told(config):
+    change(config, "backbones.efficientnet-lite0.library", "iconclip")
+    change(config, "sweeps.random-search.start", "zero-shot")
+    check_config(config, SCHEMA)
+    del config["prompts"]
+    with pytest.raises(ValueError, match=r"needs class prompts; add `prompts`, a file with one"):
         check_config(config, SCHEMA)
 
 

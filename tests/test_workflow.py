@@ -154,6 +154,46 @@ def test_longer_search_trains_the_new_run_alone(study):
     assert "Fine-tuning run 001" not in plan
 
 
+def test_both_starts_are_evaluated_as_models(checkout):
+    """A zero-shot sweep of a backbone with a text tower, and a linear probe begun at its head."""
+
+    def start_zero_shot(config):
+        sweep = {"backbone": "tiny-clip", "start": "zero-shot", "other_starts": ["linear-probe"]}
+        config["sweeps"]["tiny-search"].update(sweep)
+
+    config = write_config(checkout, "zero-shot.yaml", start_zero_shot)
+    logits = [
+        f"{MODELS}/{model}/logits/tiny-test.parquet" for model in ("initialization", "linear-probe")
+    ]
+    done = snakemake(checkout, *logits, "--configfile", config)
+    assert done.returncode == 0, done.stdout
+    zero_shot, probe = (read_logits(checkout / path) for path in logits)
+    head = read_weights(checkout / "results/heads/tiny-clip-zero-shot-tiny-train.safetensors")
+    start = read_weights(checkout / MODELS / "initialization/weights.safetensors")
+    assert (start["head.weight"] == head["weight"]).all()
+    assert (head["bias"] == 0).all()
+    assert zero_shot.logits.shape == probe.logits.shape
+    assert (zero_shot.logits != probe.logits).any()
+    record = read_json(checkout / "results/heads/tiny-clip-linear-probe-tiny-train.json")
+    assert record["start"] == "zero-shot"
+    for model, kind, start in [
+        ("initialization", "initialization", "zero-shot"),
+        ("linear-probe", "start", "linear-probe"),
+    ]:
+        record = read_json(checkout / MODELS / model / "record.json")
+        assert (record["model"], record["kind"], record["head"]) == (model, kind, start)
+
+
+def test_scores_of_a_sweep_take_in_its_other_starts(checkout):
+    def add_start(config):
+        sweep = {"backbone": "tiny-clip", "other_starts": ["zero-shot"]}
+        config["sweeps"]["tiny-search"].update(sweep)
+
+    config = write_config(checkout, "both-starts.yaml", add_start)
+    plan = snakemake(checkout, "all_soups", "--configfile", config, "--dry-run").stdout
+    assert "Evaluating zero-shot of sweep tiny-search" in plan
+
+
 def test_truncated_checkpoint_stops_its_evaluation_with_its_name(study):
     weights = study / MODELS / "000/weights.safetensors"
     whole = weights.read_bytes()

@@ -1,11 +1,17 @@
-"""Linear-probe heads: a linear classifier on cached features, the start of fine-tuning (Sec. 3.1,
-"LP initialization")."""
+"""Heads that fine-tuning starts from: zero-shot, from the text embeddings of the class names, and
+linear probes on cached features (Sec. 3.1, "zero-shot initialization" and "LP initialization")."""
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy, linear, normalize
+from tqdm import tqdm
+
+from modelsoups.checkpoints import read_weights, write_weights
+from modelsoups.prompts import fill
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +35,44 @@ class Head:
         """Accuracy in [0, 1] on features (n, num_features) with labels (n,)."""
         predictions = linear(features, self.weight, self.bias).argmax(dim=1)
         return (predictions == labels).double().mean().item()
+
+
+def empty_head(num_classes: int, num_features: int) -> Head:
+    """A head of zeros, where a linear probe starts that has no better start."""
+    return Head(torch.zeros(num_classes, num_features), torch.zeros(num_classes))
+
+
+def read_head(path: str | Path) -> Head:
+    """The head in a file that `write_head` wrote."""
+    return Head(**read_weights(path))
+
+
+def write_head(path: str | Path, head: Head) -> None:
+    """Write a head as safetensors `weight` and `bias`, atomically."""
+    write_weights(path, {"weight": head.weight.cpu(), "bias": head.bias.cpu()})
+
+
+def zero_shot_head(
+    embed: Callable[[Sequence[str]], torch.Tensor],
+    scale: float,
+    names: Sequence[str],
+    templates: Sequence[str],
+) -> Head:
+    """The head whose logits are scaled cosine similarities with the class prompts (Sec. 3.1).
+
+    A class's weight is the mean of the normalised embeddings of its prompts, normalised, times the
+    scale; biases are zero. On L2-normalised features this is CLIP's zero-shot classifier.
+
+    Args:
+        embed, scale: a text tower's (see `backbones.TextTower`).
+        names: English class names in label order.
+        templates: texts with one {} for the name each.
+    """
+    embeddings = [
+        normalize(embed(fill(templates, name)).mean(dim=0), dim=0)
+        for name in tqdm(names, desc="prompts", unit="class", leave=False, disable=None)
+    ]
+    return Head(scale * torch.stack(embeddings), torch.zeros(len(names)))
 
 
 def fit_head(
@@ -69,11 +113,12 @@ def fit_linear_probe(
     labels: torch.Tensor,
     held_out_features: torch.Tensor,
     held_out_labels: torch.Tensor,
-    num_classes: int,
+    start: Head,
 ) -> tuple[Head, list[dict[str, float]]]:
     """The head whose regularisation does best on the held-out set (ties: the stronger one).
 
-    Strengths are tried from the strongest on, each from the last one's solution.
+    Strengths are tried from the strongest on, the first from `start` and each from the last one's
+    solution.
 
     Args:
         features, labels: of the training set, (n, num_features) float32 and (n,) int64.
@@ -81,8 +126,7 @@ def fit_linear_probe(
     Returns:
         the head, and for every strength its `l2` and `held_out_accuracy`.
     """
-    weight = features.new_zeros(num_classes, features.shape[1])
-    head = Head(weight, features.new_zeros(num_classes))
+    head = Head(start.weight.to(features), start.bias.to(features))
     best, best_accuracy, trials = head, -1.0, []
     for l2 in sorted(spec.l2, reverse=True):
         head = fit_head(features, labels, head, l2, spec.max_iterations)

@@ -5,7 +5,7 @@ EMBEDDING = {"bn1", "cls_token", "conv1", "conv_stem", "ln_pre", "norm_pre", "st
 HEAD = {
     *("bn2", "classification_head", "classifier", "conv_head", "fc", "fc_norm", "head", "lm_head"),
     *("layernorm", "ln_final", "ln_post", "logit_scale", "norm", "pooler", "post_layernorm"),
-    *("proj", "text_projection", "visual_projection"),
+    *("proj", "projection", "text_projection", "visual_projection"),
 }
 NESTED = {"blocks", "layer", "layers", "resblocks"}  # hold blocks also within a numbered stage
 

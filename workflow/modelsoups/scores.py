@@ -16,7 +16,7 @@ from modelsoups.files import publish
 from modelsoups.logits import Logits, read_logits
 from modelsoups.metrics import METRICS
 
-Kind = Literal["initialization", "run", "soup", "ensemble"]
+Kind = Literal["initialization", "start", "run", "soup", "ensemble"]
 COLUMNS = ("model", "kind", "dataset", "metric", "value", "n")  # accuracy is a fraction
 KEY = ["model", "dataset", "metric"]
 

@@ -13,6 +13,9 @@ from jsonschema import Draft202012Validator
 
 from modelsoups.search import RunSpec, list_runs
 
+STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
+LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
+
 
 def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
     """Raise one ValueError that lists everything wrong with a study's config.
@@ -62,11 +65,34 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for name, sweep in config["sweeps"].items():
         if sweep["backbone"] not in backbones:
             yield missing(f"sweeps.{name}.backbone", sweep["backbone"], backbones)
+        elif not has_zero_shot(config, sweep["backbone"]) and "zero-shot" in starts_of(sweep):
+            library = backbones[sweep["backbone"]]["library"]
+            yield f"sweeps.{name}: zero-shot " + (
+                "needs class prompts; add `prompts`, a file with one template a line"
+                if library in LIBRARIES_WITH_TEXT
+                else f"needs a text tower, which backbones of {library} do not have; "
+                "use linear-probe"
+            )
+        if sweep["start"] in sweep.get("other_starts", []):
+            yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
     for key in ("table3", "figure1"):
         if config[key] not in config["sweeps"]:
             yield missing(key, config[key], config["sweeps"])
     if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
         yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
+    names = config["recipes"].keys() | config["ensembles"].keys()
+    if taken := sorted(names & {"initialization", *STARTS}):
+        yield f"recipes, ensembles: {taken} are names of starts; a model needs a name of its own"
+
+
+def starts_of(sweep: Mapping[str, Any]) -> list[str]:
+    """The start of a sweep and the other starts it evaluates."""
+    return [sweep["start"], *sweep.get("other_starts", [])]
+
+
+def has_zero_shot(config: Mapping[str, Any], backbone: str) -> bool:
+    """Whether a backbone has a zero-shot head: a text tower, and class prompts to embed."""
+    return config["backbones"][backbone]["library"] in LIBRARIES_WITH_TEXT and "prompts" in config
 
 
 def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier, load_pretrained
+from modelsoups.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
 from modelsoups.evaluate import pick_device, predict
 from modelsoups.files import publish
 from modelsoups.logs import log_to
@@ -19,6 +19,7 @@ torch.set_num_threads(snakemake.threads)
 device = pick_device()
 spec = BackboneSpec(**snakemake.params.backbone)
 model = build_classifier(spec, num_classes=1).to(device).eval()
+check_view(model.preprocessing, ViewSpec(**snakemake.params.view))
 load_pretrained(spec, model)
 for images, output in zip(snakemake.input.images, snakemake.output.features, strict=True):
     features = predict(

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.checkpoints import write_weights
 from modelsoups.evaluate import pick_device
 from modelsoups.files import versions, write_json
-from modelsoups.heads import LinearProbeSpec, fit_linear_probe
+from modelsoups.heads import LinearProbeSpec, empty_head, fit_linear_probe, read_head, write_head
 from modelsoups.logs import log_to
 
 if TYPE_CHECKING:
@@ -19,15 +18,22 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 device = pick_device()
 spec = LinearProbeSpec(**snakemake.params.spec)
+train = torch.from_numpy(np.load(snakemake.input.train)).to(device)
+zero_shot = [read_head(path) for path in snakemake.input.start]
+[start] = zero_shot or [empty_head(snakemake.params.num_classes, train.shape[1])]
 head, trials = fit_linear_probe(
     spec,
-    torch.from_numpy(np.load(snakemake.input.train)).to(device),
+    train,
     torch.from_numpy(np.load(snakemake.input.train_labels)).to(device),
     torch.from_numpy(np.load(snakemake.input.held_out)).to(device),
     torch.from_numpy(np.load(snakemake.input.held_out_labels)).to(device),
-    snakemake.params.num_classes,
+    start,
 )
-write_weights(snakemake.output.head, {"weight": head.weight.cpu(), "bias": head.bias.cpu()})
-write_json(
-    snakemake.output.record, {"spec": asdict(spec), "trials": trials, "versions": versions()}
-)
+write_head(snakemake.output.head, head)
+record = {
+    "spec": asdict(spec),
+    "start": "zero-shot" if zero_shot else "zeros",
+    "trials": trials,
+    "versions": versions(),
+}
+write_json(snakemake.output.record, record)

@@ -1,12 +1,13 @@
-"""Put a pre-trained backbone and a fitted head together: where every run starts."""
+"""Put a pre-trained backbone and a head together: where every run of a sweep starts."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from modelsoups.backbones import BackboneSpec, build_classifier, load_pretrained
+from modelsoups.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
 from modelsoups.checkpoints import read_weights, write_weights
 from modelsoups.files import sha256, versions, write_json
 from modelsoups.logs import log_to
+from modelsoups.views import ViewSpec
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,15 +16,21 @@ log_to(snakemake.log[0])
 spec = BackboneSpec(**snakemake.params.backbone)
 head = read_weights(snakemake.input.head)
 model = build_classifier(spec, num_classes=len(head["weight"]))
+check_view(model.preprocessing, ViewSpec(**snakemake.params.view))
 load_pretrained(spec, model)
 model.head.load_state_dict(head)
 write_weights(snakemake.output.weights, model.state_dict())
 record = {
-    "model": "initialization",
-    "kind": "initialization",
+    "model": snakemake.wildcards.start,
+    "kind": snakemake.params.kind,
     "sweep": snakemake.wildcards.sweep,
+    "head": snakemake.params.head,
     "backbone": asdict(spec),
-    "inputs": {"head": sha256(snakemake.input.head)},
+    "preprocessing": asdict(model.preprocessing),
+    "inputs": {
+        "head": sha256(snakemake.input.head),
+        "backbone": [sha256(path) for path in snakemake.input.backbone],
+    },
     "versions": versions(),
 }
 write_json(snakemake.output.record, record)
