@@ -6,7 +6,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from modelsoups.study import STARTS, check_config, expand_sweeps, has_zero_shot, with_role
+from modelsoups.study import (
+    STARTS,
+    check_config,
+    expand_sweeps,
+    has_zero_shot,
+    with_role,
+)
 
 HOME = Path(workflow.basedir)
 MANY_IMAGES = 20_000  # from here on a data set is worth more than one thread
@@ -67,11 +73,6 @@ def backbone_config(wildcards):
 def view_of(wildcards):
     """Name of the view that the backbone of the wildcards reads."""
     return backbone_config(wildcards)["view"]
-
-
-def view_spec(wildcards):
-    """The fields of ViewSpec for the view that the backbone of the wildcards reads."""
-    return config["views"][view_of(wildcards)]
 
 
 def view_spec(wildcards):
@@ -280,3 +281,55 @@ def logits_of(sweep, models, datasets):
         for dataset in datasets
         for model in models
     ]
+
+
+def plan_datasets():
+    """Evaluation set -> number of images and of classes."""
+    return {
+        dataset: {
+            "num_images": config["datasets"][dataset]["num_images"],
+            "num_classes": (
+                config["datasets"][dataset].get("num_classes", NUM_CLASSES)
+                if "class_map" in config["datasets"][dataset]
+                else NUM_CLASSES
+            ),
+        }
+        for dataset in EVALUATION_SETS
+    }
+
+
+def plan_arrays():
+    """Data set and view -> number of images and their side, for each array that will be made."""
+    decodes_train = not training_workers(None)
+    views = {backbone["view"] for backbone in config["backbones"].values()}
+    return {
+        f"{dataset} at {view}": (
+            config["datasets"][dataset]["num_images"],
+            config["views"][view]["size"],
+        )
+        for view in sorted(views)
+        for dataset in [TRAIN] * decodes_train + EVALUATION_SETS
+    }
+
+
+def plan_backbones():
+    """Backbone -> the fields of its BackboneSpec."""
+    return {
+        name: {key: value for key, value in backbone.items() if key != "view"}
+        for name, backbone in config["backbones"].items()
+    }
+
+
+def plan_sweeps():
+    """Sweep -> the fields of its SweepSize, number of parameters aside."""
+    recipes = config["recipes"].values()
+    return {
+        sweep: {
+            "epochs": [getattr(run, "epochs", 0) for run in runs.values()],
+            "num_weights": 1 + len(runs) + len(config["recipes"]),
+            "num_ensembles": len(config["ensembles"]),
+            "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
+            "num_candidates": len(runs),
+        }
+        for sweep, runs in RUNS.items()
+    }
