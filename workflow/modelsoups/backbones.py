@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import timm
 import torch
@@ -180,12 +180,13 @@ def check_timm(spec: BackboneSpec) -> None:
 def build_timm(spec: BackboneSpec) -> ImageTower:
     module = timm.create_model(spec.model, num_classes=0)
     data = resolve_data_config(model=module)
+    fixed = timm.get_pretrained_cfg_value(spec.model, "fixed_input_size")
     preprocessing = Preprocessing(
         mean=data["mean"],
         std=data["std"],
         interpolation=data["interpolation"],
         resize_mode="squash" if data["crop_mode"] == "squash" else "shortest",
-        fixed_size=data["input_size"][-1] if module.default_cfg.get("fixed_input_size") else None,
+        fixed_size=data["input_size"][-1] if fixed else None,
     )
     return ImageTower(module, cast(int, module.num_features), preprocessing)
 
@@ -309,7 +310,7 @@ def load_open_clip_text(spec: BackboneSpec, device: torch.device) -> TextTower:
     return TextTower(embed, model.logit_scale.exp().item())
 
 
-def create_open_clip(spec: BackboneSpec) -> nn.Module:
+def create_open_clip(spec: BackboneSpec) -> Any:
     """Both towers with their pre-trained weights: from the hub, its cache, or a file."""
     import open_clip
 
