@@ -1,6 +1,10 @@
 """The start of fine-tuning: a linear probe of the backbone on the training set's features."""
 
 
+localrules:
+    make_initialization,
+
+
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
@@ -16,6 +20,8 @@ rule extract_features:
     threads: 2
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=feature_minutes,
     params:
         backbone=backbone_spec,
         batch_size=config["evaluation"]["batch_size"],
@@ -42,6 +48,8 @@ rule fit_linear_probe:
     threads: 2
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=feature_minutes,
     params:
         spec=config["linear_probe"],
         num_classes=NUM_CLASSES,

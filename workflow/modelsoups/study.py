@@ -26,7 +26,7 @@ def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
         f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {error.message}"
         for error in validator.iter_errors(config)
     ]
-    problems = problems or list(dangling_names(config))
+    problems = problems or [*dangling_names(config), *uneven_batches(config)]
     if problems:
         raise ValueError(
             "the config has these problems (config/README.md describes every key):\n  "
@@ -66,6 +66,19 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
             yield missing(key, config[key], config["sweeps"])
     if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
         yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
+
+
+def uneven_batches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Sweeps whose batches do not split into the parts that they are computed in."""
+    for name, sweep in config["sweeps"].items():
+        compute = sweep.get("compute", {})
+        parts = compute.get("gpus", 1) * compute.get("accumulate", 1)
+        size = sweep["finetune"].get("batch_size", 2 * parts)
+        if size % (2 * parts):
+            yield (
+                f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus times "
+                "accumulate) of one even size"
+            )
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:
