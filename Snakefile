@@ -11,6 +11,7 @@ if not workflow.overwrite_configfiles:  # a study given by --configfile stands a
 
 
 include: "rules/common.smk"
+include: "rules/compute.smk"
 include: "rules/collect.smk"
 include: "rules/resources.smk"
 include: "rules/data.smk"

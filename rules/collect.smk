@@ -30,7 +30,7 @@ rule plan:
         "results/logs/plan.log",
     params:
         study=config["study"],
-        throughput=config.get("throughput", {}),
+        images_per_second=evaluation_speed(),
         num_classes=NUM_CLASSES,
         num_training_images=config["datasets"][TRAIN]["num_images"],
         held_out=HELD_OUT,

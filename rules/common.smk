@@ -99,12 +99,13 @@ def weights_of_backbone(wildcards):
 
 def pool_of(wildcards):
     """Names of the models that the sweep's recipes and ensembles choose from."""
-    first = (
-        ["initialization"]
-        if config["sweeps"][wildcards.sweep].get("pool_initialization")
-        else []
-    )
-    return first + list(RUNS[wildcards.sweep])
+    return pool_of_sweep(wildcards.sweep)
+
+
+def pool_of_sweep(sweep):
+    """Names of the models that a sweep's recipes and ensembles choose from."""
+    with_start = config["sweeps"][sweep].get("pool_initialization")
+    return ["initialization"] * bool(with_start) + list(RUNS[sweep])
 
 
 def kinds_of(sweep):
@@ -123,7 +124,7 @@ def dataset_spec(wildcards):
     return {
         key: value
         for key, value in config["datasets"][wildcards.dataset].items()
-        if key not in ("training_input", "workers", "trim_border")
+        if key not in ("training_input", "trim_border")
     }
 
 
@@ -141,21 +142,14 @@ def decode_threads(wildcards):
     )
 
 
-def training_workers(wildcards):
-    """Processes that decode and augment for a run; an array is augmented in the run's own."""
-    spec = config["datasets"][TRAIN]
-    decodes = spec.get("training_input", "array") != "array"
-    return spec.get("workers", 16) if decodes else 0
-
-
-def finetune_threads(wildcards):
-    """Threads of a run: its workers', or one."""
-    return training_workers(wildcards) or 1
+def decodes_in_training():
+    """Whether training reads encoded images, not an array."""
+    return config["datasets"][TRAIN].get("training_input", "array") != "array"
 
 
 def probe_threads(wildcards):
     """Threads that compute features, and decode the training images where no array has them."""
-    return training_workers(wildcards) or 2
+    return 16 if decodes_in_training() else 2
 
 
 def images_of(wildcards, dataset):
@@ -300,7 +294,6 @@ def plan_datasets():
 
 def plan_arrays():
     """Data set and view -> number of images and their side, for each array that will be made."""
-    decodes_train = not training_workers(None)
     views = {backbone["view"] for backbone in config["backbones"].values()}
     return {
         f"{dataset} at {view}": (
@@ -308,7 +301,7 @@ def plan_arrays():
             config["views"][view]["size"],
         )
         for view in sorted(views)
-        for dataset in [TRAIN] * decodes_train + EVALUATION_SETS
+        for dataset in [TRAIN] * (not decodes_in_training()) + EVALUATION_SETS
     }
 
 
@@ -329,7 +322,8 @@ def plan_sweeps():
             "num_weights": 1 + len(runs) + len(config["recipes"]),
             "num_ensembles": len(config["ensembles"]),
             "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
-            "num_candidates": len(runs),
+            "num_candidates": len(pool_of_sweep(sweep)),
+            "images_per_second": compute_of_sweep(sweep)["images_per_second"],
         }
         for sweep, runs in RUNS.items()
     }

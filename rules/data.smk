@@ -1,6 +1,10 @@
 """Data sets: which images belong to one, and all of them decoded once per view."""
 
 
+localrules:
+    index_dataset,
+
+
 rule index_dataset:
     """The images of a data set, one row each, their labels and its classes; counts are checked."""
     input:

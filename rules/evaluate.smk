@@ -21,6 +21,8 @@ rule evaluate_model:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=evaluation_minutes,
     params:
         backbone=backbone_spec,
         datasets=EVALUATION_SETS,

@@ -33,14 +33,19 @@ rule finetune_run:
         record="results/sweeps/{sweep}/models/{run}/record.json",
     log:
         "results/logs/finetune_run/{sweep}-{run}.log",
-    threads: finetune_threads
+    threads: training_threads
     resources:
-        gpu=1,
+        gpu=gpus_of,
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        accumulate=accumulate_of,
+        save_minutes=save_minutes_of,
+        save_epochs=save_epochs_of,
+        on_failure=on_failure_of,
     params:
         run=run_spec,
         backbone=backbone_spec,
         size=size_of_view,
-        workers=training_workers,
     conda:
         "../envs/modelsoups.yaml"
     message:

@@ -25,6 +25,10 @@ rule make_zero_shot_head:
         "../workflow/scripts/make_zero_shot_head.py"
 
 
+localrules:
+    make_initialization,
+
+
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
@@ -41,6 +45,8 @@ rule extract_features:
     threads: probe_threads
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=feature_minutes,
     params:
         backbone=backbone_spec,
         view=view_spec,
@@ -70,6 +76,8 @@ rule fit_linear_probe:
     threads: 2
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=feature_minutes,
     params:
         spec=config["linear_probe"],
         num_classes=NUM_CLASSES,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from modelsoups.failures import without_failures
 from modelsoups.files import sha256, versions
 from modelsoups.greedy import GreedySpec, choose, order_candidates
 from modelsoups.logits import check_same_images, read_logits, read_predictions, write_logits
@@ -124,7 +125,9 @@ def make_ensemble(
     Raises: ValueError unless just one of the datasets has role held_out.
     """
     held_out = the_dataset({dataset: roles[dataset] for dataset in files}, "held_out")
-    candidates = choose_ingredients(spec, files[held_out])
+    kept, skipped = without_failures(list(files[held_out]), list(files[held_out].values()))
+    pool = {name: files[held_out][name] for name in kept}
+    candidates = choose_ingredients(spec, pool)
     ingredients = [c["name"] for c in candidates if c["decision"] == "kept"]
     made_by = {"model": model, "kind": "ensemble", "sweep": sweep, "recipe": asdict(spec)}
     for dataset, output in outputs.items():
@@ -137,7 +140,8 @@ def make_ensemble(
         "ingredients": ingredients,
         "coefficients": [1 / len(ingredients)] * len(ingredients),
         "held_out_accuracy": _stored_accuracy(outputs[held_out]),
-        "inputs": {name: sha256(path) for name, path in files[held_out].items()},
+        "skipped": skipped,
+        "inputs": {name: sha256(path) for name, path in pool.items()},
         "versions": versions(),
     }
 

@@ -9,15 +9,6 @@ GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Throughput:
-    """How fast one device is, as the config states it."""
-
-    device: str
-    training_images_per_second: float
-    evaluation_images_per_second: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class SweepSize:
     """What a sweep is made of."""
 
@@ -27,6 +18,7 @@ class SweepSize:
     num_greedy: int  # greedy soups, each of which tries every candidate on the held-out set
     num_candidates: int
     num_parameters: int  # of the backbone and its head
+    images_per_second: float  # trained on by one GPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +34,14 @@ def plan_sweep(
     num_training_images: int,
     held_out: DatasetSize,
     evaluation: Sequence[DatasetSize],
-    throughput: Throughput,
+    images_per_second: float,
     logits_bytes: int,
 ) -> dict[str, float]:
     """Images, hours and GiB of one sweep.
 
     Args:
         evaluation: every set that models are evaluated on, the held-out one included.
+        images_per_second: evaluated by one GPU.
         logits_bytes: of one stored logit; compression is not counted on.
     Returns:
         num_runs, num_epochs, training_images, evaluation_images (greedy soups count all their
@@ -64,8 +57,8 @@ def plan_sweep(
         "num_epochs": sum(size.epochs),
         "training_images": training,
         "evaluation_images": evaluated,
-        "training_hours": training / throughput.training_images_per_second / 3600,
-        "evaluation_hours": evaluated / throughput.evaluation_images_per_second / 3600,
+        "training_hours": training / size.images_per_second / 3600,
+        "evaluation_hours": evaluated / images_per_second / 3600,
         "weights_gib": 4 * size.num_parameters * size.num_weights / GIB,
         "logits_gib": logits * logits_bytes * (size.num_weights + size.num_ensembles) / GIB,
     }
@@ -76,7 +69,7 @@ def plan_study(
     num_training_images: int,
     held_out: str,
     evaluation: Mapping[str, DatasetSize],
-    throughput: Throughput,
+    images_per_second: float,
     logits_bytes: int,
 ) -> pd.DataFrame:
     """The plan of every sweep, one row each (columns of `plan_sweep`), and their sum, `total`."""
@@ -86,7 +79,7 @@ def plan_study(
             num_training_images,
             evaluation[held_out],
             list(evaluation.values()),
-            throughput,
+            images_per_second,
             logits_bytes,
         )
         for name, size in sweeps.items()
@@ -101,9 +94,7 @@ def arrays_gib(decoded: Mapping[str, tuple[int, int]]) -> dict[str, float]:
     return {name: count * side * side * 3 / GIB for name, (count, side) in decoded.items()}
 
 
-def to_text(
-    plan: pd.DataFrame, study: str, throughput: Throughput, arrays: Mapping[str, float]
-) -> str:
+def to_text(plan: pd.DataFrame, study: str, arrays: Mapping[str, float]) -> str:
     """The plan in print, with the decoded arrays (name -> GiB) that all sweeps share."""
     hours = plan.training_hours + plan.evaluation_hours
     shown = pd.DataFrame(
@@ -112,7 +103,7 @@ def to_text(
             "epochs": plan.num_epochs.map("{:,.0f}".format),
             "training images": plan.training_images.map("{:,.0f}".format),
             "evaluated images": plan.evaluation_images.map("{:,.0f}".format),
-            "hours": hours.map("{:,.1f}".format),
+            "GPU hours": hours.map("{:,.1f}".format),
             "weights, GiB": plan.weights_gib.map("{:,.1f}".format),
             "logits, GiB": plan.logits_gib.map("{:,.1f}".format),
         }
@@ -120,9 +111,8 @@ def to_text(
     disk = plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
     return (
         f"Plan of the study: {study}\n{shown.to_string()}\n"
-        f"Hours are those of one {throughput.device} at {throughput.training_images_per_second:,} "
-        f"images/s in training and {throughput.evaluation_images_per_second:,} in evaluation "
-        "(`throughput` in the config; an assumption until you measure).\n"
+        "Hours are reckoned with the config's `images_per_second` of sweeps and of evaluation: "
+        "guesses, until you put in what your machine does.\n"
         f"Decoded arrays, shared by all sweeps: {sum(arrays.values()):,.1f} GiB "
         f"({', '.join(f'{name} {gib:,.1f}' for name, gib in arrays.items())}). "
         f"Disk in all: {disk:,.1f} GiB.\n"

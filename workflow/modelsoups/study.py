@@ -29,7 +29,7 @@ def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
         f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {error.message}"
         for error in validator.iter_errors(config)
     ]
-    problems = problems or list(dangling_names(config))
+    problems = problems or [*dangling_names(config), *uneven_batches(config)]
     if problems:
         raise ValueError(
             "the config has these problems (config/README.md describes every key):\n  "
@@ -104,8 +104,8 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
             yield f"datasets.{name}: class_map objectnet and mappings go together"
         if (spec.get("layout") == "flat") != ("labels" in spec):
             yield f"datasets.{name}: layout flat and labels go together"
-        if spec["role"] != "train" and {"training_input", "workers"} & spec.keys():
-            yield f"datasets.{name}: training_input and workers are for the training set"
+        if spec["role"] != "train" and "training_input" in spec:
+            yield f"datasets.{name}: training_input is for the training set"
     splits = {
         spec["split"]["part"]: {**spec["split"], "part": None, "path": spec["path"]}
         for spec in datasets.values()
@@ -116,6 +116,19 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
             "datasets: `split` makes two sets of one, `part: held-out` and `part: rest`, which "
             "must agree in path and in the split's other keys"
         )
+
+
+def uneven_batches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Sweeps whose batches do not split into the parts that they are computed in."""
+    for name, sweep in config["sweeps"].items():
+        compute = sweep.get("compute", {})
+        parts = compute.get("gpus", 1) * compute.get("accumulate", 1)
+        size = sweep["finetune"].get("batch_size", 2 * parts)
+        if size % (2 * parts):
+            yield (
+                f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus times "
+                "accumulate) of one even size"
+            )
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:

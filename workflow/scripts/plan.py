@@ -7,7 +7,6 @@ from modelsoups.logs import log_to
 from modelsoups.plan import (
     DatasetSize,
     SweepSize,
-    Throughput,
     arrays_gib,
     plan_study,
     to_text,
@@ -25,7 +24,6 @@ num_parameters = {
     )
     for name, spec in params.backbones.items()
 }
-throughput = Throughput(**params.throughput)
 plan = plan_study(
     {
         name: SweepSize(**size, num_parameters=num_parameters[params.backbone_of[name]])
@@ -34,7 +32,7 @@ plan = plan_study(
     num_training_images=params.num_training_images,
     held_out=params.held_out,
     evaluation={name: DatasetSize(**size) for name, size in params.evaluation.items()},
-    throughput=throughput,
+    images_per_second=params.images_per_second,
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )
-print(to_text(plan, params.study, throughput, arrays_gib(params.decoded)))
+print(to_text(plan, params.study, arrays_gib(params.decoded)))
