@@ -40,6 +40,17 @@ os.environ.update(
         if name not in os.environ
     }
 )
+FINETUNED = [name for name, sweep in config["sweeps"].items() if "kind" not in sweep]
+CHECKPOINTS = {  # sweep -> model -> its file
+    name: RUNS[name] for name in config["sweeps"] if name not in FINETUNED
+}
+RUNS.update(
+    {
+        name: {run: spec for run, spec in models.items() if run != "initialization"}
+        for name, models in CHECKPOINTS.items()
+    }
+)
+NO_SWEEP = "(?!)"  # matches nothing
 [TRAIN] = with_role(config["datasets"], "train")
 [HELD_OUT] = with_role(config["datasets"], "held_out")
 EVALUATION_SETS = with_role(config["datasets"], "held_out", "test", "shift")
@@ -108,10 +119,35 @@ def pool_of_sweep(sweep):
     return ["initialization"] * bool(with_start) + list(RUNS[sweep])
 
 
+def start_models(sweep):
+    """The initialisation of a sweep, if it has one."""
+    has_one = sweep in FINETUNED or "initialization" in CHECKPOINTS[sweep]
+    return ["initialization"] * has_one
+
+
+def checkpoint_spec(wildcards):
+    """The fields of CheckpointSpec for the model `{imported}` of a sweep of checkpoints."""
+    return asdict(CHECKPOINTS[wildcards.sweep][wildcards.imported])
+
+
+def checkpoint_kind(wildcards):
+    """The kind of the model `{imported}`."""
+    return "initialization" if wildcards.imported == "initialization" else "run"
+
+
+def checkpoint_records(wildcards):
+    """The records of all models of a sweep of checkpoints."""
+    return expand(
+        rules.import_checkpoint.output.record,
+        sweep=wildcards.sweep,
+        imported=CHECKPOINTS[wildcards.sweep],
+    )
+
+
 def kinds_of(sweep):
     """Name -> kind of every model and ensemble of a sweep that is scored."""
     return {
-        "initialization": "initialization",
+        **dict.fromkeys(start_models(sweep), "initialization"),
         **dict.fromkeys(config["sweeps"][sweep].get("other_starts", []), "start"),
         **dict.fromkeys(RUNS[sweep], "run"),
         **dict.fromkeys(config["recipes"], "soup"),
@@ -319,7 +355,9 @@ def plan_sweeps():
     return {
         sweep: {
             "epochs": [getattr(run, "epochs", 0) for run in runs.values()],
-            "num_weights": 1 + len(runs) + len(config["recipes"]),
+            "num_weights": len(start_models(sweep))
+            + len(runs)
+            + len(config["recipes"]),
             "num_ensembles": len(config["ensembles"]),
             "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
             "num_candidates": len(pool_of_sweep(sweep)),

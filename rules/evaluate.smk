@@ -40,6 +40,7 @@ rule score_sweep:
     """Every metric of every model of a sweep on every evaluation set, as a tidy table."""
     input:
         logits=scored_logits,
+        runs="results/sweeps/{sweep}/runs.csv",
         code="workflow/modelsoups/scores.py",
     output:
         scores="results/sweeps/{sweep}/scores.parquet",

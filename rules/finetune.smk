@@ -12,6 +12,8 @@ rule list_runs:
         runs="results/sweeps/{sweep}/runs.csv",
     log:
         "results/logs/list_runs/{sweep}.log",
+    wildcard_constraints:
+        sweep="|".join(FINETUNED) or NO_SWEEP,
     params:
         runs=run_table,
     conda:
@@ -33,6 +35,8 @@ rule finetune_run:
         record="results/sweeps/{sweep}/models/{run}/record.json",
     log:
         "results/logs/finetune_run/{sweep}-{run}.log",
+    wildcard_constraints:
+        sweep="|".join(FINETUNED) or NO_SWEEP,
     threads: training_threads
     resources:
         gpu=gpus_of,

@@ -100,6 +100,8 @@ rule make_initialization:
         record="results/sweeps/{sweep}/models/{start}/record.json",
     log:
         "results/logs/make_initialization/{sweep}-{start}.log",
+    wildcard_constraints:
+        sweep="|".join(FINETUNED) or NO_SWEEP,
     params:
         backbone=backbone_spec,
         view=view_spec,

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelsoups.search import RunSpec, list_runs
+from modelsoups.search import list_checkpoints, list_runs
 
 STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
 LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
@@ -37,8 +37,10 @@ def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
         )
 
 
-def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, RunSpec]]:
-    """The runs of every sweep: sweep -> run -> hyper-parameters.
+def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The runs of every sweep: sweep -> run -> its RunSpec, or CheckpointSpec if it exists already.
+
+    A sweep of checkpoints also has its "initialization" here, if it has one.
 
     Raises:
         ValueError: a sweep's hyper-parameters make no runs; names the sweep.
@@ -46,7 +48,8 @@ def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, RunSpec]]:
     runs = {}
     for sweep, spec in config["sweeps"].items():
         try:
-            runs[sweep] = list_runs(spec)
+            checkpoints = spec.get("kind") == "checkpoints"
+            runs[sweep] = list_checkpoints(spec) if checkpoints else list_runs(spec)
         except ValueError as error:
             raise ValueError(f"sweeps.{sweep}: {error}") from None
     return runs
@@ -73,7 +76,7 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
                 else f"needs a text tower, which backbones of {library} do not have; "
                 "use linear-probe"
             )
-        if sweep["start"] in sweep.get("other_starts", []):
+        if sweep.get("start") in sweep.get("other_starts", []):
             yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
     for key in ("table3", "figure1"):
         if config[key] not in config["sweeps"]:
@@ -87,7 +90,7 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 def starts_of(sweep: Mapping[str, Any]) -> list[str]:
     """The start of a sweep and the other starts it evaluates."""
-    return [sweep["start"], *sweep.get("other_starts", [])]
+    return [start for start in [sweep.get("start"), *sweep.get("other_starts", [])] if start]
 
 
 def has_zero_shot(config: Mapping[str, Any], backbone: str) -> bool:
@@ -123,7 +126,7 @@ def uneven_batches(config: Mapping[str, Any]) -> Iterator[str]:
     for name, sweep in config["sweeps"].items():
         compute = sweep.get("compute", {})
         parts = compute.get("gpus", 1) * compute.get("accumulate", 1)
-        size = sweep["finetune"].get("batch_size", 2 * parts)
+        size = sweep.get("finetune", {}).get("batch_size", 2 * parts)
         if size % (2 * parts):
             yield (
                 f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus times "
