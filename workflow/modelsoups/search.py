@@ -142,17 +142,15 @@ def expand_files(files: str | list[str]) -> list[str]:
     names = [os.path.basename(path) for path in glob.glob(os.path.expandvars(files))]
     if not names:
         raise ValueError(f"files: nothing matches {files} (here: {os.path.expandvars(files)})")
-    by_value = {
-        name: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", name)] for name in names
-    }
-    return [os.path.join(folder, name) for name in sorted(names, key=by_value.__getitem__)]
+    names.sort(key=lambda name: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", name)])
+    return [os.path.join(folder, name) for name in names]
 
 
 def list_checkpoints(sweep: Mapping[str, Any]) -> dict[str, CheckpointSpec]:
     """The models of a sweep of `kind: checkpoints`: name -> its file.
 
-    Runs are named by their place among the files ("000", "001", ...). The file that `initialization`
-    names is the model "initialization" and no run; the others keep their numbers.
+    Runs are named by their place among the files ("000", "001", ...). The file that
+    `initialization` names is the model "initialization" and no run; others keep their numbers.
 
     Raises:
         ValueError: no files match, or `initialization` is none of them.
