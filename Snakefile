@@ -11,12 +11,14 @@ if not workflow.overwrite_configfiles:  # a study given by --configfile stands a
 
 
 include: "rules/common.smk"
+include: "rules/compute.smk"
 include: "rules/collect.smk"
 include: "rules/resources.smk"
 include: "rules/data.smk"
 include: "rules/pretraining.smk"
 include: "rules/heads.smk"
 include: "rules/finetune.smk"
+include: "rules/checkpoints.smk"
 include: "rules/evaluate.smk"
 include: "rules/soups.smk"
 include: "rules/ensembles.smk"

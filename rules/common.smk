@@ -15,6 +15,7 @@ from modelsoups.study import (
 )
 
 HOME = Path(workflow.basedir)
+MANY_IMAGES = 20_000  # from here on a data set is worth more than one thread
 os.environ.update(
     # An environment made by `--sdm conda` has the libraries but not this package.
     PYTHONPATH=str(HOME / "workflow"),
@@ -31,6 +32,25 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
+# Where the user's data are: the environment's word counts, then the config's.
+os.environ.update(
+    {
+        name: place
+        for name, place in config.get("folders", {}).items()
+        if name not in os.environ
+    }
+)
+FINETUNED = [name for name, sweep in config["sweeps"].items() if "kind" not in sweep]
+CHECKPOINTS = {  # sweep -> model -> its file
+    name: RUNS[name] for name in config["sweeps"] if name not in FINETUNED
+}
+RUNS.update(
+    {
+        name: {run: spec for run, spec in models.items() if run != "initialization"}
+        for name, models in CHECKPOINTS.items()
+    }
+)
+NO_SWEEP = "(?!)"  # matches nothing
 [TRAIN] = with_role(config["datasets"], "train")
 [HELD_OUT] = with_role(config["datasets"], "held_out")
 EVALUATION_SETS = with_role(config["datasets"], "held_out", "test", "shift")
@@ -72,6 +92,11 @@ def view_spec(wildcards):
     return config["views"][view_of(wildcards)]
 
 
+def size_of_view(wildcards):
+    """Side in pixels of the images that the backbone of the wildcards reads."""
+    return view_spec(wildcards)["size"]
+
+
 def backbone_spec(wildcards):
     """The fields of BackboneSpec for the backbone of the wildcards."""
     return fields_of_backbone(backbone_config(wildcards))
@@ -90,18 +115,44 @@ def weights_of_backbone(wildcards):
 
 def pool_of(wildcards):
     """Names of the models that the sweep's recipes and ensembles choose from."""
-    first = (
-        ["initialization"]
-        if config["sweeps"][wildcards.sweep].get("pool_initialization")
-        else []
+    return pool_of_sweep(wildcards.sweep)
+
+
+def pool_of_sweep(sweep):
+    """Names of the models that a sweep's recipes and ensembles choose from."""
+    with_start = config["sweeps"][sweep].get("pool_initialization")
+    return ["initialization"] * bool(with_start) + list(RUNS[sweep])
+
+
+def start_models(sweep):
+    """The initialisation of a sweep, if it has one."""
+    has_one = sweep in FINETUNED or "initialization" in CHECKPOINTS[sweep]
+    return ["initialization"] * has_one
+
+
+def checkpoint_spec(wildcards):
+    """The fields of CheckpointSpec for the model `{imported}` of a sweep of checkpoints."""
+    return asdict(CHECKPOINTS[wildcards.sweep][wildcards.imported])
+
+
+def checkpoint_kind(wildcards):
+    """The kind of the model `{imported}`."""
+    return "initialization" if wildcards.imported == "initialization" else "run"
+
+
+def checkpoint_records(wildcards):
+    """The records of all models of a sweep of checkpoints."""
+    return expand(
+        rules.import_checkpoint.output.record,
+        sweep=wildcards.sweep,
+        imported=CHECKPOINTS[wildcards.sweep],
     )
-    return first + list(RUNS[wildcards.sweep])
 
 
 def kinds_of(sweep):
     """Name -> kind of every model and ensemble of a sweep that is scored."""
     return {
-        "initialization": "initialization",
+        **dict.fromkeys(start_models(sweep), "initialization"),
         **dict.fromkeys(config["sweeps"][sweep].get("other_starts", []), "start"),
         **dict.fromkeys(RUNS[sweep], "run"),
         **dict.fromkeys(config["recipes"], "soup"),
@@ -109,30 +160,68 @@ def kinds_of(sweep):
     }
 
 
-def arrays_of(wildcards, dataset):
-    """Paths `images` and `labels` of a data set in the view that the wildcards' backbone reads."""
-    folder = f"results/data/{dataset}/{view_of(wildcards)}"
-    return {"images": f"{folder}/images.npy", "labels": f"{folder}/labels.npy"}
+def dataset_spec(wildcards):
+    """The fields of DatasetSpec for the data set of the wildcards."""
+    return {
+        key: value
+        for key, value in config["datasets"][wildcards.dataset].items()
+        if key not in ("training_input", "trim_border")
+    }
+
+
+def file_of_dataset(wildcards):
+    """The data set's file, if it is a single one in a fixed place; others are not watched."""
+    spec = config["datasets"][wildcards.dataset]
+    single = "layout" not in spec and not set("$*") & set(spec["path"])
+    return [spec["path"]] if single else []
+
+
+def decode_threads(wildcards):
+    """Threads that decode the data set of the wildcards."""
+    return (
+        16 if config["datasets"][wildcards.dataset]["num_images"] > MANY_IMAGES else 1
+    )
+
+
+def decodes_in_training():
+    """Whether training reads encoded images, not an array."""
+    return config["datasets"][TRAIN].get("training_input", "array") != "array"
+
+
+def probe_threads(wildcards):
+    """Threads that compute features, and decode the training images where no array has them."""
+    return 16 if decodes_in_training() else 2
+
+
+def images_of(wildcards, dataset):
+    """The array of a data set in the view that the wildcards' backbone reads."""
+    return f"results/data/{dataset}/{view_of(wildcards)}/images.npy"
 
 
 def images_of_train(wildcards):
-    """The training images in the view of the wildcards' backbone."""
-    return arrays_of(wildcards, TRAIN)["images"]
+    """What training reads: a view's array, or the index of images that are decoded each time."""
+    match config["datasets"][TRAIN].get("training_input", "array"):
+        case "array":
+            return images_of(wildcards, TRAIN)
+        case "files":
+            return f"results/data/{TRAIN}/checked/index.parquet"
+        case "resized":
+            return f"results/data/{TRAIN}/resized/index.parquet"
 
 
 def labels_of_train(wildcards):
     """The training labels."""
-    return arrays_of(wildcards, TRAIN)["labels"]
+    return f"results/data/{TRAIN}/labels.npy"
 
 
 def images_of_held_out(wildcards):
     """The held-out images in the view of the wildcards' backbone."""
-    return arrays_of(wildcards, HELD_OUT)["images"]
+    return images_of(wildcards, HELD_OUT)
 
 
 def labels_of_held_out(wildcards):
     """The held-out labels."""
-    return arrays_of(wildcards, HELD_OUT)["labels"]
+    return f"results/data/{HELD_OUT}/labels.npy"
 
 
 def pretraining_spec(wildcards):
@@ -148,18 +237,16 @@ def pretraining_start(wildcards):
 
 
 def probe_images(wildcards):
-    """The images that a linear probe is fitted on and chosen on."""
-    return [images_of_train(wildcards), images_of_held_out(wildcards)]
+    """The images that a linear probe is fitted on, as an array or an index, and is chosen on."""
+    train = images_of_train(wildcards)
+    if train.endswith(".parquet"):
+        train = f"results/data/{TRAIN}/index.parquet"
+    return [train, images_of_held_out(wildcards)]
 
 
 def evaluation_images(wildcards):
     """The images of every evaluation set, in the order of EVALUATION_SETS."""
-    return [arrays_of(wildcards, dataset)["images"] for dataset in EVALUATION_SETS]
-
-
-def evaluation_labels(wildcards):
-    """The labels of every evaluation set, in the order of EVALUATION_SETS."""
-    return [arrays_of(wildcards, dataset)["labels"] for dataset in EVALUATION_SETS]
+    return [images_of(wildcards, dataset) for dataset in EVALUATION_SETS]
 
 
 def start_of(wildcards):
@@ -241,3 +328,57 @@ def logits_of(sweep, models, datasets):
         for dataset in datasets
         for model in models
     ]
+
+
+def plan_datasets():
+    """Evaluation set -> number of images and of classes."""
+    return {
+        dataset: {
+            "num_images": config["datasets"][dataset]["num_images"],
+            "num_classes": (
+                config["datasets"][dataset].get("num_classes", NUM_CLASSES)
+                if "class_map" in config["datasets"][dataset]
+                else NUM_CLASSES
+            ),
+        }
+        for dataset in EVALUATION_SETS
+    }
+
+
+def plan_arrays():
+    """Data set and view -> number of images and their side, for each array that will be made."""
+    views = {backbone["view"] for backbone in config["backbones"].values()}
+    return {
+        f"{dataset} at {view}": (
+            config["datasets"][dataset]["num_images"],
+            config["views"][view]["size"],
+        )
+        for view in sorted(views)
+        for dataset in [TRAIN] * (not decodes_in_training()) + EVALUATION_SETS
+    }
+
+
+def plan_backbones():
+    """Backbone -> the fields of its BackboneSpec."""
+    return {
+        name: {key: value for key, value in backbone.items() if key != "view"}
+        for name, backbone in config["backbones"].items()
+    }
+
+
+def plan_sweeps():
+    """Sweep -> the fields of its SweepSize, number of parameters aside."""
+    recipes = config["recipes"].values()
+    return {
+        sweep: {
+            "epochs": [getattr(run, "epochs", 0) for run in runs.values()],
+            "num_weights": len(start_models(sweep))
+            + len(runs)
+            + len(config["recipes"]),
+            "num_ensembles": len(config["ensembles"]),
+            "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
+            "num_candidates": len(pool_of_sweep(sweep)),
+            "images_per_second": compute_of_sweep(sweep)["images_per_second"],
+        }
+        for sweep, runs in RUNS.items()
+    }

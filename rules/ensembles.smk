@@ -20,6 +20,7 @@ rule make_ensemble:
         names=pool_of,
         datasets=EVALUATION_SETS,
         roles=ROLES,
+        logits_dtype=config["evaluation"].get("logits_dtype", "float32"),
     conda:
         "../envs/modelsoups.yaml"
     message:

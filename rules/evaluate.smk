@@ -6,7 +6,10 @@ rule evaluate_model:
     input:
         weights="results/sweeps/{sweep}/models/{model}/weights.safetensors",
         images=evaluation_images,
-        labels=evaluation_labels,
+        labels=expand("results/data/{dataset}/labels.npy", dataset=EVALUATION_SETS),
+        class_maps=expand(
+            "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
+        ),
     output:
         logits=expand(
             "results/sweeps/{sweep}/models/{model}/logits/{dataset}.parquet",
@@ -18,10 +21,13 @@ rule evaluate_model:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=evaluation_minutes,
     params:
         backbone=backbone_spec,
         datasets=EVALUATION_SETS,
         batch_size=config["evaluation"]["batch_size"],
+        logits_dtype=config["evaluation"].get("logits_dtype", "float32"),
     conda:
         "../envs/modelsoups.yaml"
     message:
@@ -34,6 +40,7 @@ rule score_sweep:
     """Every metric of every model of a sweep on every evaluation set, as a tidy table."""
     input:
         logits=scored_logits,
+        runs="results/sweeps/{sweep}/runs.csv",
         code="workflow/modelsoups/scores.py",
     output:
         scores="results/sweeps/{sweep}/scores.parquet",

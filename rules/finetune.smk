@@ -12,6 +12,8 @@ rule list_runs:
         runs="results/sweeps/{sweep}/runs.csv",
     log:
         "results/logs/list_runs/{sweep}.log",
+    wildcard_constraints:
+        sweep="|".join(FINETUNED) or NO_SWEEP,
     params:
         runs=run_table,
     conda:
@@ -33,12 +35,21 @@ rule finetune_run:
         record="results/sweeps/{sweep}/models/{run}/record.json",
     log:
         "results/logs/finetune_run/{sweep}-{run}.log",
-    threads: 1
+    wildcard_constraints:
+        sweep="|".join(FINETUNED) or NO_SWEEP,
+    threads: training_threads
     resources:
-        gpu=1,
+        gpu=gpus_of,
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        accumulate=accumulate_of,
+        save_minutes=save_minutes_of,
+        save_epochs=save_epochs_of,
+        on_failure=on_failure_of,
     params:
         run=run_spec,
         backbone=backbone_spec,
+        size=size_of_view,
     conda:
         "../envs/modelsoups.yaml"
     message:

@@ -25,6 +25,10 @@ rule make_zero_shot_head:
         "../workflow/scripts/make_zero_shot_head.py"
 
 
+localrules:
+    make_initialization,
+
+
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
@@ -38,12 +42,15 @@ rule extract_features:
         ),
     log:
         "results/logs/extract_features/{backbone}.log",
-    threads: 2
+    threads: probe_threads
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=feature_minutes,
     params:
         backbone=backbone_spec,
         view=view_spec,
+        column=config["datasets"][TRAIN].get("image", "image"),
         batch_size=config["evaluation"]["batch_size"],
     conda:
         "../envs/modelsoups.yaml"
@@ -69,6 +76,8 @@ rule fit_linear_probe:
     threads: 2
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=feature_minutes,
     params:
         spec=config["linear_probe"],
         num_classes=NUM_CLASSES,
@@ -91,6 +100,8 @@ rule make_initialization:
         record="results/sweeps/{sweep}/models/{start}/record.json",
     log:
         "results/logs/make_initialization/{sweep}-{start}.log",
+    wildcard_constraints:
+        sweep="|".join(FINETUNED) or NO_SWEEP,
     params:
         backbone=backbone_spec,
         view=view_spec,

@@ -17,6 +17,8 @@ rule cook_soup:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=soup_minutes,
     params:
         names=pool_of,
         recipe=lookup(within=config, dpath="recipes/{recipe}"),

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.released import convert_released, read_released
+from modelsoups.released import convert_released, read_checkpoint
 
 CLIP = BackboneSpec(library="open_clip", model="ViT-B-32-quickgelu", weights="random")
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
@@ -100,7 +100,7 @@ def state():
 def test_converted_weights_give_the_original_logits(state, tmp_path):
     torch.save(state, tmp_path / "model_0.pt")
     model = build_classifier(CLIP, NUM_CLASSES).eval()
-    model.load_state_dict(read_released(tmp_path / "model_0.pt"))
+    model.load_state_dict(read_checkpoint(tmp_path / "model_0.pt"))
     images = torch.randint(0, 256, (2, 3, 224, 224), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = original_logits(state, images)
@@ -125,7 +125,7 @@ def test_truncated_file_is_named(tmp_path):
     torch.save({"classification_head.weight": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match="model_3.pt: expected a whole file .*download it again"):
-        read_released(path)
+        read_checkpoint(path)
 
 
 class Code:
@@ -136,5 +136,5 @@ class Code:
 def test_code_in_a_file_is_not_run(tmp_path, capsys):
     torch.save({"classification_head.weight": Code()}, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="tensors and nothing else"):
-        read_released(tmp_path / "model.pt")
+        read_checkpoint(tmp_path / "model.pt")
     assert "code of the file" not in capsys.readouterr().out

@@ -158,6 +158,20 @@ def write_weights(
         save_file(own, draft, metadata={"format": "pt", **text})
 
 
+def write_run(path: str | Path, weights: Mapping[str, torch.Tensor], failure: str | None) -> None:
+    """Write a run's weights or, if it failed and is skipped, no tensor and the reason."""
+    if failure is None:
+        write_weights(path, weights)
+    else:
+        write_weights(path, {}, {"failure": failure})
+
+
+def why_no_weights(path: str | Path) -> str | None:
+    """The reason why a run failed, from its file of weights; None if it did not."""
+    text = Checkpoint(path).metadata.get("failure")
+    return None if text is None else json.loads(text)
+
+
 def find_tied(entries: Mapping[str, Entry]) -> dict[str, str]:
     """Each key that shares its tensor with an earlier one -> that one."""
     first: dict[tuple, str] = {}

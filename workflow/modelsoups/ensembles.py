@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from modelsoups.failures import without_failures
 from modelsoups.files import sha256, versions
 from modelsoups.greedy import GreedySpec, choose, order_candidates
 from modelsoups.logits import check_same_images, read_logits, read_predictions, write_logits
@@ -111,32 +112,36 @@ def make_ensemble(
     files: Mapping[str, Files],
     roles: Mapping[str, str],
     outputs: Files,
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> dict[str, Any]:
     """Choose on the held-out set, write the ensemble's logits on every dataset, return its record.
 
     Args:
         model, sweep: names of the ensemble and of its sweep.
         files: dataset -> candidate -> its logits.
-        roles: dataset -> role. outputs: dataset -> where to write.
+        roles: dataset -> role. outputs: dataset -> where to write. dtype: of the stored logits.
     Returns: the content of record.json; `inputs` has the SHA-256 of each candidate's held-out
         logits, which is what the choice depends on.
     Raises: ValueError unless just one of the datasets has role held_out.
     """
     held_out = the_dataset({dataset: roles[dataset] for dataset in files}, "held_out")
-    candidates = choose_ingredients(spec, files[held_out])
+    kept, skipped = without_failures(list(files[held_out]), list(files[held_out].values()))
+    pool = {name: files[held_out][name] for name in kept}
+    candidates = choose_ingredients(spec, pool)
     ingredients = [c["name"] for c in candidates if c["decision"] == "kept"]
     made_by = {"model": model, "kind": "ensemble", "sweep": sweep, "recipe": asdict(spec)}
     for dataset, output in outputs.items():
         logits, labels = mean_logits([files[dataset][name] for name in ingredients])
         metadata = {"dataset": dataset, **made_by, "ingredients": ingredients}
-        write_logits(output, logits, labels, metadata)
+        write_logits(output, logits, labels, metadata, dtype)
     return {
         **made_by,
         "candidates": candidates,
         "ingredients": ingredients,
         "coefficients": [1 / len(ingredients)] * len(ingredients),
         "held_out_accuracy": _stored_accuracy(outputs[held_out]),
-        "inputs": {name: sha256(path) for name, path in files[held_out].items()},
+        "skipped": skipped,
+        "inputs": {name: sha256(path) for name, path in pool.items()},
         "versions": versions(),
     }
 

@@ -1,12 +1,19 @@
-"""Fine-tune a classifier end to end: one run of a sweep (paper Sec. 2, Appendix J.2.1)."""
+"""Fine-tune a classifier end to end: one run of a sweep (paper Sec. 2, Appendix J.2.1).
+
+All randomness is a function of the run's seed and of an epoch, an image or a step. So a run that
+is stopped anywhere goes on exactly as it would have, and its result depends on the number of
+processes and of parts of a batch by rounding alone.
+"""
 
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,15 +21,38 @@ from PIL import Image
 from timm.data import Mixup
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from modelsoups.augment import build_augmentation
 from modelsoups.backbones import Classifier
 from modelsoups.files import publish
+from modelsoups.parallel import Place, Terminated, ignore_sigterm, noting_sigterm
 from modelsoups.search import RunSpec
+from modelsoups.views import EncodedImages
 
 logger = logging.getLogger(__name__)
+
+Key = tuple[int, int]  # epoch and number of an image: decides how it is augmented
+ORDER, IMAGE, STEP = range(3)  # what a seed is for
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeSpec:
+    """How a run is computed: its speed, memory and safety. Its result differs by rounding alone."""
+
+    accumulate: int = 1  # parts of a batch (of each process) that are computed one after another
+    num_workers: int = 0  # processes that augment; 0: this one does
+    save_minutes: float = 10.0  # the state is saved after so many minutes, 0: never
+    save_epochs: int = 1  # and after so many epochs, 0: never
+
+    def __post_init__(self):
+        if self.accumulate < 1 or min(self.num_workers, self.save_minutes, self.save_epochs) < 0:
+            raise ValueError(
+                "compute: expected accumulate >= 1, num_workers >= 0, save_minutes >= 0, "
+                f"save_epochs >= 0, got {asdict(self)}"
+            )
 
 
 def lr_factor(step: int, warmup_steps: int, num_steps: int) -> float:
@@ -44,141 +74,267 @@ def freeze_norm_statistics(model: nn.Module) -> None:
             module.eval()
 
 
-class AugmentedImages(Dataset):
-    """Augmented training images (3, size, size) uint8 with labels, from a view's arrays."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, augmentation: Callable):
-        self.images, self.labels, self.augmentation = images, labels, augmentation
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        return self.augmentation(Image.fromarray(self.images[number])), int(self.labels[number])
-
-
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Make all randomness of an epoch (order, augmentation, mixup) a function of seed and epoch.
-
-    So an interrupted run can start again at any epoch and go on exactly as it would have.
-    """
-    number = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def seed_all(*numbers: int) -> None:
+    """Make what follows a function of these numbers, whatever library draws from."""
+    number = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(number)
     np.random.seed(number)
     torch.manual_seed(number)
 
 
+class AugmentedImages(Dataset):
+    """Augmented training images (3, size, size) uint8 with labels, from a view's arrays."""
+
+    def __init__(
+        self,
+        images: np.ndarray | EncodedImages,
+        labels: np.ndarray,
+        augmentation: Callable,
+        seed: int,
+    ):
+        self.images, self.labels, self.augmentation = images, labels, augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: Key) -> tuple[torch.Tensor, int]:
+        epoch, number = key
+        seed_all(self.seed, IMAGE, epoch, number)
+        return self.augmentation(Image.fromarray(self.images[number])), int(self.labels[number])
+
+
+def batches_of_epoch(num_images: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """Numbers of the images of each step, (num_steps, batch_size); images left over are dropped.
+
+    Raises:
+        ValueError: there are fewer images than a batch has.
+    """
+    if num_images < batch_size:
+        raise ValueError(
+            f"expected at least a batch of {batch_size} training images, found {num_images}; "
+            "lower batch_size"
+        )
+    order = np.random.default_rng([seed, ORDER, epoch]).permutation(num_images)
+    num_steps = num_images // batch_size
+    return order[: num_steps * batch_size].reshape(num_steps, batch_size)
+
+
+def split_batch(batch: np.ndarray, num_parts: int) -> np.ndarray:
+    """A batch in equal parts, (num_parts, batch_size / num_parts).
+
+    Mixup mixes the first image of a batch with its last, the second with the last but one, and so
+    on. Each part gets both images of such pairs, in the places where mixup of the part alone
+    mixes the same two.
+
+    Raises:
+        ValueError: the parts would not be of one even size.
+    """
+    if len(batch) % (2 * num_parts):
+        raise ValueError(
+            f"batch_size {len(batch)} does not split into {num_parts} parts (processes times "
+            "accumulate) of one even size; change accumulate, gpus or batch_size"
+        )
+    half = len(batch) // 2
+    firsts = batch[:half].reshape(num_parts, -1)
+    seconds = batch[: half - 1 : -1].reshape(num_parts, -1)  # the last image of the batch first
+    return np.concatenate([firsts, seconds[:, ::-1]], axis=1)
+
+
+@dataclass
+class Progress:
+    """How far a run is; with the model and the optimiser all that it needs to go on."""
+
+    epoch: int = 0
+    step: int = 0  # of this epoch
+    loss: float = 0.0  # sum over the steps of this epoch
+    curve: list[dict[str, float]] = field(default_factory=list)  # of the epochs before
+
+
 def finetune(
     model: Classifier,
-    images: np.ndarray,
+    images: np.ndarray | EncodedImages,
     labels: np.ndarray,
     spec: RunSpec,
     device: torch.device,
     resume: Path,
     inputs: Mapping[str, str],
     name: str = "run",
-    num_workers: int = 0,
+    compute: ComputeSpec = ComputeSpec(),  # noqa: B008
+    place: Place = Place(),  # noqa: B008
 ) -> list[dict[str, float]]:
     """Fine-tune all parameters of `model` in place with AdamW.
 
     Args:
         model: the start, with the initialisation's weights.
-        images: (n, size, size, 3) uint8.
+        images: (n, size, size, 3) uint8, or encoded images of any size.
         labels: (n,) int64.
-        resume: file for the state after the last finished epoch; a run that finds one of the
-            same spec and inputs goes on from it and ends with the same weights.
+        resume: file for the state of an unfinished run; a run that finds one of the same spec and
+            inputs goes on from it and ends with the same weights.
         inputs: name -> SHA-256 of what the run starts from, to tell its state from another's.
-        num_workers: processes that augment; 0 does it in this one.
+        place: of this process, if several share the run; each calls this function.
     Returns:
         the curve: for each epoch `loss` (mean over its images), `lr` at its end and
-        `images_per_second`.
+        `images_per_second` (since the run last started).
     Raises:
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: the loss or the weights are no longer finite.
+        Terminated: SIGTERM came; the state is saved.
+        ValueError: a batch has more images than there are or does not split as asked for.
     """
     augmentation = build_augmentation(
         spec.augmentation, spec.min_crop, images.shape[1], model.mean_color
     )
-    loader = DataLoader(
-        AugmentedImages(images, labels, augmentation),
-        spec.batch_size,
-        shuffle=True,
-        drop_last=True,
-        num_workers=num_workers,
-        pin_memory=device.type == "cuda",
-    )
+    dataset = AugmentedImages(images, labels, augmentation, spec.seed)
     mixup = (
         Mixup(spec.mixup, label_smoothing=0.0, num_classes=model.head.out_features)
         if spec.mixup
         else None
     )
-    num_steps = spec.epochs * len(loader)
     model.to(device)
+    model.train()
+    freeze_norm_statistics(model)
     on_gpu = device.type == "cuda"
-    forward = torch.compile(model) if on_gpu else model
+    several = place.num_processes > 1
+    parallel = DistributedDataParallel(model, broadcast_buffers=False) if several else model
+    forward = torch.compile(parallel) if on_gpu else parallel
     optimizer = torch.optim.AdamW(
         model.parameters(), spec.lr, weight_decay=spec.weight_decay, fused=True
     )
     identity = {"spec": asdict(spec), "inputs": dict(inputs)}
-    curve = load_state(resume, identity, model, optimizer)
-    step = len(curve) * len(loader)
+    progress = load_state(resume, identity, model, optimizer)
+    last_saved = time.monotonic()
 
-    for epoch in range(len(curve), spec.epochs):
-        seed_epoch(spec.seed, epoch)
-        model.train()
-        freeze_norm_statistics(model)
-        total_loss, started = torch.zeros((), device=device), time.perf_counter()
-        title = f"{name} epoch {epoch + 1}/{spec.epochs}"
-        for batch, targets in tqdm(loader, desc=title, unit="batch", leave=False, disable=None):
-            batch = batch.to(device, non_blocking=True).float()
-            targets = targets.to(device, non_blocking=True)
-            if mixup:
-                batch, targets = mixup(batch, targets)
-            with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
-                logits = forward(batch)
-            loss = cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
-            for group in optimizer.param_groups:
-                group["lr"] = spec.lr * lr_factor(step, spec.warmup_steps, num_steps)
-            optimizer.step()
-            step += 1
-            total_loss += loss.detach()
-        mean_loss = total_loss.item() / len(loader)
-        if not math.isfinite(mean_loss):
-            raise FloatingPointError(
-                f"{name}: the loss is {mean_loss} in epoch {epoch + 1} of {spec.epochs} (lr "
-                f"{spec.lr:.2g}); a smaller lr or a longer warm-up may help. The last finite "
-                f"state is kept in {resume}."
+    def diverged(what: str) -> FloatingPointError:
+        return FloatingPointError(
+            f"{name}: {what} in epoch {progress.epoch + 1} of {spec.epochs} (lr {spec.lr:.2g}); a "
+            f"smaller lr or a longer warm-up may help. What was last saved is kept in {resume}."
+        )
+
+    def save() -> None:
+        nonlocal last_saved
+        if place.is_first:
+            save_state(resume, identity, model, optimizer, progress)
+        last_saved = time.monotonic()
+
+    with noting_sigterm() as sigterm:
+        while progress.epoch < spec.epochs:
+            epoch, first_step = progress.epoch, progress.step
+            batches = batches_of_epoch(len(images), spec.batch_size, spec.seed, epoch)
+            loader = DataLoader(
+                dataset,
+                batch_sampler=list(parts_of(batches[first_step:], epoch, compute, place)),
+                num_workers=compute.num_workers,
+                worker_init_fn=ignore_sigterm,
+                pin_memory=on_gpu,
             )
-        speed = len(loader) * spec.batch_size / (time.perf_counter() - started)
-        curve.append({"loss": mean_loss, "lr": group["lr"], "images_per_second": speed})
-        logger.info("%s: loss %.4f, %.0f images/s", title, mean_loss, speed)
-        save_state(resume, identity, model, optimizer, curve)
-    return curve
+            num_steps = spec.epochs * len(batches)
+            loss_sum = torch.full((), progress.loss, device=device)
+            title = f"{name} epoch {epoch + 1}/{spec.epochs}"
+            started = time.perf_counter()
+            quiet = None if place.is_first else True
+            bar = tqdm(loader, desc=title, unit="batch", leave=False, disable=quiet)
+            for number, (batch, targets) in enumerate(bar):
+                step, part = divmod(number, compute.accumulate)
+                step += first_step
+                is_last_part = part == compute.accumulate - 1
+                batch = batch.to(device, non_blocking=True).float()
+                targets = targets.to(device, non_blocking=True)
+                seed_all(spec.seed, STEP, epoch, step)
+                if mixup:
+                    batch, targets = mixup(batch, targets)
+                with nullcontext() if is_last_part or not several else parallel.no_sync():
+                    with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+                        logits = forward(batch)
+                    loss = cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
+                    loss = loss / compute.accumulate
+                    loss.backward()
+                loss_sum += loss.detach()
+                if not is_last_part:
+                    continue
+                nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
+                lr = spec.lr * lr_factor(epoch * len(batches) + step, spec.warmup_steps, num_steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                optimizer.step()
+                optimizer.zero_grad()
+
+                minutes = (time.monotonic() - last_saved) / 60
+                is_due = 0 < compute.save_minutes <= minutes
+                stop, is_due = place.any(bool(sigterm), is_due)
+                is_end = step == len(batches) - 1
+                if not (stop or is_due or is_end):
+                    continue
+                progress.step, progress.loss = step + 1, place.mean(loss_sum).item()
+                if not math.isfinite(progress.loss):
+                    raise diverged(f"the loss is {progress.loss}")
+                if is_end:
+                    num_images = (step + 1 - first_step) * spec.batch_size
+                    speed = num_images / (time.perf_counter() - started)
+                    mean_loss = progress.loss / len(batches)
+                    logger.info("%s: loss %.4f, %.0f images/s", title, mean_loss, speed)
+                    row = {"loss": mean_loss, "lr": lr, "images_per_second": speed}
+                    progress = Progress(epoch + 1, curve=[*progress.curve, row])
+                    is_due |= compute.save_epochs > 0 and (epoch + 1) % compute.save_epochs == 0
+                if stop or is_due:
+                    save()
+                if stop:
+                    raise Terminated(
+                        f"{name}: SIGTERM came; saved in {resume} after step {progress.step} of "
+                        f"epoch {progress.epoch + 1}, from which the next attempt goes on"
+                    )
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise diverged("the weights are not finite at the end")
+    return progress.curve
 
 
-def save_state(path: Path, identity: dict, model, optimizer, curve) -> None:
-    """Write what a run needs to go on after its last finished epoch, atomically."""
+def finetune_or_skip(
+    on_failure: Literal["error", "skip"], *args: Any, **kwargs: Any
+) -> tuple[list[dict[str, float]], str | None]:
+    """The curve of `finetune`, and None or the reason why the run failed, if such are skipped.
+
+    A run fails when it is no longer finite; nothing else is skipped, since another attempt may help.
+    """
+    try:
+        return finetune(*args, **kwargs), None
+    except FloatingPointError as error:
+        if on_failure == "error":
+            raise
+        logger.warning("skipped: %s", error)
+        return [], str(error)
+
+
+def parts_of(
+    batches: np.ndarray, epoch: int, compute: ComputeSpec, place: Place
+) -> Iterator[list[Key]]:
+    """The parts of batches (num_steps, batch_size) that this process computes, in their order."""
+    num_parts = place.num_processes * compute.accumulate
+    for batch in batches:
+        for part in split_batch(batch, num_parts)[place.rank :: place.num_processes]:
+            yield [(epoch, int(number)) for number in part]
+
+
+def save_state(path: Path, identity: dict, model, optimizer, progress: Progress) -> None:
+    """Write what a run needs to go on, atomically."""
     state = {
         "identity": identity,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "curve": curve,
+        "progress": asdict(progress),
     }
     with publish(path) as draft:
         torch.save(state, draft)
 
 
-def load_state(path: Path, identity: dict, model, optimizer) -> list[dict[str, float]]:
-    """Restore the state of the same run and return its curve; without one, change nothing: []."""
+def load_state(path: Path, identity: dict, model, optimizer) -> Progress:
+    """Restore the state of the same run and say how far it is; without one, change nothing."""
     if not path.exists():
-        return []
+        return Progress()
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
+    if state.get("identity") != identity or "progress" not in state:
         logger.warning("%s belongs to another run (spec or inputs differ); starting anew", path)
-        return []
+        return Progress()
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    logger.info("going on from %s after epoch %d", path, len(state["curve"]))
-    return state["curve"]
+    progress = Progress(**state["progress"])
+    logger.info("going on from %s: epoch %d, step %d", path, progress.epoch + 1, progress.step + 1)
+    return progress

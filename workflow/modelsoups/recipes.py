@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelsoups.checkpoints import write_weights
+from modelsoups.failures import without_failures
 from modelsoups.files import sha256, versions, write_json
 from modelsoups.greedy import GreedySpec, greedy
 from modelsoups.learned import LearnedSpec, learned
@@ -100,11 +101,13 @@ def cook(
         output, record: files to write.
     """
     spec, function = parse_recipe(recipe)
+    kept, skipped = without_failures(names, logits)
     candidates = [
         Candidate(name=name, weights=Path(path), logits=Path(stored))
         for name, path, stored in zip(names, weights, logits, strict=True)
+        if name in kept
     ]
-    inputs = {name: sha256(path) for name, path in zip(names, weights, strict=True)}
+    inputs = {candidate.name: sha256(candidate.weights) for candidate in candidates}
     recipe = {"kind": recipe["kind"], **asdict(spec)}
     made_by = {"model": model, "kind": "soup", "sweep": sweep, "recipe": recipe}
     trace = Trace(Path(output).with_name(f"{model}.progress.json"), [made_by, inputs])
@@ -115,6 +118,7 @@ def cook(
         "coefficients": soup.coefficients,
         "held_out_accuracy": soup.held_out_accuracy,
         **soup.details,
+        "skipped": skipped,
         "inputs": inputs,
         "versions": versions(),
     }

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from modelsoups.failures import why_no_logits
 from modelsoups.files import publish
 from modelsoups.logits import Logits, read_logits
 from modelsoups.metrics import METRICS
@@ -38,6 +39,8 @@ def score_files(
 ) -> pd.DataFrame:
     """Tidy scores of files of logits, one row a model, dataset and metric, in the order given.
 
+    A run that failed and was skipped has none.
+
     Args: parallel sequences, the n-th file has the logits of the n-th model, of the n-th kind, on
         the n-th dataset.
     Returns: columns `COLUMNS`; n is the number of images.
@@ -45,6 +48,8 @@ def score_files(
     """
     rows = []
     for path, model, kind, dataset in zip(paths, models, kinds, datasets, strict=True):
+        if why_no_logits(path) is not None:
+            continue
         outputs = read_logits(path)
         for metric, value in score(outputs).items():
             rows.append((model, kind, dataset, metric, value, len(outputs.labels)))

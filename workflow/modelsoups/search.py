@@ -3,7 +3,9 @@
 Imported while Snakemake parses the workflow: standard library only.
 """
 
+import glob
 import itertools
+import os
 import random
 import re
 from collections.abc import Mapping
@@ -50,6 +52,14 @@ class RunSpec:
             )
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"run: batch_size must be even (mixup pairs), got {self.batch_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSpec:
+    """A run that exists already: its file, and where it can be downloaded from."""
+
+    file: str  # may begin with $VARIABLE
+    url: str | None = None
 
 
 # `Random.random()` is the one method whose stream Python guarantees across versions, so every
@@ -110,6 +120,51 @@ def grid_search(axes: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     """Every combination of the axes' values, the last axis varying fastest (Appendix J.2.1)."""
     combinations = itertools.product(*axes.values())
     return [{"seed": 0, **dict(zip(axes, values, strict=True))} for values in combinations]
+
+
+def expand_files(files: str | list[str]) -> list[str]:
+    """The files of a list, of a pattern with a range as in `model_{0..71}.pt`, or with `*`.
+
+    A range needs no file to be there. Files of a `*` are sorted with numbers by value.
+
+    Raises:
+        ValueError: no file matches a `*`.
+    """
+    if not isinstance(files, str):
+        return list(files)
+    if found := re.search(r"\{(\d+)\.\.(\d+)\}", files):
+        first, last = map(int, found.groups())
+        before, after = files[: found.start()], files[found.end() :]
+        return [f"{before}{number}{after}" for number in range(first, last + 1)]
+    if "*" not in files:
+        return [files]
+    folder = os.path.dirname(files)
+    names = [os.path.basename(path) for path in glob.glob(os.path.expandvars(files))]
+    if not names:
+        raise ValueError(f"files: nothing matches {files} (here: {os.path.expandvars(files)})")
+    names.sort(key=lambda name: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", name)])
+    return [os.path.join(folder, name) for name in names]
+
+
+def list_checkpoints(sweep: Mapping[str, Any]) -> dict[str, CheckpointSpec]:
+    """The models of a sweep of `kind: checkpoints`: name -> its file.
+
+    Runs are named by their place among the files ("000", "001", ...). The file that
+    `initialization` names is the model "initialization" and no run; others keep their numbers.
+
+    Raises:
+        ValueError: no files match, or `initialization` is none of them.
+    """
+    files = expand_files(sweep["files"])
+    start = sweep.get("initialization")
+    if start not in (None, *files):
+        raise ValueError(f"initialization: {start} is none of the {len(files)} files")
+    return {
+        "initialization" if file == start else f"{number:03d}": CheckpointSpec(
+            file=file, url=f"{sweep['url']}/{os.path.basename(file)}" if "url" in sweep else None
+        )
+        for number, file in enumerate(files)
+    }
 
 
 def list_runs(sweep: Mapping[str, Any]) -> dict[str, RunSpec]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelsoups.search import RunSpec, list_runs
+from modelsoups.search import list_checkpoints, list_runs
 
 STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
 LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
@@ -29,7 +29,7 @@ def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
         f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {error.message}"
         for error in validator.iter_errors(config)
     ]
-    problems = problems or list(dangling_names(config))
+    problems = problems or [*dangling_names(config), *uneven_batches(config)]
     if problems:
         raise ValueError(
             "the config has these problems (config/README.md describes every key):\n  "
@@ -37,8 +37,10 @@ def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
         )
 
 
-def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, RunSpec]]:
-    """The runs of every sweep: sweep -> run -> hyper-parameters.
+def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The runs of every sweep: sweep -> run -> its RunSpec, or CheckpointSpec if it exists already.
+
+    A sweep of checkpoints also has its "initialization" here, if it has one.
 
     Raises:
         ValueError: a sweep's hyper-parameters make no runs; names the sweep.
@@ -46,7 +48,8 @@ def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, RunSpec]]:
     runs = {}
     for sweep, spec in config["sweeps"].items():
         try:
-            runs[sweep] = list_runs(spec)
+            checkpoints = spec.get("kind") == "checkpoints"
+            runs[sweep] = list_checkpoints(spec) if checkpoints else list_runs(spec)
         except ValueError as error:
             raise ValueError(f"sweeps.{sweep}: {error}") from None
     return runs
@@ -58,6 +61,7 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for role in ("train", "held_out", "test"):
         if (count := len(with_role(datasets, role))) != 1:
             yield f"datasets: expected one with role {role}, found {count}"
+    yield from dataset_problems(datasets)
     for name, backbone in backbones.items():
         if backbone["view"] not in views:
             yield missing(f"backbones.{name}.view", backbone["view"], views)
@@ -72,7 +76,7 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
                 else f"needs a text tower, which backbones of {library} do not have; "
                 "use linear-probe"
             )
-        if sweep["start"] in sweep.get("other_starts", []):
+        if sweep.get("start") in sweep.get("other_starts", []):
             yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
     for name, spec in config.get("pretraining", {}).items():
         if spec["backbone"] not in backbones:
@@ -89,12 +93,48 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 def starts_of(sweep: Mapping[str, Any]) -> list[str]:
     """The start of a sweep and the other starts it evaluates."""
-    return [sweep["start"], *sweep.get("other_starts", [])]
+    return [start for start in [sweep.get("start"), *sweep.get("other_starts", [])] if start]
 
 
 def has_zero_shot(config: Mapping[str, Any], backbone: str) -> bool:
     """Whether a backbone has a zero-shot head: a text tower, and class prompts to embed."""
     return config["backbones"][backbone]["library"] in LIBRARIES_WITH_TEXT and "prompts" in config
+
+
+def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What does not fit in or among the data sets."""
+    for name, spec in datasets.items():
+        if spec["role"] in ("train", "held_out") and "class_map" in spec:
+            yield f"datasets.{name}: a {spec['role']} set has the study's own classes; no class_map"
+        if (spec.get("class_map") == "objectnet") != ("mappings" in spec):
+            yield f"datasets.{name}: class_map objectnet and mappings go together"
+        if (spec.get("layout") == "flat") != ("labels" in spec):
+            yield f"datasets.{name}: layout flat and labels go together"
+        if spec["role"] != "train" and "training_input" in spec:
+            yield f"datasets.{name}: training_input is for the training set"
+    splits = {
+        spec["split"]["part"]: {**spec["split"], "part": None, "path": spec["path"]}
+        for spec in datasets.values()
+        if "split" in spec
+    }
+    if splits and (len(splits) != 2 or splits["held-out"] != splits["rest"]):
+        yield (
+            "datasets: `split` makes two sets of one, `part: held-out` and `part: rest`, which "
+            "must agree in path and in the split's other keys"
+        )
+
+
+def uneven_batches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Sweeps whose batches do not split into the parts that they are computed in."""
+    for name, sweep in config["sweeps"].items():
+        compute = sweep.get("compute", {})
+        parts = compute.get("gpus", 1) * compute.get("accumulate", 1)
+        size = sweep.get("finetune", {}).get("batch_size", 2 * parts)
+        if size % (2 * parts):
+            yield (
+                f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus times "
+                "accumulate) of one even size"
+            )
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Decode all images of a data set once, at one evaluation transform."""
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 from modelsoups.files import publish
 from modelsoups.logs import log_to
+from modelsoups.places import require_space
 from modelsoups.views import ViewSpec, decode
 
 if TYPE_CHECKING:
@@ -15,10 +17,16 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 index = pd.read_parquet(snakemake.input.index)
 view = ViewSpec(**snakemake.params.view)
+shape = (len(index), view.size, view.size, 3)
+require_space(snakemake.output.images, prod(shape))
 with publish(snakemake.output.images) as draft:
-    shape = (len(index), view.size, view.size, 3)
     images = np.lib.format.open_memmap(draft, "w+", np.uint8, shape)
-    decode(index, view, images, snakemake.params.column, snakemake.threads)
+    decode(
+        index,
+        view,
+        images,
+        column=snakemake.params.column,
+        trim_border=snakemake.params.trim_border,
+        threads=snakemake.threads,
+    )
     images.flush()
-with publish(snakemake.output.labels) as draft, open(draft, "wb") as file:
-    np.save(file, index.label.to_numpy())

@@ -1,16 +1,15 @@
 """Evaluate a model on the held-out set, the test set and the shift sets."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.checkpoints import read_weights
-from modelsoups.evaluate import pick_device, predict
+from modelsoups.checkpoints import read_weights, why_no_weights
+from modelsoups.evaluate import EvaluationSet, evaluate, pick_device
 from modelsoups.files import sha256
-from modelsoups.logits import write_logits
 from modelsoups.logs import log_to
 
 if TYPE_CHECKING:
@@ -20,23 +19,39 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 device = pick_device()
 spec = BackboneSpec(**snakemake.params.backbone)
+failure = why_no_weights(snakemake.input.weights)
 weights = read_weights(snakemake.input.weights)
-model = build_classifier(spec, num_classes=len(weights["head.bias"])).to(device).eval()
-model.load_state_dict(weights)
+model = build_classifier(spec, num_classes=len(weights.get("head.bias", []))).to(device).eval()
+model.load_state_dict(weights, strict=failure is None)
 made_from = {
     "sweep": snakemake.wildcards.sweep,
     "model": snakemake.wildcards.model,
     "backbone": asdict(spec),
     "weights": sha256(snakemake.input.weights),
 }
-for dataset, images, labels, output in zip(
-    snakemake.params.datasets,
-    snakemake.input.images,
-    snakemake.input.labels,
-    snakemake.output.logits,
-    strict=True,
-):
-    logits = predict(
-        model, np.load(images, mmap_mode="r"), snakemake.params.batch_size, device, label=dataset
+sets = [
+    EvaluationSet(
+        dataset=dataset,
+        images=Path(images),
+        labels=Path(labels),
+        class_map=Path(class_map),
+        output=Path(output),
     )
-    write_logits(output, logits, np.load(labels), {"dataset": dataset, **made_from})
+    for dataset, images, labels, class_map, output in zip(
+        snakemake.params.datasets,
+        snakemake.input.images,
+        snakemake.input.labels,
+        snakemake.input.class_maps,
+        snakemake.output.logits,
+        strict=True,
+    )
+]
+evaluate(
+    model,
+    sets,
+    snakemake.params.batch_size,
+    device,
+    made_from,
+    failure,
+    snakemake.params.logits_dtype,
+)

@@ -9,7 +9,7 @@ from modelsoups.backbones import BackboneSpec, build_classifier, check_view, loa
 from modelsoups.evaluate import pick_device, predict
 from modelsoups.files import publish
 from modelsoups.logs import log_to
-from modelsoups.views import ViewSpec
+from modelsoups.views import ViewSpec, open_view
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -24,7 +24,12 @@ load_pretrained(spec, model)
 for images, output in zip(snakemake.input.images, snakemake.output.features, strict=True):
     features = predict(
         model.features,
-        np.load(images, mmap_mode="r"),
+        open_view(
+            images,
+            ViewSpec(**snakemake.params.view),
+            snakemake.params.column,
+            threads=snakemake.threads,
+        ),
         snakemake.params.batch_size,
         device,
         label="features",

@@ -8,19 +8,25 @@ import numpy as np
 import torch
 
 from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.checkpoints import read_weights, write_weights
+from modelsoups.checkpoints import read_weights, write_run
 from modelsoups.evaluate import pick_device
 from modelsoups.files import sha256, versions, write_json
-from modelsoups.finetune import finetune
+from modelsoups.finetune import ComputeSpec, finetune_or_skip
 from modelsoups.logs import log_to
+from modelsoups.parallel import join, split_up
 from modelsoups.search import RunSpec
+from modelsoups.views import open_training
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+resources = snakemake.resources
+split_up(resources.gpu)
+place = join()
 log_to(snakemake.log[0])
-torch.set_num_threads(snakemake.threads)
 device = pick_device()
+threads = max(1, snakemake.threads // place.num_processes)
+torch.set_num_threads(threads)
 spec = RunSpec(**snakemake.params.run)
 backbone = BackboneSpec(**snakemake.params.backbone)
 start = read_weights(snakemake.input.start)
@@ -28,28 +34,41 @@ model = build_classifier(backbone, num_classes=len(start["head.bias"]))
 model.load_state_dict(start)
 inputs = {name: sha256(path) for name, path in snakemake.input.items()}
 resume = Path(snakemake.output.weights).with_name("resume.pt")
-curve = finetune(
+compute = ComputeSpec(
+    accumulate=resources.accumulate,
+    num_workers=threads - 1 if device.type == "cuda" else 0,
+    save_minutes=resources.save_minutes,
+    save_epochs=resources.save_epochs,
+)
+curve, failure = finetune_or_skip(
+    resources.on_failure,
     model,
-    np.load(snakemake.input.images, mmap_mode="r"),
+    open_training(snakemake.input.images, snakemake.params.size),
     np.load(snakemake.input.labels),
     spec,
     device,
     resume,
     inputs,
     name=f"{snakemake.wildcards.sweep} {snakemake.wildcards.run}",
+    compute=compute,
+    place=place,
 )
-write_weights(snakemake.output.weights, model.state_dict())
-record = {
-    "model": snakemake.wildcards.run,
-    "kind": "run",
-    "sweep": snakemake.wildcards.sweep,
-    "spec": asdict(spec),
-    "backbone": asdict(backbone),
-    "inputs": inputs,
-    "device": str(device),
-    "threads": snakemake.threads,
-    "curve": curve,
-    "versions": versions(),
-}
-write_json(snakemake.output.record, record)
-resume.unlink()
+if place.is_first:
+    write_run(snakemake.output.weights, model.state_dict(), failure)
+    record = {
+        "model": snakemake.wildcards.run,
+        "kind": "run",
+        "sweep": snakemake.wildcards.sweep,
+        "failure": failure,
+        "spec": asdict(spec),
+        "backbone": asdict(backbone),
+        "inputs": inputs,
+        "device": str(device),
+        "processes": place.num_processes,
+        "threads": threads,
+        "compute": asdict(compute),
+        "curve": curve,
+        "versions": versions(),
+    }
+    write_json(snakemake.output.record, record)
+    resume.unlink(missing_ok=True)

@@ -1,9 +1,11 @@
-"""List the images of a data set."""
+"""List the images of a data set and the classes that its labels number."""
 
 from typing import TYPE_CHECKING
 
-from modelsoups.datasets import DatasetSpec, index_dataset, read_classes
-from modelsoups.files import publish
+import numpy as np
+
+from modelsoups.datasets import DatasetSpec, describe_dataset, index_dataset, read_classes
+from modelsoups.files import publish, write_json
 from modelsoups.logs import log_to
 
 if TYPE_CHECKING:
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 spec = DatasetSpec(**snakemake.params.spec)
 classes = read_classes(snakemake.input.classes)
-index = index_dataset(spec, classes.id.tolist())
+index, class_map = index_dataset(spec, classes.id.tolist())
 with publish(snakemake.output.index) as draft:
     index.to_parquet(draft)
+with publish(snakemake.output.labels) as draft, open(draft, "wb") as file:
+    np.save(file, index.label.to_numpy())
+with publish(snakemake.output.class_map) as draft, open(draft, "wb") as file:
+    np.save(file, class_map.logits)
+write_json(snakemake.output.record, describe_dataset(spec, index, class_map))

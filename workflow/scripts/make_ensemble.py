@@ -19,5 +19,6 @@ record = make_ensemble(
     files=group_files(snakemake.input.logits, datasets, snakemake.params.names),
     roles=snakemake.params.roles,
     outputs=dict(zip(datasets, map(Path, snakemake.output.logits), strict=True)),
+    dtype=snakemake.params.logits_dtype,
 )
 write_json(snakemake.output.record, record)

@@ -1,0 +1,55 @@
+"""Where a user's files lie: paths with environment variables, and room on a disk.
+
+A path such as `$IMAGENET/train` is kept as it is written in the config, in the parameters of rules
+and in the index of a data set, and is resolved when a file is opened. So a study that moves to
+another machine, or data that move to another disk, makes nothing anew.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+
+def resolve(path: str | Path) -> Path:
+    """The path with its environment variables put in.
+
+    Raises:
+        ValueError: a variable is not set; says how to set it.
+    """
+    resolved = os.path.expandvars(os.path.expanduser(path))
+    if unset := re.findall(r"\$\{?(\w+)", resolved):
+        raise ValueError(
+            f"{path}: the environment variable {unset[0]} is not set; export {unset[0]}=<folder>, "
+            "or write it under `folders` in the config"
+        )
+    return Path(resolved)
+
+
+def require(path: str | Path, what: str) -> Path:
+    """The resolved path, which must exist.
+
+    Raises:
+        ValueError: it does not; says what was expected there.
+    """
+    resolved = resolve(path)
+    if not resolved.exists():
+        shown = f"{path}" if str(resolved) == str(path) else f"{path} = {resolved}"
+        raise ValueError(
+            f"{shown}: expected {what}, found nothing there; unpack or mount the data, or correct "
+            "`path` or `folders` in the config"
+        )
+    return resolved
+
+
+def require_space(path: str | Path, num_bytes: int) -> None:
+    """Raise a ValueError unless the disk of `path` (a file to be) has room for this many bytes."""
+    folder = Path(path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise ValueError(
+            f"{path}: needs {num_bytes / 2**30:,.1f} GiB, but the disk has {free / 2**30:,.1f} GiB "
+            "free; make room, or link results/ to a larger disk"
+        )

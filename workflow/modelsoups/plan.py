@@ -1,0 +1,119 @@
+"""What a study will take, reckoned from its config before anything is spent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSize:
+    """What a sweep is made of."""
+
+    epochs: Sequence[int]  # of each run that is fine-tuned
+    num_weights: int  # models with weights of their own: initialisation, runs, soups
+    num_ensembles: int
+    num_greedy: int  # greedy soups, each of which tries every candidate on the held-out set
+    num_candidates: int
+    num_parameters: int  # of the backbone and its head
+    images_per_second: float  # trained on by one GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSize:
+    """What a data set is made of."""
+
+    num_images: int
+    num_classes: int  # of its class map
+
+
+def plan_sweep(
+    size: SweepSize,
+    num_training_images: int,
+    held_out: DatasetSize,
+    evaluation: Sequence[DatasetSize],
+    images_per_second: float,
+    logits_bytes: int,
+) -> dict[str, float]:
+    """Images, hours and GiB of one sweep.
+
+    Args:
+        evaluation: every set that models are evaluated on, the held-out one included.
+        images_per_second: evaluated by one GPU.
+        logits_bytes: of one stored logit; compression is not counted on.
+    Returns:
+        num_runs, num_epochs, training_images, evaluation_images (greedy soups count all their
+        candidates: early rejection needs fewer), training_hours, evaluation_hours, weights_gib,
+        logits_gib. Learned soups are left out: some passes over the held-out set each.
+    """
+    training = sum(size.epochs) * num_training_images
+    evaluated = size.num_weights * sum(dataset.num_images for dataset in evaluation)
+    evaluated += size.num_greedy * size.num_candidates * held_out.num_images
+    logits = sum(dataset.num_images * dataset.num_classes for dataset in evaluation)
+    return {
+        "num_runs": len(size.epochs),
+        "num_epochs": sum(size.epochs),
+        "training_images": training,
+        "evaluation_images": evaluated,
+        "training_hours": training / size.images_per_second / 3600,
+        "evaluation_hours": evaluated / images_per_second / 3600,
+        "weights_gib": 4 * size.num_parameters * size.num_weights / GIB,
+        "logits_gib": logits * logits_bytes * (size.num_weights + size.num_ensembles) / GIB,
+    }
+
+
+def plan_study(
+    sweeps: Mapping[str, SweepSize],
+    num_training_images: int,
+    held_out: str,
+    evaluation: Mapping[str, DatasetSize],
+    images_per_second: float,
+    logits_bytes: int,
+) -> pd.DataFrame:
+    """The plan of every sweep, one row each (columns of `plan_sweep`), and their sum, `total`."""
+    rows = {
+        name: plan_sweep(
+            size,
+            num_training_images,
+            evaluation[held_out],
+            list(evaluation.values()),
+            images_per_second,
+            logits_bytes,
+        )
+        for name, size in sweeps.items()
+    }
+    plan = pd.DataFrame.from_dict(rows, orient="index")
+    plan.loc["total"] = plan.sum()
+    return plan.rename_axis("sweep")
+
+
+def arrays_gib(decoded: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+    """GiB of the decoded arrays: name -> images and their side in pixels, three bytes a pixel."""
+    return {name: count * side * side * 3 / GIB for name, (count, side) in decoded.items()}
+
+
+def to_text(plan: pd.DataFrame, study: str, arrays: Mapping[str, float]) -> str:
+    """The plan in print, with the decoded arrays (name -> GiB) that all sweeps share."""
+    hours = plan.training_hours + plan.evaluation_hours
+    shown = pd.DataFrame(
+        {
+            "runs": plan.num_runs.map("{:,.0f}".format),
+            "epochs": plan.num_epochs.map("{:,.0f}".format),
+            "training images": plan.training_images.map("{:,.0f}".format),
+            "evaluated images": plan.evaluation_images.map("{:,.0f}".format),
+            "GPU hours": hours.map("{:,.1f}".format),
+            "weights, GiB": plan.weights_gib.map("{:,.1f}".format),
+            "logits, GiB": plan.logits_gib.map("{:,.1f}".format),
+        }
+    )
+    disk = plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
+    return (
+        f"Plan of the study: {study}\n{shown.to_string()}\n"
+        "Hours are reckoned with the config's `images_per_second` of sweeps and of evaluation: "
+        "guesses, until you put in what your machine does.\n"
+        f"Decoded arrays, shared by all sweeps: {sum(arrays.values()):,.1f} GiB "
+        f"({', '.join(f'{name} {gib:,.1f}' for name, gib in arrays.items())}). "
+        f"Disk in all: {disk:,.1f} GiB.\n"
+    )

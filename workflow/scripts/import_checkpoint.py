@@ -1,0 +1,34 @@
+"""Take over an existing checkpoint: download it if need be, convert, check, write."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.checkpoints import write_weights
+from modelsoups.files import sha256, versions, write_json
+from modelsoups.logs import log_to
+from modelsoups.released import check_fit, fetch, read_checkpoint
+from modelsoups.search import CheckpointSpec
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+checkpoint = CheckpointSpec(**snakemake.params.checkpoint)
+backbone = BackboneSpec(**snakemake.params.backbone)
+path = fetch(checkpoint.file, checkpoint.url)
+weights = read_checkpoint(path)
+model = build_classifier(backbone, snakemake.params.num_classes)
+check_fit(weights, model.state_dict(), str(path))
+write_weights(snakemake.output.weights, weights)
+record = {
+    "model": snakemake.wildcards.imported,
+    "kind": snakemake.params.kind,
+    "sweep": snakemake.wildcards.sweep,
+    "spec": asdict(checkpoint),
+    "backbone": asdict(backbone),
+    "inputs": {"file": sha256(path)},
+    "weights_sha256": sha256(snakemake.output.weights),
+    "versions": versions(),
+}
+write_json(snakemake.output.record, record)

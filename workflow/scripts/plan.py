@@ -1,0 +1,38 @@
+"""Print what each sweep of the study will take."""
+
+from typing import TYPE_CHECKING
+
+from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.logs import log_to
+from modelsoups.plan import (
+    DatasetSize,
+    SweepSize,
+    arrays_gib,
+    plan_study,
+    to_text,
+)
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+params = snakemake.params
+num_parameters = {
+    name: sum(
+        tensor.numel()
+        for tensor in build_classifier(BackboneSpec(**spec), params.num_classes).parameters()
+    )
+    for name, spec in params.backbones.items()
+}
+plan = plan_study(
+    {
+        name: SweepSize(**size, num_parameters=num_parameters[params.backbone_of[name]])
+        for name, size in params.sweeps.items()
+    },
+    num_training_images=params.num_training_images,
+    held_out=params.held_out,
+    evaluation={name: DatasetSize(**size) for name, size in params.evaluation.items()},
+    images_per_second=params.images_per_second,
+    logits_bytes=2 if params.logits_dtype == "float16" else 4,
+)
+print(to_text(plan, params.study, arrays_gib(params.decoded)))

@@ -1,0 +1,27 @@
+"""Make the small JPEGs that training reads in place of the original files."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from modelsoups.files import publish
+from modelsoups.logs import log_to
+from modelsoups.places import require_space
+from modelsoups.views import ResizeSpec, resize_images
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+index = pd.read_parquet(snakemake.input.index)
+spec = ResizeSpec(**snakemake.params.resize)
+require_space(snakemake.output.images, spec.estimated_bytes(len(index)))
+resize_images(
+    spec,
+    index,
+    snakemake.output.images,
+    column=snakemake.params.column,
+    threads=snakemake.threads,
+)
+with publish(snakemake.output.index) as draft:
+    index.assign(file=snakemake.output.images, row=range(len(index))).to_parquet(draft)
