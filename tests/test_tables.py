@@ -183,7 +183,8 @@ def test_print_is_in_percent() -> None:
     lines = to_markdown(table).splitlines()
     assert lines[0].startswith(
         "| a toy study: accuracy in % | In distribution (n = 10) | Mean of shifts (n = 50) "
-        "| sketches (n = 10) | toys (n = 40) | p against the best: in distribution | p: mean of shifts "
+        "| sketches (n = 10) | toys (n = 40) "
+        "| p against the best: in distribution | p: mean of shifts "
         "| Held-out (n = 20), chosen on | Held-out − test | The paper's CLIP ViT-B/32: ImageNet |"
     )
     low, high = accuracy_interval(0.8, 10)

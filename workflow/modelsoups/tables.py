@@ -144,7 +144,7 @@ def table_4(
     kinds = scores.groupby("model")["kind"].first()
     runs = list(kinds.index[kinds == "run"])
     best = rank(scores[scores["kind"] == "run"], held_out, roles).index[0]
-    rows = {INITIALIZATION: "initialization", FAIR[0]: best, ORACLE: None}
+    rows: dict[str, str | None] = {INITIALIZATION: "initialization", FAIR[0]: best, ORACLE: None}
     rows |= {FAIR[1]: "greedy-ensemble", FAIR[2]: "greedy"}
     table: list[dict[str, Any]] = []
     for column, datasets in columns.items():
