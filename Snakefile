@@ -19,6 +19,7 @@ include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
 include: "rules/soups.smk"
 include: "rules/ensembles.smk"
+include: "rules/analysis.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 
@@ -27,5 +28,4 @@ rule all:
     """Every table and figure of the study."""
     default_target: True
     input:
-        rules.table3.output,
-        rules.figure1.output,
+        evidence(),

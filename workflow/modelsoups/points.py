@@ -26,6 +26,7 @@ from modelsoups.geometry import (
     plane_coordinates,
     plane_grid,
 )
+from modelsoups.logits import read_logits
 from modelsoups.metrics import METRICS, Metric
 from modelsoups.search import RunSpec
 from modelsoups.weights import average, copy_into
@@ -56,14 +57,18 @@ def select(runs: Runs, match: Mapping[str, Any]) -> str:
 
     Raises: ValueError if none has, or several.
     """
-    found = [
+    if len(found := select_all(runs, match)) != 1:
+        raise ValueError(f"expected one run with {dict(match)}, found {found or 'none'}")
+    return found[0]
+
+
+def select_all(runs: Runs, match: Mapping[str, Any]) -> list[str]:
+    """Names of the runs that have these hyper-parameters, in the sweep's order."""
+    return [
         name
         for name, spec in runs.items()
         if all(getattr(spec, key) == value for key, value in match.items())
     ]
-    if len(found) != 1:
-        raise ValueError(f"expected one run with {dict(match)}, found {found or 'none'}")
-    return found[0]
 
 
 def varied(first: RunSpec, second: RunSpec) -> str:
@@ -106,8 +111,8 @@ def plan_angles(spec: Mapping[str, Any], runs: Runs, files: Files) -> list[Point
     for (i, first), (j, second) in combinations(enumerate(chosen), 2):
         what = varied(runs[first], runs[second])
         if spec["pairs"] == "all" or what != "several":
-            about = {"first": first, "second": second, "varied": what}
-            about |= {"angle": angle(products, i, j)}
+            about: dict[str, Any] = {"first": first, "second": second, "varied": what}
+            about["angle"] = angle(products, i, j)
             points.append(Point(coefficients=interpolation(first, second, 0.5), about=about))
     return points
 
@@ -250,6 +255,14 @@ def read_sets(
             pixels, classes = pixels[places], classes[places]
         sets[dataset] = (pixels, classes)
     return sets
+
+
+def read_sample(path: str | Path, max_images: int | None = None) -> np.ndarray:
+    """Stored logits (n, C) of the images that `read_sets` takes of a dataset."""
+    logits = read_logits(path).logits
+    if max_images is None or len(logits) <= max_images:
+        return logits
+    return logits[sample(len(logits), max_images)]
 
 
 def sample(num_images: int, max_images: int) -> np.ndarray:

@@ -206,7 +206,8 @@ def join_markdown(lines: Sequence[Sequence[str]]) -> str:
 
 def to_html(markdown: str, title: str) -> str:
     """A page with a Markdown table as `join_markdown` makes it, and any lines of text after it."""
-    rows, text = [], []
+    rows: list[str] = []
+    text: list[str] = []
     for line in markdown.splitlines():
         if not line.startswith("|"):
             text.append(f"<p>{html.escape(line)}</p>" if line else "")
@@ -340,3 +341,16 @@ def _percent(row: Mapping[Hashable, Any], name: str) -> str:
     spread = f" (± {std:.2f})" if not isnan(std) else f" ({low:.2f}–{high:.2f})"
     spread = "" if isnan(std) and isnan(low) else spread
     return f"{100 * row[f'{name}_accuracy']:.2f}{spread}"
+
+
+def print_runs(runs: pd.DataFrame, scores: pd.DataFrame, datasets: Sequence[str]) -> str:
+    """The runs of a sweep as Markdown: hyper-parameters, and accuracy in % on each dataset.
+
+    Args: runs: a column `run` and one a hyper-parameter. scores: tidy scores of the sweep.
+    """
+    accuracies = accuracies_by_model(scores[scores["model"].isin(runs["run"])], datasets)[0]
+    lines = [[*runs.columns, *datasets], ["---"] * (len(runs.columns) + len(datasets))]
+    for row in runs.itertuples(index=False):
+        settings = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in row)
+        lines.append([*settings, *(f"{100 * a:.2f}" for a in accuracies.loc[row.run])])
+    return join_markdown(lines)
