@@ -394,9 +394,7 @@ def figure_sources():
     if "figureD1" in config:
         sweeps = config["figureD1"]["sweeps"]
         sources["figureD1"] = {
-            "files": [
-                path for sweep in sweeps for path in points_files(sweep, "wise")
-            ],
+            "files": [path for sweep in sweeps for path in points_files(sweep, "wise")],
             "labels": sweeps,
             "category": "Appendix D: robust fine-tuning",
             "title": "Figure D.1",
@@ -447,7 +445,11 @@ def claims_sweeps():
 
 def claims_described():
     """The figures that are described in numbers, without a test."""
-    return [name for name in ("figure2", "figureJ1", "figureD1", "figureG4") if name in FIGURES]
+    return [
+        name
+        for name in ("figure2", "figureJ1", "figureD1", "figureG4")
+        if name in FIGURES
+    ]
 
 
 def claims_files():

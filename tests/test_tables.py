@@ -11,6 +11,7 @@ from modelsoups.tables import (
     ORACLE,
     PAPER,
     SHIFTS_MEAN,
+    print_runs,
     print_table_4,
     table_3,
     table_4,
@@ -283,3 +284,10 @@ def test_table_4_prints_marks_in_bold_and_percent() -> None:
     assert "<td><b>80.00</b></td>" in page
     assert "<th>photos (n = 10)</th>" in page
     assert "<p>A note &lt;here&gt;.</p>" in page
+
+
+def test_runs_are_listed_with_settings_and_accuracies() -> None:
+    runs = pd.DataFrame({"run": ["000", "001"], "lr": [0.00123456, 0.01], "seed": [0, 1]})
+    lines = print_runs(runs, CORRECT_IMAGES).splitlines()
+    assert lines[0] == "| run | lr | seed | holdout | photos | sketches | toys |"
+    assert lines[2] == "| 000 | 0.00123 | 0 | 60.00 | 90.00 | 40.00 | 30.00 |"

@@ -343,12 +343,13 @@ def _percent(row: Mapping[Hashable, Any], name: str) -> str:
     return f"{100 * row[f'{name}_accuracy']:.2f}{spread}"
 
 
-def print_runs(runs: pd.DataFrame, scores: pd.DataFrame, datasets: Sequence[str]) -> str:
+def print_runs(runs: pd.DataFrame, correct: pd.DataFrame) -> str:
     """The runs of a sweep as Markdown: hyper-parameters, and accuracy in % on each dataset.
 
-    Args: runs: a column `run` and one a hyper-parameter. scores: tidy scores of the sweep.
+    Args: runs: a column `run` and one a hyper-parameter. correct: which images they have right.
     """
-    accuracies = accuracies_by_model(scores[scores["model"].isin(runs["run"])], datasets)[0]
+    accuracies = correct.groupby("dataset", sort=False)[list(runs["run"])].mean().T
+    datasets = list(accuracies.columns)
     lines = [[*runs.columns, *datasets], ["---"] * (len(runs.columns) + len(datasets))]
     for row in runs.itertuples(index=False):
         settings = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in row)
