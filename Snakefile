@@ -22,6 +22,7 @@ include: "rules/checkpoints.smk"
 include: "rules/evaluate.smk"
 include: "rules/soups.smk"
 include: "rules/ensembles.smk"
+include: "rules/analysis.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 
@@ -30,5 +31,4 @@ rule all:
     """Every table and figure of the study."""
     default_target: True
     input:
-        rules.table3.output,
-        rules.figure1.output,
+        evidence(),

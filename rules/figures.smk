@@ -1,31 +1,77 @@
-"""The paper's figures."""
+"""The paper's figures: a tidy table each, drawn as SVG and PNG. A rule a figure, under its name."""
+
+for figure, source in FIGURES.items():
+
+    rule:
+        name:
+            figure
+        input:
+            files=source["files"],
+            logits=source.get("logits", []),
+            code=[
+                "workflow/modelsoups/drawing.py",
+                "workflow/modelsoups/evidence.py",
+                "workflow/modelsoups/figures.py",
+            ],
+            style="workflow/modelsoups/style.mplstyle",
+        output:
+            svg=report(
+                f"results/{figure}.svg",
+                caption=caption_of(figure),
+                category=source["category"],
+                labels={"result": source["title"]},
+            ),
+            png=f"results/{figure}.png",
+            table=f"results/{figure}.parquet",
+        log:
+            f"results/logs/{figure}.log",
+        localrule: True
+        params:
+            figure=figure,
+            spec=source.get("spec", {}),
+            labels=source["labels"],
+            models=source.get("models", []),
+            datasets=REPORTED_SETS,
+            roles=ROLES,
+            study=config["study"],
+        conda:
+            "../envs/modelsoups.yaml"
+        message:
+            f"Drawing {source['title']}"
+        script:
+            "../workflow/scripts/draw_figure.py"
 
 
-localrules:
-    figure1,
-
-
-rule figure1:
-    """Figure 1: the runs of the sweep and their soups, in distribution and on the shifts."""
+rule draw_curves:
+    """The training curves of a sweep's runs."""
     input:
-        scores=f"results/sweeps/{config['figure1']}/scores.parquet",
-        code="workflow/modelsoups/figures.py",
+        files=run_curves,
+        logits=[],
+        code=["workflow/modelsoups/drawing.py", "workflow/modelsoups/figures.py"],
         style="workflow/modelsoups/style.mplstyle",
     output:
         svg=report(
-            "results/figure1.svg",
-            caption="../workflow/report/figure1.rst",
-            category="Section 3.3: model soups",
+            "results/sweeps/{sweep}/curves.svg",
+            caption="../workflow/report/curves.rst",
+            category="Runs",
+            labels={"result": "Training curves", "sweep": "{sweep}"},
         ),
-        png="results/figure1.png",
+        png="results/sweeps/{sweep}/curves.png",
+        table="results/sweeps/{sweep}/curves.parquet",
     log:
-        "results/logs/figure1.log",
+        "results/logs/draw_curves/{sweep}.log",
+    localrule: True
     params:
-        study=config["study"],
+        figure="curves",
+        spec=sweep_name,
+        labels=run_names,
+        models=[],
+        datasets=REPORTED_SETS,
         roles=ROLES,
+        study=config["study"],
     conda:
         "../envs/modelsoups.yaml"
     message:
-        "Drawing Figure 1"
+        "Drawing the training curves of sweep {wildcards.sweep}"
     script:
-        "../workflow/scripts/figure1.py"
+        "../workflow/scripts/draw_figure.py"

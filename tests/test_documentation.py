@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from modelsoups.figures import figure_1, save
@@ -16,7 +17,9 @@ ROLES = {name: spec["role"] for name, spec in CONFIG["datasets"].items()}
 
 
 def test_readme_shows_the_table_of_the_committed_scores():
-    table = table_3(read_scores(MINIATURE / "scores.parquet"), ROLES, CONFIG["study"])
+    scores = read_scores(MINIATURE / "scores.parquet")
+    correct = pd.read_parquet(MINIATURE / "correct.parquet")
+    table = table_3(scores, correct, ROLES, CONFIG["study"])
     assert to_markdown(table) in (ROOT / "README.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Figure 1 shows the sweep's points where they belong, and the same ones give the same bytes."""
+"""Figures show the points where they belong, and the same ones give the same bytes."""
 
 from pathlib import Path
 
@@ -6,7 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelsoups.figures import MARKERS, SOUPS, figure_1, save
+from modelsoups.figures import (
+    EVERYTHING,
+    MARKERS,
+    SEEDS,
+    SOUPS,
+    figure_1,
+    figure_2,
+    figure_3,
+    figure_4,
+    figure_b1,
+    figure_b2,
+    figure_curves,
+    figure_d1,
+    figure_g4,
+    figure_k1,
+    k1_panels,
+    save,
+)
 from modelsoups.scores import COLUMNS
 
 ROLES = {"holdout": "held_out", "photos": "test", "sketches": "shift", "toys": "shift"}
@@ -95,3 +112,111 @@ def test_a_choice_on_the_test_set_is_refused() -> None:
     roles = {"photos": "test", "sketches": "shift", "toys": "shift"}
     with pytest.raises(ValueError, match="one dataset with role held_out, found none"):
         figure_1(SCORES, roles, "A toy study")
+
+
+def plane() -> pd.DataFrame:
+    """Two planes of nine points and three corners."""
+    grid = [{"corner": "", "x": x, "y": y} for y in (0.0, 1, 2) for x in (0.0, 1, 2)]
+    corners = [("start", 0.5, 0.5), ("first", 1.5, 0.5), ("second", 1.0, 1.5)]
+    rows = grid + [{"corner": corner, "x": x, "y": y} for corner, x, y in corners]
+    table = pd.DataFrame(rows)
+    table["train_loss"] = 1 + (table["x"] - 1) ** 2 + table["y"]
+    table["in_distribution"] = table["shifts"] = 0.2 + 0.1 * table["x"]
+    return pd.concat([table.assign(plane="Seeds"), table.assign(plane="Rates")])
+
+
+def curve(**columns) -> pd.DataFrame:
+    return pd.DataFrame({"in_distribution": [0.5, 0.6], "shifts": [0.3, 0.4], **columns})
+
+
+def approximations() -> pd.DataFrame:
+    rows = [
+        {
+            **{"start": "000", "end": "001", "varied": "seed", "larger_lr": lr},
+            **{"calibrated": calibrated, "approximation": x, "loss_difference": x + 0.01},
+            "error_difference": 0.02,
+        }
+        for calibrated in (True, False)
+        for lr in (1e-3, 1e-2)
+        for x in (-0.1, 0.2)
+    ]
+    return pd.DataFrame(rows)
+
+
+SEED_CURVES = pd.concat(
+    [
+        curve(method=method, k=[1, 2], metric=metric)
+        for method in SEEDS
+        for metric in ("accuracy", "ece", "nll")
+    ]
+)
+DRAWN = {
+    "2": lambda: figure_2(plane(), "A toy study"),
+    "J.1": lambda: figure_2(plane(), "A toy study", log_levels=False),
+    "3": lambda: figure_3(
+        pd.DataFrame({"varied": ["seed", "lr"], "angle": [60, 80], "advantage": [0.01, 0.02]}),
+        "A toy study",
+    ),
+    "4": lambda: figure_4(
+        pd.DataFrame(
+            {
+                "domain": ["in_distribution", "shifts"],
+                "larger_lr": [1e-3, 1e-4],
+                "soup": [0.7, 0.4],
+                "ensemble": [0.75, 0.35],
+            }
+        ),
+        "A toy study",
+    ),
+    "B.1": lambda: figure_b1(
+        pd.concat(curve(order=order, k=[1, 2], method="Greedy soup") for order in (0, -1)),
+        "A toy study",
+    ),
+    "B.2": lambda: figure_b2(SEED_CURVES, "A toy study"),
+    "G.4": lambda: figure_g4(SEED_CURVES.assign(sweep="seeds"), "A toy study"),
+    "D.1": lambda: figure_d1(
+        pd.concat(curve(sweep="s", model=m, alpha=[0, 1]) for m in ("000", "uniform")),
+        "A toy study",
+    ),
+    "K.1": lambda: figure_k1(approximations(), "A toy study", 1e-2, ["r = 0"] * 6),
+    "curves": lambda: figure_curves(
+        pd.DataFrame({"run": "000", "epoch": [1, 2], "loss": [2.0, 1.0], "lr": 1e-3}),
+        "A toy study",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_figure_names_the_study_and_its_axes(name: str) -> None:
+    figure = DRAWN[name]()
+    titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    assert any("A toy study" in title for title in titles)
+    assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes[:1])
+    figure.draw_without_rendering()
+
+
+def test_advantage_is_drawn_in_percentage_points() -> None:
+    assert points(DRAWN["3"]()) == {"Seed": [[60, 1]], "Learning rate": [[80, 2]]}
+
+
+def test_pairs_are_drawn_soup_across_and_ensemble_up() -> None:
+    left, right = DRAWN["4"]().axes[:2]
+    assert left.collections[0].get_offsets().tolist() == [[70, 75]]
+    assert right.collections[0].get_offsets().tolist() == [[40, 35]]
+
+
+def test_calibrated_curves_are_omitted_from_accuracy_alone() -> None:
+    accuracy, ece = DRAWN["B.2"]().axes[:2]
+    assert [line.get_label() for line in accuracy.lines] == ["individual", "soup", "ensemble"]
+    assert [line.get_label() for line in ece.lines] == list(SEEDS)
+
+
+def test_high_learning_rate_is_in_the_left_panels_alone() -> None:
+    sizes = [len(rows) for _, _, rows in k1_panels(approximations(), high_lr=1e-2)]
+    assert sizes == [4, 2, 2, 4, 2, 2]
+
+
+def test_figure_l3_has_several_points_of_one_label() -> None:
+    orders = [SCORES[SCORES["model"] == "greedy"].assign(model=f"greedy-order{i}") for i in (1, 2)]
+    figure = figure_1(pd.concat([SCORES, *orders]), ROLES, "A toy study", EVERYTHING)
+    assert points(figure)["Greedy soup (random order)"] == [[85, 65], [85, 65]]

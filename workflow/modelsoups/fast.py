@@ -68,7 +68,9 @@ class _FoldedConv2d(nn.Conv2d):
         depthwise = self.groups == self.in_channels == self.out_channels and self.dilation == (1, 1)
         on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         if on_cpu and (depthwise or pointwise):
-            return _Conv2d.apply(x, weight, bias, self.stride, (before, after), self.groups)
+            # Without a backward to come, plainly: a custom Function knows no forward mode.
+            convolve: Any = _Conv2d.apply if torch.is_grad_enabled() else _Conv2d.forward
+            return convolve(x, weight, bias, self.stride, (before, after), self.groups)
         if before != after:
             x, before = F.pad(x, (before[1], after[1], before[0], after[0])), (0, 0)
         return F.conv2d(x, weight, bias, self.stride, before, self.dilation, self.groups)

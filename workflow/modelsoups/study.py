@@ -84,6 +84,17 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for key in ("table3", "figure1"):
         if config[key] not in config["sweeps"]:
             yield missing(key, config[key], config["sweeps"])
+    for key, sweep in named_sweeps(config):
+        if sweep not in config["sweeps"]:
+            yield missing(key, sweep, config["sweeps"])
+    for name, label_set in config.get("label_sets", {}).items():
+        if (dataset := label_set["dataset"]) not in (known := with_role(datasets, "test")):
+            yield missing(f"label_sets.{name}.dataset", dataset, dict.fromkeys(known))
+    if clash := sorted(config.get("label_sets", {}).keys() & datasets.keys()):
+        yield f"label_sets and datasets share the names {clash}"
+    for recipe in config.get("figureD1", {}).get("soups", []):
+        if recipe not in config["recipes"]:
+            yield missing("figureD1.soups", recipe, config["recipes"])
     if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
         yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
     names = config["recipes"].keys() | config["ensembles"].keys()
@@ -135,6 +146,54 @@ def uneven_batches(config: Mapping[str, Any]) -> Iterator[str]:
                 f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus times "
                 "accumulate) of one even size"
             )
+
+
+def named_sweeps(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every sweep that a table or figure is about, with the key that says so."""
+    for key in ("table3", "figure1"):
+        yield key, config[key]
+    for sweep in config.get("table4", []):
+        yield "table4", sweep
+    for key in ("figure2", "figure3", "figure4", "figureB1", "figureB2", "figureK1"):
+        if key in config:
+            yield f"{key}.sweep", config[key]["sweep"]
+    for sweep in config.get("figureD1", {}).get("sweeps", []):
+        yield "figureD1.sweeps", sweep
+    for seeds in config.get("figureG4", []):
+        yield "figureG4.sweep", seeds["sweep"]
+    for key, sweep in config.get("what_holds", {}).items():
+        yield f"what_holds.{key}", sweep
+
+
+def list_points(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The points in weight space that the figures need: sweep -> name -> plan (`points.PLANS`).
+
+    Each plan has its `kind` and `max_images` (None: all) beside what the kind asks for.
+    """
+    plans: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in config["sweeps"]}
+    if planes := config.get("figure2"):
+        seeds = planes.get("seeds", [0, 1])
+        first = {**planes.get("match", {}), "lr": planes["lr"], "seed": seeds[0]}
+        others = {"plane-seed": {**first, "seed": seeds[1]}}
+        for key in ("smaller_lr", "larger_lr"):
+            if key in planes:
+                others[f"plane-{key.replace('_', '-')}"] = {**first, "lr": planes[key]}
+        for name, second in others.items():
+            plans[planes["sweep"]][name] = {
+                **{"kind": "plane", "first": first, "second": second},
+                **{key: planes.get(key) for key in ("resolution", "max_images")},
+            }
+    for key, kind in (("figure3", "angles"), ("figure4", "pairs")):
+        if key in config:
+            spec = {name: value for name, value in config[key].items() if name != "sweep"}
+            plans[config[key]["sweep"]][kind] = {"kind": kind, "max_images": None, **spec}
+    if wise := config.get("figureD1"):
+        for sweep in wise["sweeps"]:
+            plans[sweep]["wise"] = {
+                **{"kind": "wise", "max_images": wise.get("max_images")},
+                **{"alphas": wise["alphas"], "soups": wise["soups"]},
+            }
+    return plans
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:

@@ -1,0 +1,185 @@
+"""The analytic approximation on exactly quadratic logits, and against finite differences."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from modelsoups.approximation import (
+    agreement,
+    approximate,
+    approximate_pairs,
+    compare_with_ensemble,
+    derivatives,
+    derivatives_on_line,
+    list_pairs,
+    loss_curvature,
+    variance,
+)
+from modelsoups.evaluate import predict
+from modelsoups.metrics import nll
+from modelsoups.weights import interpolate
+from test_points import RUN, make_model
+
+
+def test_derivatives_of_a_cubic() -> None:
+    # 2 + 3a + 4a^2 + 5a^3 at 0.5: 5.125 ; 3 + 8a + 15a^2 = 10.75 ; 8 + 30a = 23.
+    value, first, second = derivatives(lambda a: 2 + 3 * a + 4 * a**2 + 5 * a**3, 0.5)
+    assert (float(value), float(first), float(second)) == (5.125, 10.75, 23)
+
+
+def quadratic(alpha: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits (6, 4) that are quadratic in alpha, with their derivatives."""
+    a, b, c = np.random.default_rng(seed).normal(size=(3, 6, 4))
+    return a + b * alpha + c * alpha**2, b + 2 * c * alpha, 2 * c
+
+
+LABELS = np.array([0, 1, 2, 3, 0, 1])
+
+
+def test_logit_part_is_exact_for_quadratic_logits() -> None:
+    # K.3: f_ens - f_soup = alpha (1 - alpha) / 2 f''.
+    alpha = 0.3
+    soup, _, second = quadratic(alpha)
+    ensemble = (1 - alpha) * quadratic(0)[0] + alpha * quadratic(1)[0]
+    np.testing.assert_allclose(ensemble - soup, alpha * (1 - alpha) / 2 * second)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.7])
+def test_curvature_of_the_loss_is_that_of_finite_differences(beta) -> None:
+    step = 1e-4
+    losses = [nll(beta * quadratic(0.4 + shift)[0], LABELS) for shift in (-step, 0, step)]
+    expected = (losses[0] - 2 * losses[1] + losses[2]) / step**2
+    assert loss_curvature(*quadratic(0.4), LABELS, beta) == pytest.approx(expected, rel=1e-5)
+
+
+def test_approximation_approaches_the_truth_as_the_models_do() -> None:
+    """Endpoints closer by 10 make the truth smaller by 100, and its error by about 1000."""
+
+    def error(scale: float) -> float:
+        rng = np.random.default_rng(1)
+        a, b, c = rng.normal(size=(3, 6, 4))
+        alpha = 0.5
+
+        def logits(t: float) -> np.ndarray:
+            return a + scale * b * t + scale**2 * c * t**2
+
+        soup = logits(alpha), scale * b + 2 * scale**2 * c * alpha, 2 * scale**2 * c
+        row = compare_with_ensemble(alpha, soup, logits(0), logits(1), LABELS)[1]
+        return abs(row["approximation"] - row["loss_difference"])
+
+    assert error(0.01) < error(0.1) / 300
+
+
+def test_sign_favours_the_soup_where_the_loss_is_convex() -> None:
+    same = np.zeros((2, 3))
+    assert approximate(0.5, 2.0, same, same, 1.0) == pytest.approx(-0.25)  # 0.25 / 2 times -2
+    # A difference of logits of 3, 0, 0 under equal probabilities: variance 2.
+    spread = np.array([[3.0, 0, 0], [3.0, 0, 0]])
+    assert approximate(0.5, 0.0, same, spread, 1.0) == pytest.approx(0.25)
+
+
+def test_variance_by_hand() -> None:
+    # Values 0 and 4 with probabilities 1/4 and 3/4: mean 3, variance 9/4 + 3/4 = 3.
+    assert variance(np.array([[0.25, 0.75]]), np.array([[0.0, 4.0]])) == pytest.approx([3.0])
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two sets of weights of a tiny network, and images."""
+    torch.manual_seed(0)
+    start = make_model().state_dict()
+    end = {
+        key: value + 0.1 * value.std(correction=0) * torch.randn_like(value)
+        if value.is_floating_point() and "running" not in key
+        else value
+        for key, value in start.items()
+    }
+    return start, end, np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+
+
+def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(pair) -> None:
+    start, end, images = pair
+    model = make_model()
+
+    def logits(alpha: float) -> np.ndarray:
+        model.load_state_dict(interpolate(start, end, alpha))
+        return predict(model, images, 4, torch.device("cpu")).astype(np.float64)
+
+    value, first, second = derivatives_on_line(
+        make_model(), start, end, 0.3, images, 4, torch.device("cpu")
+    )
+    step = 0.05
+    low, middle, high = (logits(0.3 + shift) for shift in (-step, 0, step))
+    np.testing.assert_allclose(value, middle, atol=1e-4)
+    np.testing.assert_allclose(first, (high - low) / (2 * step), atol=0.02 * np.abs(first).max())
+    expected = (high - 2 * middle + low) / step**2
+    np.testing.assert_allclose(second, expected, atol=0.1 * np.abs(second).max())
+
+
+def test_every_pair_alpha_and_dataset_has_a_calibrated_and_a_plain_row(pair) -> None:
+    start, end, images = pair
+    labels = np.array([0, 1, 2, 0])
+    weights = {"a": start, "b": end}
+    stored = {}
+    for name, tensors in weights.items():
+        model = make_model()
+        model.load_state_dict(tensors)
+        stored[name] = predict(model, images, 4, torch.device("cpu"))
+    table = approximate_pairs(
+        make_model(),
+        weights.__getitem__,
+        {"photos": (images, labels)},
+        lambda name, dataset: stored[name],
+        [("a", "b", "seed", 1e-3)],
+        [0.25, 0.5],
+        4,
+        torch.device("cpu"),
+    )
+    assert table[["alpha", "calibrated"]].to_numpy().tolist() == [
+        [0.25, True],
+        [0.25, False],
+        [0.5, True],
+        [0.5, False],
+    ]
+    assert (table.loc[~table["calibrated"], "beta"] == 1).all()
+    assert table["error_difference"].nunique() <= 2  # no matter which beta
+
+
+def test_pairs_are_those_of_the_paper() -> None:
+    """K.4: 3 learning rates, 2 levels, 2 seeds and the initialisation make 21 pairs."""
+    runs = {}
+    for lr in (1e-6, 1e-5, 1e-4):
+        for augmentation in ("minimal", "strong"):
+            for seed in (0, 1):
+                name = f"{len(runs):03d}"
+                runs[name] = replace(RUN, lr=lr, augmentation=augmentation, seed=seed)
+    spec = {
+        "learning_rates": [1e-6, 1e-5, 1e-4],
+        "levels": [{"augmentation": "minimal"}, {"augmentation": "strong"}],
+        "seeds": [0, 1],
+    }
+    pairs = list_pairs(spec, runs)
+    assert len(set(pairs)) == 21
+    kinds = pd.Series([what for _, _, what, _ in pairs]).value_counts().to_dict()
+    assert kinds == {"learning rate": 6, "seed": 6, "initialization": 6, "augmentation": 3}
+    assert pairs[0] == ("000", "004", "learning rate", 1e-5)
+    assert pairs[-1] == ("initialization", "010", "initialization", 1e-4)
+
+
+def test_agreement_is_correlation_and_sign() -> None:
+    points = pd.DataFrame(
+        {
+            "start": list("aabbcc"),
+            "end": list("xxyyzz"),
+            "approximation": [1.0, 2, 3, -1, -2, 0],
+            "loss_difference": [2.0, 4, 6, -2, 4, 0],
+        }
+    )
+    found = agreement(points, "loss_difference")
+    expected = np.corrcoef(points["approximation"], points["loss_difference"])[0, 1]
+    assert found["correlation"] == pytest.approx(expected)
+    assert found["same_sign"] == pytest.approx(4 / 5)  # the last does not count
+    assert found["low"] <= found["correlation"] <= found["high"]

@@ -1,0 +1,56 @@
+"""Which images each model has right, and comparisons of models on them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelsoups.label_sets import is_right
+from modelsoups.logits import write_logits
+from modelsoups.paired import accuracy_of, collect_correct, compare
+
+CORRECT = pd.DataFrame(
+    {
+        "dataset": ["photos"] * 4 + ["toys"] * 2,
+        "index": [0, 1, 2, 3, 0, 1],
+        "a": [True, True, True, False, True, True],
+        "b": [True, False, False, False, True, False],
+    }
+)
+
+
+def test_table_has_a_row_an_image_and_label_sets_without_skipped_images(tmp_path) -> None:
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]  # predicts 0, 1, 2, 2
+    write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1, 2]), {})
+    table = collect_correct(
+        {"photos": {"a": tmp_path / "a.parquet"}},
+        {"relabelled": ("photos", [[1], [], [1, 2], [0]])},
+    )
+    assert table["dataset"].tolist() == ["photos"] * 4 + ["relabelled"] * 3
+    assert table["index"].tolist() == [0, 1, 2, 3, 0, 2, 3]
+    assert table["a"].tolist() == [True, True, False, True, False, True, False]
+    assert table["a"].dtype == bool
+
+
+def test_prediction_is_right_if_it_is_among_the_labels() -> None:
+    right = is_right(np.array([1, 1, 1]), [[0, 1], [2], []])
+    np.testing.assert_array_equal(right, [1, 0, np.nan])
+
+
+def test_mean_of_sets_counts_them_alike() -> None:
+    assert accuracy_of(CORRECT, ["a"], ["photos", "toys"]) == (3 / 4 + 1) / 2
+    assert accuracy_of(CORRECT, ["a", "b"], ["photos"]) == (3 / 4 + 1 / 4) / 2
+
+
+def test_one_set_and_two_models_are_compared_by_mcnemar() -> None:
+    result = compare(CORRECT, ["a"], ["b"], ["photos"])
+    assert (result.test, result.difference, result.p) == ("mcnemar", 0.5, 0.5)
+    assert result.low <= 0.5 <= result.high
+
+
+def test_means_are_compared_by_permutation() -> None:
+    several_sets = compare(CORRECT, ["a"], ["b"], ["photos", "toys"])
+    assert several_sets.test == "permutation"
+    # (1/2 + 1/2) / 2; of the 8 signs of two images (1/4 each) and one (1/2) two are as extreme.
+    assert several_sets.difference == pytest.approx(0.5)
+    assert several_sets.p == pytest.approx(0.25, abs=0.02)
+    assert compare(CORRECT, ["a", "b"], ["b"], ["photos"]).test == "permutation"

@@ -1,0 +1,185 @@
+"""Points in weight space: plans, and the evaluation of weighted sums by a real classifier."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.evaluate import predict
+from modelsoups.logits import write_logits
+from modelsoups.metrics import nll
+from modelsoups.points import (
+    PLANS,
+    Kitchen,
+    Point,
+    evaluate_points,
+    interpolation,
+    random_pairs,
+    read_sample,
+    read_sets,
+    select,
+    select_all,
+    varied,
+)
+from modelsoups.search import RunSpec
+from modelsoups.weights import average
+
+RUN = RunSpec(
+    seed=0,
+    lr=1e-3,
+    weight_decay=0.0,
+    epochs=1,
+    label_smoothing=0.0,
+    mixup=0.0,
+    augmentation="minimal",
+    min_crop=0.5,
+    batch_size=4,
+    warmup_steps=1,
+    clip_norm=1.0,
+)
+RUNS = {
+    "000": RUN,
+    "001": replace(RUN, seed=1),
+    "002": replace(RUN, lr=1e-2),
+    "003": replace(RUN, lr=1e-2, seed=1),
+}
+
+
+def make_model() -> torch.nn.Module:
+    backbone = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
+    return build_classifier(backbone, num_classes=3).eval()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The initialisation and the four runs: real weights of a tiny network, a little apart."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    start = make_model().state_dict()
+    paths = {}
+    for model in ["initialization", *RUNS]:
+        weights = {
+            key: value + 0.05 * value.std(correction=0) * torch.randn_like(value)
+            if value.is_floating_point() and "running" not in key and model != "initialization"
+            else value
+            for key, value in start.items()
+        }
+        paths[model] = folder / f"{model}.safetensors"
+        save_file({key: value.contiguous() for key, value in weights.items()}, paths[model])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Eight images of noise and their labels."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (8, 32, 32, 3), np.uint8), rng.integers(0, 3, 8)
+
+
+def test_point_is_evaluated_as_the_average_of_its_models(files, images) -> None:
+    kitchen = Kitchen(make_model(), files, {"photos": images}, torch.device("cpu"), 4)
+    points = [
+        Point(coefficients={"000": 0.5, "001": 0.5}, about={"name": "middle"}),
+        Point(coefficients={"initialization": -0.5, "002": 1.5}, about={"name": "beyond"}),
+    ]
+    table = evaluate_points(kitchen, points)
+    for point in points:
+        model = make_model()
+        weights = average([files[m] for m in point.coefficients], [*point.coefficients.values()])
+        model.load_state_dict(weights)
+        logits = predict(model, images[0], 4, torch.device("cpu"))
+        rows = table[table["name"] == point.about["name"]].set_index("metric")
+        assert rows["value"]["nll"] == nll(logits, images[1])
+        assert rows["value"]["accuracy"] == (logits.argmax(1) == images[1]).mean()
+        assert set(rows["dataset"]) == {"photos"} and set(rows["n"]) == {8}
+
+
+def test_head_may_have_coefficients_of_its_own(files, images) -> None:
+    # With the head halved, all logits are half of what they were.
+    kitchen = Kitchen(make_model(), files, {"photos": images}, torch.device("cpu"))
+    kitchen.pour({"000": 1.0})
+    whole = kitchen.logits("photos")
+    kitchen.pour({"000": 1.0}, {"000": 0.5})
+    np.testing.assert_allclose(kitchen.logits("photos"), whole / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_plane_has_a_grid_and_its_corners(files) -> None:
+    spec = {"first": {"lr": 1e-3, "seed": 0}, "second": {"lr": 1e-2, "seed": 1}, "resolution": 3}
+    points = PLANS["plane"](spec, RUNS, files)
+    assert [point.about["corner"] for point in points] == [""] * 9 + ["start", "first", "second"]
+    *_, start, first, second = (list(point.coefficients.values()) for point in points)
+    np.testing.assert_allclose([start, first, second], np.eye(3), atol=1e-9)
+    assert list(points[0].coefficients) == ["initialization", "000", "003"]
+    assert all(sum(point.coefficients.values()) == pytest.approx(1) for point in points)
+
+
+def test_pairs_for_angles_stay_below_a_learning_rate(files) -> None:
+    spec = {"below_lr": 1e-2, "pairs": "all"}
+    points = PLANS["angles"](spec, RUNS, files)
+    assert [tuple(point.coefficients) for point in points] == [("000",), ("001",), ("000", "001")]
+    assert points[-1].about["varied"] == "seed"
+    assert 45 < points[-1].about["angle"] < 135  # independent noise in many dimensions
+
+
+def test_pairs_that_differ_in_several_ways_may_be_left_out(files) -> None:
+    pairs = [
+        point.about["first"] + point.about["second"]
+        for point in PLANS["angles"]({"below_lr": 1, "pairs": "one"}, RUNS, files)
+        if len(point.coefficients) == 2
+    ]
+    assert pairs == ["000001", "000002", "001003", "002003"]
+
+
+def test_wise_curves_start_once_and_end_at_each_model(files) -> None:
+    points = PLANS["wise"]({"alphas": [0.25, 1], "soups": ["uniform"]}, RUNS, files)
+    assert dict(points[0].coefficients) == {"initialization": 1}
+    assert dict(points[1].coefficients) == {"initialization": 0.75, "000": 0.25}
+    assert dict(points[-1].coefficients) == {"uniform": 1}
+    assert len(points) == 1 + 5 * 2
+
+
+def test_random_pairs_are_different_and_repeat_with_their_seed() -> None:
+    names = [f"{i:03d}" for i in range(6)]
+    pairs = random_pairs(names, 10, seed=1)
+    assert len(set(pairs)) == 10 and all(a < b for a, b in pairs)
+    assert random_pairs(names, 10, seed=1) == pairs != random_pairs(names, 10, seed=2)
+    assert len(random_pairs(names, 99, seed=1)) == 15
+
+
+def test_interpolation_leaves_out_what_has_no_weight() -> None:
+    assert interpolation("a", "b", 0.25) == {"a": 0.75, "b": 0.25}
+    assert interpolation("a", "b", 1) == {"b": 1}
+
+
+def test_runs_are_found_by_their_hyper_parameters() -> None:
+    assert select(RUNS, {"lr": 1e-2, "seed": 0}) == "002"
+    assert select_all(RUNS, {"seed": 1}) == ["001", "003"]
+    with pytest.raises(ValueError, match=r"one run with \{'lr': 0.5\}, found none"):
+        select(RUNS, {"lr": 0.5})
+    with pytest.raises(ValueError, match=r"found \['000', '002'\]"):
+        select(RUNS, {"seed": 0})
+
+
+def test_what_varies_between_two_runs() -> None:
+    assert varied(RUNS["000"], RUNS["001"]) == "seed"
+    assert varied(RUNS["000"], RUNS["002"]) == "lr"
+    assert varied(RUNS["000"], RUNS["003"]) == "several"
+
+
+def test_sample_is_the_same_of_images_labels_and_stored_logits(tmp_path) -> None:
+    pixels = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(3, axis=3)
+    labels = np.arange(20) % 5
+    np.save(tmp_path / "images.npy", pixels)
+    np.save(tmp_path / "labels.npy", labels)
+    logits = np.arange(100, dtype=np.float32).reshape(20, 5)
+    write_logits(tmp_path / "logits.parquet", logits, labels, {})
+    arrays = [tmp_path / "images.npy"], [tmp_path / "labels.npy"]
+    images, classes = read_sets(["photos"], *arrays, max_images=6)["photos"]
+    places = images[:, 0, 0, 0]
+    assert len(places) == 6 and (np.diff(places.astype(int)) > 0).all()
+    np.testing.assert_array_equal(classes, labels[places])
+    np.testing.assert_array_equal(read_sample(tmp_path / "logits.parquet", 6)[:, 0], 5.0 * places)
+    assert len(read_sets(["photos"], *arrays)["photos"][1]) == 20

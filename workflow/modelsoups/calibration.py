@@ -1,0 +1,44 @@
+"""Calibration: expected calibration error and temperature scaling (paper Figure B.2, K.4)."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+NUM_BINS = 15
+LARGEST = 100.0  # inverse temperatures are searched between 1 / LARGEST and LARGEST
+
+
+def expected_calibration_error(
+    logits: np.ndarray, labels: np.ndarray, num_bins: int = NUM_BINS
+) -> float:
+    """ECE with equal-mass bins (Roelofs et al. 2020), in [0, 1].
+
+    Images are sorted by the probability of their prediction and cut into bins of equal size, up to
+    one image; the ECE is the mean over images of their bin's gap between accuracy and confidence.
+
+    Args: logits: (n, C). labels: (n,).
+    """
+    confidence = softmax(logits.astype(np.float64), axis=1).max(axis=1)
+    right = logits.argmax(axis=1) == labels
+    order = np.argsort(confidence, kind="stable")
+    bins = np.array_split(order, min(num_bins, len(order)))
+    gaps = [abs(right[b].mean() - confidence[b].mean()) * len(b) for b in bins]
+    return float(sum(gaps) / len(order))
+
+
+def fit_inverse_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The factor beta on the logits that minimises the cross-entropy (Guo et al. 2017).
+
+    The cross-entropy is convex in beta, so that a bounded search finds the one minimum; it is
+    looked for between 1 / LARGEST and LARGEST.
+
+    Args: logits: (n, C). labels: (n,).
+    """
+    logits = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+
+    def loss(log_beta: float) -> float:
+        return -log_softmax(np.exp(log_beta) * logits, axis=1)[rows, labels].mean()
+
+    bounds = (-np.log(LARGEST), np.log(LARGEST))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))

@@ -1,0 +1,503 @@
+"""What holds here: the paper's claims, this study's numbers and intervals, computed verdicts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modelsoups.approximation import agreement
+from modelsoups.figures import k1_panels
+from modelsoups.paired import compare
+from modelsoups.scores import accuracies_by_model, datasets_of, rank, the_dataset
+from modelsoups.statistics import LEVEL, bootstrap_interval
+from modelsoups.tables import join_markdown
+
+HOLDS = "holds"
+FAILS = "does not hold"
+OPEN = "not decided by this much data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim of the paper and what this study has to say to it."""
+
+    claim: str
+    section: str  # of the paper
+    paper: str  # the paper's evidence
+    here: str  # this study's numbers
+    value: float  # the number that decides: the claim says that it is above zero
+    low: float  # its 95 % interval; NaN where it is exact
+    high: float
+    verdict: str
+    shown_in: str  # tables and figures, joined by a space
+
+
+def verdict(value: float, low: float = nan, high: float = nan) -> str:
+    """The verdict on a claim that a number is above zero, from its interval.
+
+    A number without an interval (NaN) is exact: the claim then says that it is not below zero.
+    """
+    if np.isnan(value):
+        return OPEN
+    if np.isnan(low) or np.isnan(high):
+        return HOLDS if value >= 0 else FAILS
+    return HOLDS if low > 0 else FAILS if high < 0 else OPEN
+
+
+def make_claim(here: str, value: float, low: float, high: float, **texts: str) -> Claim:
+    """A claim with its verdict."""
+    decided = verdict(value, low, high)
+    return Claim(here=here, value=value, low=low, high=high, verdict=decided, **texts)
+
+
+def soup_claims(
+    scores: pd.DataFrame, correct: pd.DataFrame, roles: Mapping[str, str], sweep: str
+) -> list[Claim]:
+    """Claims on the greedy soup, the best run and the ensemble of a sweep (Sec. 2, 3.3.1)."""
+    test, shifts = the_dataset(roles, "test"), datasets_of(roles, "shift")
+    held_out = the_dataset(roles, "held_out")
+    best = rank(scores[scores["kind"] == "run"], held_out, roles).index[0]
+    on_held_out = accuracies_by_model(scores, [held_out])[0][held_out]
+    gain = on_held_out["greedy"] - on_held_out[best]
+    claims = [
+        make_claim(
+            f"{100 * on_held_out['greedy']:.2f} % against {100 * on_held_out[best]:.2f} % "
+            f"({points(gain)}), sweep {sweep}",
+            gain,
+            nan,
+            nan,
+            claim="The greedy soup is no worse than the best run on the held-out set",
+            section="2",
+            paper="By construction",
+            shown_in="table3",
+        )
+    ]
+    for claim, paper, first, second, datasets, where in (
+        (
+            "The greedy soup beats the best run in distribution",
+            "81.03 % against 80.38 %",
+            "greedy",
+            best,
+            [test],
+            "table3 table4 figure1 figureL3 figureB1",
+        ),
+        (
+            "The greedy soup beats the best run on the shifts",
+            "50.75 % against 47.83 %",
+            "greedy",
+            best,
+            shifts,
+            "table3 table4 figure1 figureL3 figureB1",
+        ),
+        (
+            "The ensemble is better than the greedy soup in distribution",
+            "81.19 % against 81.03 %",
+            "ensemble",
+            "greedy",
+            [test],
+            "table3 figureL3 figureB1",
+        ),
+        (
+            "The greedy soup is better than the ensemble on the shifts",
+            "So the text; Table 3 has 50.75 % against 50.77 %",
+            "greedy",
+            "ensemble",
+            shifts,
+            "table3 figureL3 figureB1",
+        ),
+    ):
+        if datasets and {first, second} <= set(correct):
+            claims.append(
+                compared(correct, first, second, datasets, sweep, claim, "3.3.1", paper, where)
+            )
+    return claims
+
+
+def compared(
+    correct: pd.DataFrame,
+    first: str,
+    second: str,
+    datasets: Sequence[str],
+    sweep: str,
+    claim: str,
+    section: str,
+    paper: str,
+    shown_in: str,
+) -> Claim:
+    """The claim that the first model is better than the second."""
+    found = compare(correct, [first], [second], datasets)
+    here = (
+        f"{first} minus {second}: {points(found.difference, found.low, found.high)}, "
+        f"p = {found.p:.2g}, sweep {sweep}"
+    )
+    return make_claim(
+        here,
+        *(found.difference, found.low, found.high),
+        claim=claim,
+        section=section,
+        paper=paper,
+        shown_in=shown_in,
+    )
+
+
+def uniform_claims(
+    scores: Mapping[str, pd.DataFrame],
+    correct: Mapping[str, pd.DataFrame],
+    roles: Mapping[str, str],
+    all_good: str,
+    some_bad: str,
+) -> list[Claim]:
+    """The uniform soup helps where all runs are good, and not where some are bad (Sec. 3.3.1).
+
+    Args: scores, correct: sweep -> its tables. all_good, some_bad: sweeps of either sort.
+    """
+    test, held_out = the_dataset(roles, "test"), the_dataset(roles, "held_out")
+    claims = []
+    for sweep, claim, swap in (
+        (all_good, "The uniform soup beats the best run where all runs are good", False),
+        (some_bad, "The uniform soup is below the best run where some runs are bad", True),
+    ):
+        ranked = rank(scores[sweep][scores[sweep]["kind"] == "run"], held_out, roles)
+        pair = (ranked.index[0], "uniform") if swap else ("uniform", ranked.index[0])
+        claims.append(
+            compared(
+                correct[sweep],
+                *pair,
+                [test],
+                f"{sweep} (held-out accuracy of its runs: {span(ranked)})",
+                claim,
+                "3.3.1",
+                "Only where all individual models achieve high accuracy",
+                f"table3 figure1 figureB1 {'figureJ1' if swap else ''}".strip(),
+            )
+        )
+    return claims
+
+
+def calibration_claims(seeds: pd.DataFrame, roles: Mapping[str, str]) -> list[Claim]:
+    """Ensembles improve calibration, soups do not (Figure B.2). seeds: of `study_seeds`."""
+    gains = seeds[
+        (seeds["metric"] == "ece_gain") & (seeds["dataset"] == the_dataset(roles, "test"))
+    ]
+    if not {"soup", "ensemble"} <= set(gains["method"]):
+        return []
+    soup, ensemble = (gains[gains["method"] == m].iloc[0] for m in ("soup", "ensemble"))
+    texts: Any = {"section": "B", "paper": "Figure B.2", "shown_in": "figureB2"}
+    change = "ECE of the {} of {} runs minus the runs' own: {}"
+    return [
+        make_claim(
+            change.format("soup", soup["k"], points(soup["value"], soup["low"], soup["high"])),
+            *soup[["value", "low", "high"]],
+            claim="A soup of seeds is no better calibrated than its runs",
+            **texts,
+        ),
+        make_claim(
+            change.format(
+                "ensemble",
+                ensemble["k"],
+                points(ensemble["value"], ensemble["low"], ensemble["high"]),
+            ),
+            *(-ensemble["value"], -ensemble["high"], -ensemble["low"]),
+            claim="An ensemble of seeds is better calibrated than its runs",
+            **texts,
+        ),
+    ]
+
+
+def correlation_claim(
+    table: pd.DataFrame, x: str, y: str, claim: str, section: str, paper: str, shown_in: str
+) -> Claim:
+    """The claim that two columns of a table of pairs of runs are correlated.
+
+    The interval is from a bootstrap over runs, since pairs share them. Columns first, second, x, y.
+    """
+    runs = sorted({*table["first"], *table["second"]})
+    first, second = (table[name].map(runs.index).to_numpy() for name in ("first", "second"))
+    values = table[[x, y]].to_numpy().T
+
+    def correlation(chosen: np.ndarray) -> float:
+        counts = np.bincount(chosen, minlength=len(runs))
+        weights = counts[first] * counts[second]
+        if (weights > 0).sum() < 3:
+            return nan
+        (a, b), (_, d) = np.cov(values, fweights=weights)
+        return float(b / np.sqrt(a * d)) if a * d > 0 else nan
+
+    value = correlation(np.arange(len(runs)))
+    low, high = bootstrap_interval(correlation, len(runs)) if not np.isnan(value) else (nan, nan)
+    return make_claim(
+        f"correlation {value:.2f} ({low:.2f} to {high:.2f}), {len(table)} pairs",
+        *(value, low, high),
+        claim=claim,
+        section=section,
+        paper=paper,
+        shown_in=shown_in,
+    )
+
+
+def approximation_claims(table: pd.DataFrame, high_lr: float) -> list[Claim]:
+    """The approximation predicts the differences in loss and error (Sec. 4, Figure K.1)."""
+    claims = []
+    panels = k1_panels(table, high_lr)
+    for what, (_, truth, rows) in (("loss", panels[1]), ("error", panels[2])):
+        if rows["start"].nunique() < 2 and rows["end"].nunique() < 2:
+            continue
+        found = agreement(rows, truth)
+        same = f"; same sign {100 * found['same_sign']:.0f} %" if what == "loss" else ""
+        claims.append(
+            make_claim(
+                f"correlation {found['correlation']:.2f} ({found['low']:.2f} to "
+                f"{found['high']:.2f}), {found['n']} points{same}; high learning rate left out",
+                *(found["correlation"], found["low"], found["high"]),
+                claim=f"The approximation predicts the {what} difference of soup and ensemble",
+                section="4, K",
+                paper="Strongly correlated without the highest learning rate",
+                shown_in="figureK1",
+            )
+        )
+    return claims
+
+
+def to_table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """One row a claim."""
+    return pd.DataFrame([asdict(claim) for claim in claims])
+
+
+def print_claims(table: pd.DataFrame, study: str) -> str:
+    """The claims as Markdown, the verdict in bold."""
+    lines = [
+        [f"{study}: the paper's claim", "Section", "The paper", "This study", "Verdict"],
+        ["---"] * 5,
+        *(
+            [row.claim, row.section, row.paper, row.here, f"**{row.verdict}**"]
+            for row in table.itertuples()
+        ),
+    ]
+    return join_markdown(lines) + (
+        f"\nIntervals are {100 * LEVEL:.0f} %, over images (bootstrap, stratified by set), over "
+        "runs or over pairs of runs. A claim holds if the interval lies on its side of zero, does "
+        "not hold if it lies on the other side, and is not decided in between.\n"
+    )
+
+
+def points(value: float, low: float = nan, high: float = nan) -> str:
+    """`+1.23 points (-0.50 to +3.01)`, from fractions."""
+    text = f"{100 * value:+.2f} points"
+    return text if np.isnan(low) else f"{text} ({100 * low:+.2f} to {100 * high:+.2f})"
+
+
+def span(accuracies: pd.Series) -> str:
+    """`40.1 to 74.5 %`."""
+    return f"{100 * accuracies.min():.1f} to {100 * accuracies.max():.1f} %"
+
+
+def describe_plane(table: pd.DataFrame) -> str:
+    """The least error on each plane beside that of its three corners; no test."""
+    parts = []
+    for plane, rows in table.groupby("plane", sort=False):
+        for domain, name in (("in_distribution", "test"), ("shifts", "mean shift")):
+            if domain in rows:
+                corners = rows[rows["corner"] != ""].set_index("corner")[domain]
+                least = rows[rows["corner"] == ""][domain].min()
+                parts.append(
+                    f"{plane}, {name} error: least on the grid {100 * least:.1f} %, at the "
+                    f"initialisation {100 * corners['start']:.1f} %, at the runs "
+                    f"{100 * corners['first']:.1f} and {100 * corners['second']:.1f} %"
+                )
+    return "; ".join(parts) + ". The least of many points is flattered; no test is made."
+
+
+def describe_wise(table: pd.DataFrame) -> str:
+    """How many points of the runs' curves are at least as good as a soup in both domains."""
+    if "shifts" not in table:
+        return "no shift sets"
+    parts = []
+    for (sweep, soup), curve in table[~table["model"].str.fullmatch(r"\d+")].groupby(
+        ["sweep", "model"], sort=False
+    ):
+        end = curve[curve["alpha"] == curve["alpha"].max()].iloc[0]
+        runs = table[(table["sweep"] == sweep) & table["model"].str.fullmatch(r"\d+")]
+        better = (runs["in_distribution"] >= end["in_distribution"]) & (
+            runs["shifts"] >= end["shifts"]
+        )
+        parts.append(
+            f"{sweep}, {soup} soup: {better.sum()} of {len(runs)} points on the runs' curves are "
+            "at least as good in both"
+        )
+    return "; ".join(parts) + ". No test is made."
+
+
+def describe_seeds(table: pd.DataFrame) -> str:
+    """Accuracy of the runs on average, the soup and the ensemble of all seeds; no test."""
+    rows = table[table["metric"] == "accuracy"]
+    parts = []
+    for sweep, chosen in rows.groupby("sweep", sort=False):
+        last = chosen[chosen["k"] == chosen["k"].max()].set_index("method")
+        for domain, name in (("in_distribution", "in distribution"), ("shifts", "on the shifts")):
+            if domain in chosen:
+                mean = chosen[chosen["method"] == "individual"][domain].mean()
+                parts.append(
+                    f"{sweep}, {name}: runs {100 * mean:.1f} % on average, soup "
+                    f"{100 * last[domain]['soup']:.1f} %, ensemble "
+                    f"{100 * last[domain]['ensemble']:.1f} %"
+                )
+    return "; ".join(parts) + "."
+
+
+DESCRIPTIONS: dict[str, Callable[[pd.DataFrame], str]] = {
+    "figure2": describe_plane,
+    "figureJ1": describe_plane,
+    "figureD1": describe_wise,
+    "figureG4": describe_seeds,
+}
+
+# Table or figure -> what is shown, and what the paper found.
+CAPTIONS = {
+    "what-holds": (
+        "The paper's claims, and what this study says to each; the verdicts are computed.",
+        "See the column of the paper",
+    ),
+    "table3": (
+        "Table 3. Every method starts from the runs of one sweep and chooses on the held-out set. "
+        "In parentheses 95 % intervals over images (Wilson in distribution, stratified bootstrap "
+        "for the mean of shifts), or the standard deviation over three random orders. p-values "
+        "are against the best individual model: exact McNemar in distribution, permutation test "
+        "(10,000 permutations) for means. Held-out − test: optimism of what was chosen there.",
+        "The greedy soup beats the best individual model in distribution (81.03 against 80.38 %) "
+        "and on the shifts (50.75 against 47.83 %)",
+    ),
+    "table4": (
+        "The form of Table 4. Bold: the best of the best model on the held-out set, the greedy "
+        "ensemble and the greedy soup, and what does not differ from it significantly (alpha = "
+        "0.05, exact McNemar or permutation test). The oracle row is chosen on the test sets.",
+        "The greedy soup is significantly better than the best model on all sets but one",
+    ),
+    "figure1": (
+        "Figure 1. One point a model: accuracy on the test set and mean of the shift sets. The "
+        "ring marks the run that is best on the held-out set.",
+        "Both soups of CLIP ViT-B/32 lie above the best run on the shifts, and the greedy soup is "
+        "above it in distribution as well",
+    ),
+    "figureL3": (
+        "Figure L.3: Figure 1 with all soups and ensembles of Table 3.",
+        "Soups and ensembles lie beyond the runs; ensembles are best in distribution",
+    ),
+    "figure2": (
+        "Figure 2. Train loss, test error and mean shift error on the plane through the "
+        "initialisation and two runs, which differ in seed (top) or learning rate (bottom).",
+        "The best solution lies between the runs, not at one",
+    ),
+    "figureJ1": (
+        "Figure J.1: Figure 2 with a learning rate ten times larger (bottom), linear contours.",
+        "With a large learning rate error increases between the runs",
+    ),
+    "figure3": (
+        "Figure 3. Advantage of the average of two runs over their mean accuracy (test set and "
+        "shift sets alike), against the angle between their displacements, of the matrices and "
+        "kernels of repeated blocks.",
+        "The advantage is correlated with the angle",
+    ),
+    "figure4": (
+        "Figure 4. Soup and ensemble of random pairs of runs of the sweep.",
+        "Ensemble and soup accuracy are correlated; ensembles are slightly better in distribution, "
+        "soups on the shifts",
+    ),
+    "figureB1": (
+        "Figure B.1. Accuracy against the number of models considered, mean of random orders "
+        "(faint: each).",
+        "The greedy soup is better than the best run for essentially any number of models",
+    ),
+    "figureB2": (
+        "Figure B.2. Accuracy, expected calibration error (15 bins of equal mass) and negative "
+        "log-likelihood of soups and ensembles of runs that differ in their seed; dashed: of runs "
+        "calibrated by a temperature each, fitted on the held-out set.",
+        "Ensembles improve calibration, soups do not",
+    ),
+    "figureD1": (
+        "Figure D.1. WiSE-FT: from the initialisation to each run and each soup.",
+        "The soups lie beyond the curves of all runs",
+    ),
+    "figureG4": (
+        "Figure G.4. The k-th run, and the soup and ensemble of the first k, differing in seed.",
+        "Soup performance is correlated with ensemble performance; CLIP gains more than a model "
+        "pre-trained on ImageNet-22k",
+    ),
+    "figureK1": (
+        "Figure K.1. True difference of soup and ensemble against the approximation of eq. 1, one "
+        "point a pair of models, alpha and data set.",
+        "The approximation is strongly correlated with the differences in loss and error unless "
+        "the learning rate is high, and calibration helps",
+    ),
+}
+
+
+def caption(name: str, study: str, claims: pd.DataFrame, extra: str = "") -> str:
+    """A caption in reStructuredText: what is shown, what the paper and this study found.
+
+    Args: name: a key of `CAPTIONS`. claims: of `to_table`. extra: a description of this study.
+    """
+    shown, paper = CAPTIONS[name]
+    chosen = claims[[name in where.split() for where in claims["shown_in"]]]
+    found = [
+        f"{row.claim}: {row.here}. **{row.verdict.capitalize()}.**" for row in chosen.itertuples()
+    ]
+    found += [extra] if extra else []
+    lines = [f"{shown} Study: {study}.", f"**The paper:** {paper}."]
+    lines += [f"**Here:** {text}" for text in found]
+    return "\n\n".join(lines) + "\n"
+
+
+def all_claims(
+    scores: Mapping[str, pd.DataFrame],
+    correct: Mapping[str, pd.DataFrame],
+    analyses: Mapping[str, pd.DataFrame],
+    roles: Mapping[str, str],
+    sweep: str,
+    what_holds: Mapping[str, str],
+    high_lr: float | None,
+) -> list[Claim]:
+    """Every claim that the study has the numbers for.
+
+    Args:
+        scores, correct: sweep -> its tables. sweep: that of Table 3.
+        analyses: those there are of `figure3` and `figure4` (as drawn), `seeds`, `approximation`.
+        what_holds: sweeps `all_good` and `some_bad`. high_lr: left out of the approximation.
+    """
+    claims = soup_claims(scores[sweep], correct[sweep], roles, sweep)
+    if what_holds:
+        claims += uniform_claims(scores, correct, roles, **what_holds)
+    if "figure4" in analyses:
+        for domain, rows in analyses["figure4"].groupby("domain"):
+            claims.append(
+                correlation_claim(
+                    rows,
+                    "soup",
+                    "ensemble",
+                    f"Soup and ensemble accuracy of pairs are correlated ({domain})".replace(
+                        "_", " "
+                    ),
+                    "3.2",
+                    "Figure 4",
+                    "figure4",
+                )
+            )
+    if "figure3" in analyses:
+        claims.append(
+            correlation_claim(
+                analyses["figure3"],
+                "angle",
+                "advantage",
+                "The advantage of averaging two runs grows with the angle between them",
+                "3.2",
+                "Figure 3",
+                "figure3",
+            )
+        )
+    if "seeds" in analyses:
+        claims += calibration_claims(analyses["seeds"], roles)
+    if "approximation" in analyses and high_lr is not None:
+        claims += approximation_claims(analyses["approximation"], high_lr)
+    return claims

@@ -1,0 +1,26 @@
+"""Collect which images every model of a sweep has right."""
+
+from typing import TYPE_CHECKING
+
+from modelsoups.ensembles import group_files
+from modelsoups.files import publish
+from modelsoups.label_sets import read_label_set
+from modelsoups.logs import log_to
+from modelsoups.paired import collect_correct
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+label_sets = {
+    name: (spec["dataset"], read_label_set(path))
+    for (name, spec), path in zip(
+        snakemake.params.label_sets.items(), snakemake.input.label_sets, strict=True
+    )
+}
+correct = collect_correct(
+    group_files(snakemake.input.logits, snakemake.params.datasets, snakemake.params.models),
+    label_sets,
+)
+with publish(snakemake.output.correct) as draft:
+    correct.to_parquet(draft, index=False)

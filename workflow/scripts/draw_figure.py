@@ -1,0 +1,28 @@
+"""Draw a figure, and keep the table it is drawn from beside it."""
+
+from typing import TYPE_CHECKING
+
+from modelsoups.drawing import FIGURES, Inputs
+from modelsoups.figures import save
+from modelsoups.files import publish
+from modelsoups.logs import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+table, figure = FIGURES[snakemake.params.figure](
+    Inputs(
+        files=snakemake.input.files,
+        logits=snakemake.input.logits,
+        spec=snakemake.params.spec,
+        labels=snakemake.params.labels,
+        models=snakemake.params.models,
+        datasets=snakemake.params.datasets,
+        roles=snakemake.params.roles,
+        study=snakemake.params.study,
+    )
+)
+with publish(snakemake.output.table) as draft:
+    table.to_parquet(draft, index=False)
+save(figure, snakemake.output.svg, snakemake.output.png)

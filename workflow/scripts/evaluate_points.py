@@ -1,0 +1,32 @@
+"""Evaluate points in the weight space of a sweep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.evaluate import pick_device
+from modelsoups.files import publish
+from modelsoups.logs import log_to
+from modelsoups.points import PLANS, Kitchen, evaluate_points, read_sets
+from modelsoups.search import RunSpec
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+spec = snakemake.params.spec
+files = dict(zip(snakemake.params.models, map(Path, snakemake.input.weights), strict=True))
+runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
+sets = read_sets(
+    snakemake.params.datasets, snakemake.input.images, snakemake.input.labels, spec["max_images"]
+)
+model = build_classifier(
+    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
+)
+kitchen = Kitchen(model, files, sets, pick_device(), snakemake.params.batch_size)
+points = evaluate_points(kitchen, PLANS[spec["kind"]](spec, runs, files))
+with publish(snakemake.output.points) as draft:
+    points.to_parquet(draft, index=False)

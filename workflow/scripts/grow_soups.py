@@ -1,0 +1,41 @@
+"""Make every recipe's soup or ensemble of the first k runs of random orders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.ensembles import group_files
+from modelsoups.evaluate import pick_device
+from modelsoups.files import publish
+from modelsoups.growth import grow
+from modelsoups.logs import log_to
+from modelsoups.points import Kitchen, read_sets
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+datasets, names = snakemake.params.datasets, snakemake.params.names
+model = build_classifier(
+    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
+)
+kitchen = Kitchen(
+    model,
+    dict(zip(names, map(Path, snakemake.input.weights), strict=True)),
+    read_sets(datasets, snakemake.input.images, snakemake.input.labels),
+    pick_device(),
+    snakemake.params.batch_size,
+)
+growth = grow(
+    kitchen,
+    group_files(snakemake.input.logits, datasets, names),
+    names,
+    snakemake.params.held_out,
+    snakemake.params.orders["num_orders"],
+    snakemake.params.orders["seed"],
+)
+with publish(snakemake.output.growth) as draft:
+    growth.to_parquet(draft, index=False)

@@ -1,0 +1,22 @@
+"""Make a second label set of a test set."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from modelsoups.datasets import read_classes
+from modelsoups.files import publish
+from modelsoups.label_sets import make_label_set
+from modelsoups.logs import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+labels = make_label_set(
+    snakemake.params.spec,
+    pd.read_parquet(snakemake.input.index),
+    read_classes(snakemake.input.classes),
+)
+with publish(snakemake.output.labels) as draft:
+    labels.to_parquet(draft, index=False)

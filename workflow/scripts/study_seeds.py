@@ -1,0 +1,45 @@
+"""Study soups and ensembles of runs that differ in their seed alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.ensembles import group_files
+from modelsoups.evaluate import pick_device
+from modelsoups.files import publish
+from modelsoups.logits import read_logits
+from modelsoups.logs import log_to
+from modelsoups.points import Kitchen, read_sets, select_all
+from modelsoups.search import RunSpec
+from modelsoups.seeds import study_seeds
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+datasets = snakemake.params.datasets
+runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
+chosen = select_all(runs, snakemake.params.match)
+files = group_files(snakemake.input.logits, datasets, list(runs))
+model = build_classifier(
+    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
+)
+kitchen = Kitchen(
+    model,
+    dict(zip(runs, map(Path, snakemake.input.weights), strict=True)),
+    read_sets(datasets, snakemake.input.images, snakemake.input.labels),
+    pick_device(),
+    snakemake.params.batch_size,
+)
+seeds = study_seeds(
+    kitchen,
+    {name: {run: read_logits(files[name][run]).logits for run in chosen} for name in datasets},
+    chosen,
+    snakemake.params.held_out,
+    snakemake.params.roles,
+)
+with publish(snakemake.output.seeds) as draft:
+    seeds.to_parquet(draft, index=False)

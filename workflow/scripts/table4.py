@@ -1,0 +1,30 @@
+"""Make the form of the paper's Table 4 for a sweep."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from modelsoups.files import publish
+from modelsoups.logs import log_to
+from modelsoups.scores import read_scores
+from modelsoups.tables import print_table_4, table_4, to_html
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+table = table_4(
+    read_scores(snakemake.input.scores),
+    pd.read_parquet(snakemake.input.correct),
+    roles=snakemake.params.roles,
+    label_sets=snakemake.params.label_sets,
+    study=snakemake.params.study,
+    sweep=snakemake.wildcards.sweep,
+)
+printed = print_table_4(table)
+with publish(snakemake.output.csv) as draft:
+    table.to_csv(draft, index=False)
+with publish(snakemake.output.markdown) as draft:
+    draft.write_text(printed)
+with publish(snakemake.output.html) as draft:
+    draft.write_text(to_html(printed, f"Table 4, {snakemake.params.study}"))

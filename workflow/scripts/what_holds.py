@@ -1,0 +1,47 @@
+"""Compare the paper's claims with this study, and write the captions of tables and figures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from modelsoups.files import publish
+from modelsoups.holds import DESCRIPTIONS, all_claims, caption, print_claims, to_table
+from modelsoups.logs import log_to
+from modelsoups.scores import read_scores
+from modelsoups.tables import to_html
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+sweeps = snakemake.params.sweeps
+described = {
+    name: DESCRIPTIONS[name](pd.read_parquet(path))
+    for name, path in zip(snakemake.params.described, snakemake.input.described, strict=True)
+}
+claims = to_table(
+    all_claims(
+        dict(zip(sweeps, map(read_scores, snakemake.input.scores), strict=True)),
+        dict(zip(sweeps, map(pd.read_parquet, snakemake.input.correct), strict=True)),
+        {
+            name: pd.read_parquet(path)
+            for name, path in snakemake.input.items()
+            if name in ("figure3", "figure4", "seeds", "approximation")
+        },
+        snakemake.params.roles,
+        snakemake.params.table3,
+        snakemake.params.what_holds,
+        snakemake.params.high_lr,
+    )
+)
+printed = print_claims(claims, snakemake.params.study)
+with publish(snakemake.output.csv) as draft:
+    claims.to_csv(draft, index=False)
+with publish(snakemake.output.markdown) as draft:
+    draft.write_text(printed)
+with publish(snakemake.output.html) as draft:
+    draft.write_text(to_html(printed, "What holds here"))
+for name, path in zip(snakemake.params.names, snakemake.output.captions, strict=True):
+    with publish(Path(path)) as draft:
+        draft.write_text(caption(name, snakemake.params.study, claims, described.get(name, "")))
