@@ -90,7 +90,7 @@ def test_correlation_is_resampled_by_runs() -> None:
 
 
 def test_a_study_without_analyses_has_the_claims_of_its_soups() -> None:
-    claims = all_claims({"s": SCORES}, {"s": CORRECT_IMAGES}, {}, ROLES, "s", {}, None)
+    claims = all_claims({"s": SCORES}, {"s": CORRECT_IMAGES}, {}, ROLES, "s", {}, {})
     assert len(claims) == 5
 
 

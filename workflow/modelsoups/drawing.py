@@ -107,14 +107,15 @@ def wise(given: Inputs) -> Drawn:
 def approximation(given: Inputs) -> Drawn:
     """Figure K.1."""
     table, high_lr = pd.read_parquet(given.files[0]), given.spec["high_lr"]
+    curvature = given.spec["curvature"]
     notes = []
     for _, truth, rows in figures.k1_panels(table, high_lr):
-        found = agreement(rows, truth)
+        found = agreement(rows, truth, curvature)
         notes.append(
             f"r = {found['correlation']:.2f} ({100 * LEVEL:.0f} %: {found['low']:.2f} to "
             f"{found['high']:.2f}), same sign {100 * found['same_sign']:.0f} %"
         )
-    return table, figures.figure_k1(table, given.study, high_lr, notes)
+    return table, figures.figure_k1(table, given.study, high_lr, curvature, notes)
 
 
 def curves(given: Inputs) -> Drawn:

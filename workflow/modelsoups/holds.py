@@ -238,19 +238,23 @@ def correlation_claim(
     )
 
 
-def approximation_claims(table: pd.DataFrame, high_lr: float) -> list[Claim]:
-    """The approximation predicts the differences in loss and error (Sec. 4, Figure K.1)."""
+def approximation_claims(table: pd.DataFrame, high_lr: float, curvature: str) -> list[Claim]:
+    """The approximation predicts the differences in loss and error (Sec. 4, Figure K.1).
+
+    Args: curvature: forward_mode or differences, see `approximation`.
+    """
     claims = []
     panels = k1_panels(table, high_lr)
     for what, (_, truth, rows) in (("loss", panels[1]), ("error", panels[2])):
         if rows["start"].nunique() < 2 and rows["end"].nunique() < 2:
             continue
-        found = agreement(rows, truth)
+        found = agreement(rows, truth, curvature)
         same = f"; same sign {100 * found['same_sign']:.0f} %" if what == "loss" else ""
         claims.append(
             make_claim(
                 f"correlation {found['correlation']:.2f} ({found['low']:.2f} to "
-                f"{found['high']:.2f}), {found['n']} points{same}; high learning rate left out",
+                f"{found['high']:.2f}), {found['n']} points{same}; high learning rate left out, "
+                f"second derivative by {curvature.replace('_', ' ')}",
                 *(found["correlation"], found["low"], found["high"]),
                 claim=f"The approximation predicts the {what} difference of soup and ensemble",
                 section="4, K",
@@ -457,14 +461,14 @@ def all_claims(
     roles: Mapping[str, str],
     sweep: str,
     what_holds: Mapping[str, str],
-    high_lr: float | None,
+    figure_k1: Mapping[str, Any],
 ) -> list[Claim]:
     """Every claim that the study has the numbers for.
 
     Args:
         scores, correct: sweep -> its tables. sweep: that of Table 3.
         analyses: those there are of `figure3` and `figure4` (as drawn), `seeds`, `approximation`.
-        what_holds: sweeps `all_good` and `some_bad`. high_lr: left out of the approximation.
+        what_holds: sweeps `all_good` and `some_bad`. figure_k1: its config, or nothing.
     """
     claims = soup_claims(scores[sweep], correct[sweep], roles, sweep)
     if what_holds:
@@ -498,6 +502,8 @@ def all_claims(
         )
     if "seeds" in analyses:
         claims += calibration_claims(analyses["seeds"], roles)
-    if "approximation" in analyses and high_lr is not None:
-        claims += approximation_claims(analyses["approximation"], high_lr)
+    if "approximation" in analyses:
+        claims += approximation_claims(
+            analyses["approximation"], figure_k1["high_lr"], figure_k1["curvature"]
+        )
     return claims
