@@ -11,12 +11,12 @@ from torch import nn
 from modelsoups.approximation import (
     STEP,
     Line,
-    WrittenOut,
     agreement,
     approximate,
     approximate_pairs,
     compare_with_ensemble,
     derivatives,
+    forward_mode,
     list_pairs,
     loss_curvature,
     variance,
@@ -57,7 +57,7 @@ def test_second_derivative_of_a_layer_is_that_of_finite_differences(layer) -> No
         return layer(moved)
 
     with torch.no_grad():
-        with WrittenOut():
+        with forward_mode():
             _, _, second = derivatives(f, 0.1)
         step = 1e-3
         low, middle, high = (f(torch.tensor(0.1 + shift)) for shift in (-step, 0, step))

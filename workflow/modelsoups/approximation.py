@@ -14,6 +14,7 @@ not see. `differences` does: (L(a - h) - 2 L(a) + L(a + h)) / h^2 with h = STEP.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from scipy.special import softmax
 from torch import nn
 from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
@@ -50,7 +52,7 @@ class WrittenOut(TorchFunctionMode):
     """Writes out operations whose second forward derivative torch 2.13 lacks or has wrong.
 
     It has none of SiLU, and for layer norm another value than finite differences find
-    (tests/test_approximation.py). Attention's fast path, which has none either, is turned off.
+    (tests/test_approximation.py).
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -61,14 +63,17 @@ class WrittenOut(TorchFunctionMode):
             return layer_norm(*args, **kwargs)
         return func(*args, **kwargs)
 
-    def __enter__(self):
-        self.fast_path = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)
-        return super().__enter__()
 
-    def __exit__(self, *error):
-        torch.backends.mha.set_fastpath_enabled(self.fast_path)
-        return super().__exit__(*error)
+@contextmanager
+def forward_mode() -> Iterator[None]:
+    """Where nested forward mode works: layers written out, attention without fused kernels."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), WrittenOut():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5) -> torch.Tensor:
@@ -114,7 +119,7 @@ class Line:
     @torch.no_grad()
     def derivatives(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Logits at alpha and their first and second derivative in alpha: (n, C) float32 each."""
-        with WrittenOut():
+        with forward_mode():
             parts = [derivatives(f, alpha) for f in self._batches()]
         value, slope, curvature = (
             torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)

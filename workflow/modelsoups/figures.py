@@ -231,7 +231,7 @@ def diagonal(axes: Any) -> None:
     low = min(axes.get_xlim()[0], axes.get_ylim()[0])
     high = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
 
 
 GROWTH: dict[str, dict[str, Any]] = {  # method -> look of its line in Figure B.1
@@ -284,7 +284,7 @@ SEEDS: dict[str, dict[str, Any]] = {  # method -> look of its line in Figures B.
 SEED_METRICS = {
     "accuracy": ("Accuracy (top-1, %)", 100),
     "ece": ("ECE (%)", 100),
-    "nll": ("NLL", 1),
+    "nll": ("NLL (nats)", 1),
 }
 
 
@@ -382,7 +382,7 @@ def figure_d1(table: pd.DataFrame, title: str) -> Figure:
         figure.suptitle(title)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
-        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
+        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
     return figure
 
 
