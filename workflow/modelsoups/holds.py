@@ -38,13 +38,14 @@ class Claim:
 def verdict(value: float, low: float = nan, high: float = nan) -> str:
     """The verdict on a claim that a number is above zero, from its interval.
 
-    A number without an interval (NaN) is exact: the claim then says that it is not below zero.
+    A number without an interval (NaN) is exact: the claim then says that it is not below zero. An
+    interval from zero to zero, of two models that are one, says that neither is better.
     """
     if np.isnan(value):
         return OPEN
     if np.isnan(low) or np.isnan(high):
         return HOLDS if value >= 0 else FAILS
-    return HOLDS if low > 0 else FAILS if high < 0 else OPEN
+    return HOLDS if low > 0 else FAILS if high < 0 or low == high == 0 else OPEN
 
 
 def make_claim(here: str, value: float, low: float, high: float, **texts: str) -> Claim:
