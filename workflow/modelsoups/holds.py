@@ -162,11 +162,13 @@ def uniform_claims(
         (some_bad, "The uniform soup is below the best run where some runs are bad", True),
     ):
         ranked = rank(scores[sweep][scores[sweep]["kind"] == "run"], held_out, roles)
-        pair = (ranked.index[0], "uniform") if swap else ("uniform", ranked.index[0])
+        best = ranked.index[0]
+        first, second = (best, "uniform") if swap else ("uniform", best)
         claims.append(
             compared(
                 correct[sweep],
-                *pair,
+                first,
+                second,
                 [test],
                 f"{sweep} (held-out accuracy of its runs: {span(ranked)})",
                 claim,
