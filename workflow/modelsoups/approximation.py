@@ -33,7 +33,7 @@ from tqdm import tqdm
 from modelsoups.calibration import fit_inverse_temperature
 from modelsoups.metrics import accuracy, nll
 from modelsoups.points import INITIALIZATION, Runs, select
-from modelsoups.statistics import bootstrap_interval
+from modelsoups.statistics import bootstrap_interval, correlation
 from modelsoups.weights import Weights
 
 STEP = 0.1  # of finite differences in alpha; the spacing of the paper's alphas (K.4)
@@ -307,14 +307,14 @@ def agreement(points: pd.DataFrame, truth: str, curvature: str) -> dict[str, flo
     pairs = list(points.groupby(["start", "end"]).indices.values())
     x, y = points[curvature].to_numpy(), points[truth].to_numpy()
 
-    def correlation(chosen: np.ndarray) -> float:
+    def of_pairs(chosen: np.ndarray) -> float:
         places = np.concatenate([pairs[i] for i in chosen])
-        return float(np.corrcoef(x[places], y[places])[0, 1])
+        return correlation(x[places], y[places])
 
-    low, high = bootstrap_interval(correlation, len(pairs))
+    low, high = bootstrap_interval(of_pairs, len(pairs))
     decided = (x != 0) & (y != 0)
     return {
-        "correlation": correlation(np.arange(len(pairs))),
+        "correlation": correlation(x, y),
         "low": low,
         "high": high,
         "same_sign": float((np.sign(x) == np.sign(y))[decided].mean()),

@@ -16,7 +16,7 @@ from modelsoups.approximation import agreement
 from modelsoups.ensembles import group_files
 from modelsoups.files import read_json
 from modelsoups.scores import read_scores
-from modelsoups.statistics import LEVEL
+from modelsoups.statistics import LEVEL, correlation
 
 Paths = Sequence[str]
 
@@ -64,7 +64,7 @@ def planes_linear(given: Inputs) -> Drawn:
 def angles(given: Inputs) -> Drawn:
     """Figure 3."""
     table = evidence.advantage(pd.read_parquet(given.files[0]), given.roles)
-    found = evidence.correlation(table["angle"].to_numpy(), table["advantage"].to_numpy())
+    found = correlation(table["angle"].to_numpy(), table["advantage"].to_numpy())
     note = f"{len(table)} pairs, correlation {found:.2f}"
     return table, figures.figure_3(table, given.study, note)
 

@@ -417,9 +417,7 @@ def figure_k1(
             axes.set_title(f"{label}\n{note}", fontsize=9)
             axes.set_xlabel("Approximated loss difference (nats)")
             axes.set_ylabel(
-                "True error difference (percentage points)"
-                if factor == 100
-                else "True loss difference (nats)"
+                "True error difference (points)" if factor == 100 else "True loss difference (nats)"
             )
         figure.suptitle(f"{title}: soup minus ensemble")
         handles, labels = grid[0][0].get_legend_handles_labels()
