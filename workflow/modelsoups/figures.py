@@ -231,7 +231,7 @@ def diagonal(axes: Any) -> None:
     low = min(axes.get_xlim()[0], axes.get_ylim()[0])
     high = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+    axes.set(xlim=(low, high), ylim=(low, high))
 
 
 GROWTH: dict[str, dict[str, Any]] = {  # method -> look of its line in Figure B.1
