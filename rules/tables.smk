@@ -115,7 +115,7 @@ rule what_holds:
         sweeps=claims_sweeps(),
         table3=config["table3"],
         what_holds=config.get("what_holds", {}),
-        high_lr=config.get("figureK1", {}).get("high_lr"),
+        figure_k1=config.get("figureK1", {}),
         names=captioned(),
         described=list(claims_described()),
     conda:

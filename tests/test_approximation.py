@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from modelsoups.approximation import (
+    STEP,
+    Line,
     agreement,
     approximate,
     approximate_pairs,
     compare_with_ensemble,
     derivatives,
-    derivatives_on_line,
+    forward_mode,
     list_pairs,
     loss_curvature,
     variance,
@@ -28,6 +31,38 @@ def test_derivatives_of_a_cubic() -> None:
     # 2 + 3a + 4a^2 + 5a^3 at 0.5: 5.125 ; 3 + 8a + 15a^2 = 10.75 ; 8 + 30a = 23.
     value, first, second = derivatives(lambda a: 2 + 3 * a + 4 * a**2 + 5 * a**3, 0.5)
     assert (float(value), float(first), float(second)) == (5.125, 10.75, 23)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.SiLU(),
+        nn.GELU(),
+        nn.Hardswish(),
+        nn.GroupNorm(2, 4),
+        nn.LayerNorm(8),
+        nn.MultiheadAttention(8, 2, batch_first=True),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_second_derivative_of_a_layer_is_that_of_finite_differences(layer) -> None:
+    torch.manual_seed(0)
+    layer = layer.double().eval()
+    x, direction = torch.randn(2, 3, 4, 8, dtype=torch.float64)
+
+    def f(a: torch.Tensor) -> torch.Tensor:
+        moved = x + a * direction
+        if isinstance(layer, nn.MultiheadAttention):
+            return layer(moved, moved, moved, need_weights=False)[0]
+        return layer(moved)
+
+    with torch.no_grad():
+        with forward_mode():
+            _, _, second = derivatives(f, 0.1)
+        step = 1e-3
+        low, middle, high = (f(torch.tensor(0.1 + shift)) for shift in (-step, 0, step))
+    expected = (low - 2 * middle + high) / step**2
+    torch.testing.assert_close(second.double(), expected, atol=1e-3, rtol=1e-3)
 
 
 def quadratic(alpha: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,8 +102,10 @@ def test_approximation_approaches_the_truth_as_the_models_do() -> None:
             return a + scale * b * t + scale**2 * c * t**2
 
         soup = logits(alpha), scale * b + 2 * scale**2 * c * alpha, 2 * scale**2 * c
-        row = compare_with_ensemble(alpha, soup, logits(0), logits(1), LABELS)[1]
-        return abs(row["approximation"] - row["loss_difference"])
+        beside = logits(alpha - STEP), logits(alpha + STEP)
+        row = compare_with_ensemble(alpha, soup, beside, logits(0), logits(1), LABELS)[1]
+        assert row["differences"] == pytest.approx(row["forward_mode"], rel=0.05)
+        return abs(row["forward_mode"] - row["loss_difference"])
 
     assert error(0.01) < error(0.1) / 300
 
@@ -108,9 +145,9 @@ def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(p
         model.load_state_dict(interpolate(start, end, alpha))
         return predict(model, images, 4, torch.device("cpu")).astype(np.float64)
 
-    value, first, second = derivatives_on_line(
-        make_model(), start, end, 0.3, images, 4, torch.device("cpu")
-    )
+    line = Line(make_model(), start, end, images, 3, torch.device("cpu"))  # batches of 3 and 1
+    value, first, second = line.derivatives(0.3)
+    np.testing.assert_allclose(line.logits(0.3), value, atol=1e-5)
     step = 0.05
     low, middle, high = (logits(0.3 + shift) for shift in (-step, 0, step))
     np.testing.assert_allclose(value, middle, atol=1e-4)
@@ -174,12 +211,12 @@ def test_agreement_is_correlation_and_sign() -> None:
         {
             "start": list("aabbcc"),
             "end": list("xxyyzz"),
-            "approximation": [1.0, 2, 3, -1, -2, 0],
+            "differences": [1.0, 2, 3, -1, -2, 0],
             "loss_difference": [2.0, 4, 6, -2, 4, 0],
         }
     )
-    found = agreement(points, "loss_difference")
-    expected = np.corrcoef(points["approximation"], points["loss_difference"])[0, 1]
+    found = agreement(points, "loss_difference", "differences")
+    expected = np.corrcoef(points["differences"], points["loss_difference"])[0, 1]
     assert found["correlation"] == pytest.approx(expected)
     assert found["same_sign"] == pytest.approx(4 / 5)  # the last does not count
     assert found["low"] <= found["correlation"] <= found["high"]

@@ -7,7 +7,6 @@ import pytest
 from modelsoups.evidence import (
     advantage,
     by_domain,
-    correlation,
     growth_curves,
     landscape,
     pair_accuracies,
@@ -101,8 +100,3 @@ def test_growth_has_each_order_and_their_mean() -> None:
     ]
     curves = growth_curves(pd.DataFrame(rows), {"photos": "test"})
     assert curves.set_index("order")["in_distribution"].to_dict() == {0: 0.4, 1: 0.6, -1: 0.5}
-
-
-def test_correlation_of_what_does_not_vary_is_not_a_number() -> None:
-    assert correlation(np.array([1.0, 2, 3]), np.array([2.0, 4, 6])) == pytest.approx(1)
-    assert np.isnan(correlation(np.array([1.0, 1]), np.array([2.0, 4])))

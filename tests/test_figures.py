@@ -133,7 +133,7 @@ def approximations() -> pd.DataFrame:
     rows = [
         {
             **{"start": "000", "end": "001", "varied": "seed", "larger_lr": lr},
-            **{"calibrated": calibrated, "approximation": x, "loss_difference": x + 0.01},
+            **{"calibrated": calibrated, "differences": x, "loss_difference": x + 0.01},
             "error_difference": 0.02,
         }
         for calibrated in (True, False)
@@ -178,7 +178,7 @@ DRAWN = {
         pd.concat(curve(sweep="s", model=m, alpha=[0, 1]) for m in ("000", "uniform")),
         "A toy study",
     ),
-    "K.1": lambda: figure_k1(approximations(), "A toy study", 1e-2, ["r = 0"] * 6),
+    "K.1": lambda: figure_k1(approximations(), "A toy study", 1e-2, "differences", ["r = 0"] * 6),
     "curves": lambda: figure_curves(
         pd.DataFrame({"run": "000", "epoch": [1, 2], "loss": [2.0, 1.0], "lr": 1e-3}),
         "A toy study",

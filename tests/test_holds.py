@@ -31,6 +31,7 @@ from test_tables import CORRECT_IMAGES, ROLES, SCORES
         (-0.02, -0.03, -0.01, FAILS),
         (0.02, -0.01, 0.05, OPEN),
         (0.0, 0.0, 0.01, OPEN),
+        (0.0, 0.0, 0.0, FAILS),
         (0.0, nan, nan, HOLDS),
         (-0.001, nan, nan, FAILS),
         (nan, nan, nan, OPEN),
@@ -90,7 +91,7 @@ def test_correlation_is_resampled_by_runs() -> None:
 
 
 def test_a_study_without_analyses_has_the_claims_of_its_soups() -> None:
-    claims = all_claims({"s": SCORES}, {"s": CORRECT_IMAGES}, {}, ROLES, "s", {}, None)
+    claims = all_claims({"s": SCORES}, {"s": CORRECT_IMAGES}, {}, ROLES, "s", {}, {})
     assert len(claims) == 5
 
 

@@ -10,6 +10,7 @@ from scipy.stats import permutation_test as scipy_permutation_test
 from modelsoups.statistics import (
     accuracy_interval,
     bootstrap_interval,
+    correlation,
     count_correct,
     difference_interval,
     gap_interval,
@@ -154,3 +155,8 @@ def test_holm_multiplies_the_smallest_by_the_number_of_comparisons() -> None:
 def test_gap_of_two_accuracies_on_different_images_is_newcombes() -> None:
     # Newcombe 1998, method 10: 56/70 against 48/80, difference 0.2, interval 0.0524 to 0.3339.
     assert gap_interval(56 / 70, 70, 48 / 80, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_correlation_of_what_does_not_vary_is_not_a_number() -> None:
+    assert correlation(np.array([1.0, 2, 3]), np.array([2.0, 4, 6])) == pytest.approx(1)
+    assert np.isnan(correlation(np.array([1.0, 1]), np.array([2.0, 4])))

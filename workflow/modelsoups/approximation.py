@@ -4,28 +4,39 @@
 
 with df the end's minus the start's logits and Y drawn from softmax(beta f(theta_a)). The minus sign
 follows from Appendix K.3 (and from the text: "convexity of the loss indeed favors the soup"); the
-text version of eq. 1 has lost it. The derivative is exact: nested forward-mode differentiation
-gives the first two derivatives of the logits along the line, from which that of the loss follows
-for any beta by the chain rule of K.3.
+text version of eq. 1 has lost it.
+
+The derivative comes in two forms. `forward_mode` is exact at the point: nested forward-mode
+differentiation gives the first two derivatives of the logits along the line, from which that of the
+loss follows for any beta by the chain rule of K.3. It suits smooth networks, as the paper's ViTs. A
+network of ReLUs is piecewise smooth: its loss bends at kinks, which a derivative at a point does
+not see. `differences` does: (L(a - h) - 2 L(a) + L(a + h)) / h^2 with h = STEP.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from scipy.special import softmax
 from torch import nn
 from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from modelsoups.calibration import fit_inverse_temperature
 from modelsoups.metrics import accuracy, nll
 from modelsoups.points import INITIALIZATION, Runs, select
-from modelsoups.statistics import bootstrap_interval
+from modelsoups.statistics import bootstrap_interval, correlation
 from modelsoups.weights import Weights
+
+STEP = 0.1  # of finite differences in alpha; the spacing of the paper's alphas (K.4)
 
 Logits = Callable[[torch.Tensor], torch.Tensor]  # alpha (scalar) -> logits (b, C)
 
@@ -37,41 +48,95 @@ def derivatives(f: Logits, alpha: float) -> tuple[torch.Tensor, torch.Tensor, to
     return values[0], values[1], slopes[1]
 
 
-@torch.no_grad()
-def derivatives_on_line(
-    model: nn.Module,
-    start: Weights,
-    end: Weights,
-    alpha: float,
-    images: np.ndarray,
-    batch_size: int,
-    device: torch.device,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits and their first and second derivative in alpha at (1 - alpha) start + alpha end.
+class WrittenOut(TorchFunctionMode):
+    """Writes out operations whose second forward derivative torch 2.13 lacks or has wrong.
 
-    Args:
-        model: in evaluation mode, on `device`; its own weights are not used.
-        images: (n, H, W, 3) uint8.
-    Returns: three arrays (n, C) float32.
+    It has none of SiLU, and for layer norm another value than finite differences find
+    (tests/test_approximation.py).
     """
-    origin = {k: v.to(device) for k, v in start.items()}
-    step = {
-        k: end[k].to(device) - v
-        for k, v in origin.items()
-        if v.is_floating_point() and not end[k].equal(start[k])
-    }
-    parts = []
-    for first in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.array(images[first : first + batch_size])).to(device)
-        pixels = batch.permute(0, 3, 1, 2)
 
-        def f(a: torch.Tensor, pixels: torch.Tensor = pixels) -> torch.Tensor:
-            weights = {k: v + a * step[k] if k in step else v for k, v in origin.items()}
-            return functional_call(model, weights, (pixels,))
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is F.silu:
+            return args[0] * torch.sigmoid(args[0])
+        if func is F.layer_norm:
+            return layer_norm(*args, **kwargs)
+        return func(*args, **kwargs)
 
-        parts.append([output.cpu().numpy() for output in derivatives(f, alpha)])
-    value, slope, curvature = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return value, slope, curvature
+
+@contextmanager
+def forward_mode() -> Iterator[None]:
+    """Where nested forward mode works: layers written out, attention without fused kernels."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), WrittenOut():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5) -> torch.Tensor:
+    """Layer norm, written out."""
+    places = tuple(range(-len(normalized_shape), 0))
+    centred = x - x.mean(places, keepdim=True)
+    scaled = centred * torch.rsqrt((centred * centred).mean(places, keepdim=True) + eps)
+    scaled = scaled if weight is None else scaled * weight
+    return scaled if bias is None else scaled + bias
+
+
+class Line:
+    """The logits of a model on images, along the line between two sets of weights."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        start: Weights,
+        end: Weights,
+        images: np.ndarray,
+        batch_size: int,
+        device: torch.device,
+    ):
+        """model: in evaluation mode, on `device`; its own weights are not used.
+
+        images: (n, H, W, 3) uint8.
+        """
+        self._model, self._images, self._batch_size = model, images, batch_size
+        self._device = device
+        self._start = {key: value.to(device) for key, value in start.items()}
+        self._step = {
+            key: end[key].to(device) - value
+            for key, value in self._start.items()
+            if value.is_floating_point() and not end[key].equal(start[key])
+        }
+
+    @torch.no_grad()
+    def logits(self, alpha: float) -> np.ndarray:
+        """Logits (n, C) float32 at (1 - alpha) start + alpha end."""
+        at = torch.tensor(alpha)
+        return np.concatenate([f(at).cpu().numpy() for f in self._batches()])
+
+    @torch.no_grad()
+    def derivatives(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits at alpha and their first and second derivative in alpha: (n, C) float32 each."""
+        with forward_mode():
+            parts = [derivatives(f, alpha) for f in self._batches()]
+        value, slope, curvature = (
+            torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
+        )
+        return value, slope, curvature
+
+    def _batches(self) -> Iterator[Logits]:
+        for first in range(0, len(self._images), self._batch_size):
+            batch = torch.from_numpy(np.array(self._images[first : first + self._batch_size]))
+            yield partial(self._forward, batch.to(self._device).permute(0, 3, 1, 2))
+
+    def _forward(self, pixels: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        weights = {
+            key: value + alpha * self._step[key] if key in self._step else value
+            for key, value in self._start.items()
+        }
+        return functional_call(self._model, weights, (pixels,))
 
 
 def loss_curvature(
@@ -115,6 +180,7 @@ def approximate(
 def compare_with_ensemble(
     alpha: float,
     soup: tuple[np.ndarray, np.ndarray, np.ndarray],
+    beside: tuple[np.ndarray, np.ndarray],
     start: np.ndarray,
     end: np.ndarray,
     labels: np.ndarray,
@@ -124,24 +190,33 @@ def compare_with_ensemble(
     "For every model pair, value of alpha and test set, we take beta = argmin of the soup's loss"
     (K.4): beta is part of the analysis, no model is chosen by it.
 
-    Args: soup: its logits and their two derivatives; start, end: (n, C) logits of the two models.
+    Args:
+        soup: its logits and their two derivatives. beside: its logits at alpha - STEP and + STEP.
+        start, end: (n, C) logits of the two models.
     Returns: a row a beta: calibrated, beta, loss_difference, error_difference (soup minus
-        ensemble), approximation.
+        ensemble), and the approximation with either curvature: forward_mode, differences.
     """
     ensemble = (1 - alpha) * start.astype(np.float64) + alpha * end.astype(np.float64)
     difference = end.astype(np.float64) - start.astype(np.float64)
     rows = []
     for calibrated in (True, False):
         beta = fit_inverse_temperature(soup[0], labels) if calibrated else 1.0
-        curvature = loss_curvature(*soup, labels, beta)
         scaled = soup[0].astype(np.float64) * beta
+        losses = [nll(beta * logits.astype(np.float64), labels) for logits in beside]
+        curvatures = {
+            "forward_mode": loss_curvature(*soup, labels, beta),
+            "differences": (losses[0] - 2 * nll(scaled, labels) + losses[1]) / STEP**2,
+        }
         rows.append(
             {
                 "calibrated": calibrated,
                 "beta": beta,
                 "loss_difference": nll(scaled, labels) - nll(beta * ensemble, labels),
                 "error_difference": accuracy(ensemble, labels) - accuracy(soup[0], labels),
-                "approximation": approximate(alpha, curvature, soup[0], difference, beta),
+                **{
+                    name: approximate(alpha, curvature, soup[0], difference, beta)
+                    for name, curvature in curvatures.items()
+                },
             }
         )
     return rows
@@ -209,34 +284,37 @@ def approximate_pairs(
         for start, end, what, larger_lr in tqdm(pairs, unit="pair", disable=None):
             weights = read(start), read(end)
             about = {"start": start, "end": end, "varied": what, "larger_lr": larger_lr}
-            for alpha in alphas:
-                for dataset, (images, labels) in sets.items():
-                    soup = derivatives_on_line(model, *weights, alpha, images, batch_size, device)
-                    ends = outputs(start, dataset), outputs(end, dataset)
-                    for row in compare_with_ensemble(alpha, soup, *ends, labels):
+            for dataset, (images, labels) in sets.items():
+                line = Line(model, *weights, images, batch_size, device)
+                ends = outputs(start, dataset), outputs(end, dataset)
+                for alpha in alphas:
+                    beside = line.logits(alpha - STEP), line.logits(alpha + STEP)
+                    soup = line.derivatives(alpha)
+                    for row in compare_with_ensemble(alpha, soup, beside, *ends, labels):
                         yield {**about, "alpha": alpha, "dataset": dataset, "n": len(labels), **row}
 
     return pd.DataFrame(rows())
 
 
-def agreement(points: pd.DataFrame, truth: str) -> dict[str, float]:
+def agreement(points: pd.DataFrame, truth: str, curvature: str) -> dict[str, float]:
     """How well the approximation predicts a column of `approximate_pairs`.
 
+    Args: curvature: forward_mode or differences.
     Returns: correlation (Pearson's), low and high (95 %, bootstrap over pairs of models, whose
         points belong together), same_sign (fraction of points whose approximation and truth have
         one sign; points where either is zero do not count), n (points).
     """
     pairs = list(points.groupby(["start", "end"]).indices.values())
-    x, y = points["approximation"].to_numpy(), points[truth].to_numpy()
+    x, y = points[curvature].to_numpy(), points[truth].to_numpy()
 
-    def correlation(chosen: np.ndarray) -> float:
+    def of_pairs(chosen: np.ndarray) -> float:
         places = np.concatenate([pairs[i] for i in chosen])
-        return float(np.corrcoef(x[places], y[places])[0, 1])
+        return correlation(x[places], y[places])
 
-    low, high = bootstrap_interval(correlation, len(pairs))
+    low, high = bootstrap_interval(of_pairs, len(pairs))
     decided = (x != 0) & (y != 0)
     return {
-        "correlation": correlation(np.arange(len(pairs))),
+        "correlation": correlation(x, y),
         "low": low,
         "high": high,
         "same_sign": float((np.sign(x) == np.sign(y))[decided].mean()),

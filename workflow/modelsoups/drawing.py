@@ -16,7 +16,7 @@ from modelsoups.approximation import agreement
 from modelsoups.ensembles import group_files
 from modelsoups.files import read_json
 from modelsoups.scores import read_scores
-from modelsoups.statistics import LEVEL
+from modelsoups.statistics import LEVEL, correlation
 
 Paths = Sequence[str]
 
@@ -64,7 +64,7 @@ def planes_linear(given: Inputs) -> Drawn:
 def angles(given: Inputs) -> Drawn:
     """Figure 3."""
     table = evidence.advantage(pd.read_parquet(given.files[0]), given.roles)
-    found = evidence.correlation(table["angle"].to_numpy(), table["advantage"].to_numpy())
+    found = correlation(table["angle"].to_numpy(), table["advantage"].to_numpy())
     note = f"{len(table)} pairs, correlation {found:.2f}"
     return table, figures.figure_3(table, given.study, note)
 
@@ -107,14 +107,15 @@ def wise(given: Inputs) -> Drawn:
 def approximation(given: Inputs) -> Drawn:
     """Figure K.1."""
     table, high_lr = pd.read_parquet(given.files[0]), given.spec["high_lr"]
+    curvature = given.spec["curvature"]
     notes = []
     for _, truth, rows in figures.k1_panels(table, high_lr):
-        found = agreement(rows, truth)
+        found = agreement(rows, truth, curvature)
         notes.append(
             f"r = {found['correlation']:.2f} ({100 * LEVEL:.0f} %: {found['low']:.2f} to "
             f"{found['high']:.2f}), same sign {100 * found['same_sign']:.0f} %"
         )
-    return table, figures.figure_k1(table, given.study, high_lr, notes)
+    return table, figures.figure_k1(table, given.study, high_lr, curvature, notes)
 
 
 def curves(given: Inputs) -> Drawn:

@@ -6,7 +6,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from modelsoups.ensembles import mean_logits
@@ -130,10 +129,3 @@ def growth_curves(growth: pd.DataFrame, roles: Roles) -> pd.DataFrame:
 def seeds_curves(seeds: pd.DataFrame, roles: Roles, metrics: Sequence[str]) -> pd.DataFrame:
     """Figures B.2 and G.4: method, k, metric and the domains' values."""
     return by_domain(seeds[seeds["metric"].isin(metrics)], roles, ["method", "k", "metric"])
-
-
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation; NaN where one does not vary."""
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])

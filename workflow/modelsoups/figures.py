@@ -96,7 +96,8 @@ def figure_1(
             xlabel=f"Accuracy on {test} (top-1, %; n = {sizes[test]:,})",
             ylabel=f"Mean accuracy on {len(shifts)} shift sets (top-1, %)",
         )
-        figure.legend(loc="outside lower center", ncols=3)
+        many = len(axes.collections) > len(SOUPS) + 3
+        figure.legend(loc="outside lower center", ncols=2 if many else 3)
     return figure
 
 
@@ -230,7 +231,7 @@ def diagonal(axes: Any) -> None:
     low = min(axes.get_xlim()[0], axes.get_ylim()[0])
     high = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set(xlim=(low, high), ylim=(low, high))
 
 
 GROWTH: dict[str, dict[str, Any]] = {  # method -> look of its line in Figure B.1
@@ -283,7 +284,7 @@ SEEDS: dict[str, dict[str, Any]] = {  # method -> look of its line in Figures B.
 SEED_METRICS = {
     "accuracy": ("Accuracy (top-1, %)", 100),
     "ece": ("ECE (%)", 100),
-    "nll": ("NLL", 1),
+    "nll": ("NLL (nats)", 1),
 }
 
 
@@ -381,17 +382,20 @@ def figure_d1(table: pd.DataFrame, title: str) -> Figure:
         figure.suptitle(title)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
-        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
+        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
     return figure
 
 
-def figure_k1(table: pd.DataFrame, title: str, high_lr: float, notes: Sequence[str]) -> Figure:
+def figure_k1(
+    table: pd.DataFrame, title: str, high_lr: float, curvature: str, notes: Sequence[str]
+) -> Figure:
     """True soup minus ensemble difference against its approximation (Figure K.1).
 
     Top: inverse temperature calibrated on the soup; bottom: 1. Left: loss, all pairs; centre and
     right: loss and error without the pairs of the high learning rate.
 
-    Args: table: of `approximation.approximate_pairs`. notes: text in each of the six panels.
+    Args: table: of `approximation.approximate_pairs`. curvature: its column forward_mode or
+    differences. notes: text in each of the six panels.
     """
     marks: dict[str, dict[str, Any]] = {
         "learning rate": {"marker": "s", "color": "tab:orange"},
@@ -407,17 +411,13 @@ def figure_k1(table: pd.DataFrame, title: str, high_lr: float, notes: Sequence[s
             factor = 100 if truth == "error_difference" else 1
             for what, look in marks.items():
                 chosen = points[points["varied"] == what]
-                axes.scatter(
-                    chosen["approximation"], factor * chosen[truth], s=12, label=what, **look
-                )
+                axes.scatter(chosen[curvature], factor * chosen[truth], s=12, label=what, **look)
             axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
             axes.axvline(0, color="0.7", linewidth=0.8, zorder=0)
             axes.set_title(f"{label}\n{note}", fontsize=9)
             axes.set_xlabel("Approximated loss difference (nats)")
             axes.set_ylabel(
-                "True error difference (percentage points)"
-                if factor == 100
-                else "True loss difference (nats)"
+                "True error difference (points)" if factor == 100 else "True loss difference (nats)"
             )
         figure.suptitle(f"{title}: soup minus ensemble")
         handles, labels = grid[0][0].get_legend_handles_labels()

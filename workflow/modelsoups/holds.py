@@ -38,13 +38,14 @@ class Claim:
 def verdict(value: float, low: float = nan, high: float = nan) -> str:
     """The verdict on a claim that a number is above zero, from its interval.
 
-    A number without an interval (NaN) is exact: the claim then says that it is not below zero.
+    A number without an interval (NaN) is exact: the claim then says that it is not below zero. An
+    interval from zero to zero, of two models that are one, says that neither is better.
     """
     if np.isnan(value):
         return OPEN
     if np.isnan(low) or np.isnan(high):
         return HOLDS if value >= 0 else FAILS
-    return HOLDS if low > 0 else FAILS if high < 0 else OPEN
+    return HOLDS if low > 0 else FAILS if high < 0 or low == high == 0 else OPEN
 
 
 def make_claim(here: str, value: float, low: float, high: float, **texts: str) -> Claim:
@@ -161,11 +162,13 @@ def uniform_claims(
         (some_bad, "The uniform soup is below the best run where some runs are bad", True),
     ):
         ranked = rank(scores[sweep][scores[sweep]["kind"] == "run"], held_out, roles)
-        pair = (ranked.index[0], "uniform") if swap else ("uniform", ranked.index[0])
+        best = ranked.index[0]
+        first, second = (best, "uniform") if swap else ("uniform", best)
         claims.append(
             compared(
                 correct[sweep],
-                *pair,
+                first,
+                second,
                 [test],
                 f"{sweep} (held-out accuracy of its runs: {span(ranked)})",
                 claim,
@@ -238,19 +241,23 @@ def correlation_claim(
     )
 
 
-def approximation_claims(table: pd.DataFrame, high_lr: float) -> list[Claim]:
-    """The approximation predicts the differences in loss and error (Sec. 4, Figure K.1)."""
+def approximation_claims(table: pd.DataFrame, high_lr: float, curvature: str) -> list[Claim]:
+    """The approximation predicts the differences in loss and error (Sec. 4, Figure K.1).
+
+    Args: curvature: forward_mode or differences, see `approximation`.
+    """
     claims = []
     panels = k1_panels(table, high_lr)
     for what, (_, truth, rows) in (("loss", panels[1]), ("error", panels[2])):
         if rows["start"].nunique() < 2 and rows["end"].nunique() < 2:
             continue
-        found = agreement(rows, truth)
+        found = agreement(rows, truth, curvature)
         same = f"; same sign {100 * found['same_sign']:.0f} %" if what == "loss" else ""
         claims.append(
             make_claim(
                 f"correlation {found['correlation']:.2f} ({found['low']:.2f} to "
-                f"{found['high']:.2f}), {found['n']} points{same}; high learning rate left out",
+                f"{found['high']:.2f}), {found['n']} points{same}; high learning rate left out, "
+                f"second derivative by {curvature.replace('_', ' ')}",
                 *(found["correlation"], found["low"], found["high"]),
                 claim=f"The approximation predicts the {what} difference of soup and ensemble",
                 section="4, K",
@@ -457,14 +464,14 @@ def all_claims(
     roles: Mapping[str, str],
     sweep: str,
     what_holds: Mapping[str, str],
-    high_lr: float | None,
+    figure_k1: Mapping[str, Any],
 ) -> list[Claim]:
     """Every claim that the study has the numbers for.
 
     Args:
         scores, correct: sweep -> its tables. sweep: that of Table 3.
         analyses: those there are of `figure3` and `figure4` (as drawn), `seeds`, `approximation`.
-        what_holds: sweeps `all_good` and `some_bad`. high_lr: left out of the approximation.
+        what_holds: sweeps `all_good` and `some_bad`. figure_k1: its config, or nothing.
     """
     claims = soup_claims(scores[sweep], correct[sweep], roles, sweep)
     if what_holds:
@@ -498,6 +505,8 @@ def all_claims(
         )
     if "seeds" in analyses:
         claims += calibration_claims(analyses["seeds"], roles)
-    if "approximation" in analyses and high_lr is not None:
-        claims += approximation_claims(analyses["approximation"], high_lr)
+    if "approximation" in analyses:
+        claims += approximation_claims(
+            analyses["approximation"], figure_k1["high_lr"], figure_k1["curvature"]
+        )
     return claims

@@ -173,6 +173,13 @@ def bootstrap_interval(
     return _percentiles(np.array([statistic(units) for units in draws]), level)
 
 
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's correlation; NaN where one does not vary."""
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's correction of the p-values of a table; those that are NaN stay so and do not count."""
     corrected = np.array(p_values, dtype=float)
@@ -183,5 +190,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def _percentiles(values: np.ndarray, level: float) -> Interval:
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

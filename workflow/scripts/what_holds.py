@@ -32,7 +32,7 @@ claims = to_table(
         snakemake.params.roles,
         snakemake.params.table3,
         snakemake.params.what_holds,
-        snakemake.params.high_lr,
+        snakemake.params.figure_k1,
     )
 )
 printed = print_claims(claims, snakemake.params.study)
