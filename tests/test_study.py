@@ -59,6 +59,16 @@ def change(config, dotted, value):
             r"random-search: zero-shot needs a te",
         ),
         ("sweeps.random-search.other_starts", ["linear-probe"], r"linear-probe is its start alre"),
+        ("datasets.emoji-test.layout", "flat", r"emoji-test: layout flat and labels go together"),
+        ("datasets.emoji-test.class_map", "objectnet", r"objectnet and mappings go together"),
+        ("datasets.emoji-held-out.class_map", "imagenet-a", r"a held_out set has the study's own"),
+        ("datasets.emoji-test.training_input", "files", r"training_input is for the training set"),
+        (
+            "datasets.emoji-train.split",
+            {"part": "rest", "per_class": 2, "num_images": 3000},
+            r"`split` makes two sets of one",
+        ),
+        ("folders", {"imagenet": "data"}, r"folders: 'imagenet' does not match"),
         ("recipes.ensemble", {"kind": "uniform"}, r"share the names \['ensemble'\]"),
     ],
 )
