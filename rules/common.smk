@@ -59,6 +59,7 @@ wildcard_constraints:
     dataset="|".join(config["datasets"]),
     view="|".join(config["views"]),
     backbone="|".join(config["backbones"]),
+    pretraining="|".join(config.get("pretraining", [])) or "none",
     run=r"\d{3}",
     recipe="|".join(config["recipes"]),
     ensemble="|".join(config["ensembles"]),
@@ -94,8 +95,12 @@ def size_of_view(wildcards):
 
 def backbone_spec(wildcards):
     """The fields of BackboneSpec for the backbone of the wildcards."""
-    fields = backbone_config(wildcards).items()
-    return {key: value for key, value in fields if key != "view"}
+    return fields_of_backbone(backbone_config(wildcards))
+
+
+def fields_of_backbone(entry):
+    """The fields of BackboneSpec in an entry of the config's backbones."""
+    return {key: value for key, value in entry.items() if key != "view"}
 
 
 def weights_of_backbone(wildcards):
@@ -213,6 +218,18 @@ def images_of_held_out(wildcards):
 def labels_of_held_out(wildcards):
     """The held-out labels."""
     return f"results/data/{HELD_OUT}/labels.npy"
+
+
+def pretraining_spec(wildcards):
+    """The fields of PretrainingSpec for the pre-training of the wildcards."""
+    spec = config["pretraining"][wildcards.pretraining]
+    return {key: value for key, value in spec.items() if key != "backbone"}
+
+
+def pretraining_start(wildcards):
+    """The fields of BackboneSpec for where the pre-training of the wildcards starts."""
+    backbone = config["pretraining"][wildcards.pretraining]["backbone"]
+    return fields_of_backbone(config["backbones"][backbone])
 
 
 def probe_images(wildcards):

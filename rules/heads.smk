@@ -12,7 +12,7 @@ rule make_zero_shot_head:
         record=f"results/heads/{{backbone}}-zero-shot-{TRAIN}.json",
     log:
         "results/logs/make_zero_shot_head/{backbone}.log",
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
     params:

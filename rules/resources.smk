@@ -21,3 +21,19 @@ rule build_emoji:
         "Drawing the emoji benchmark"
     script:
         "../workflow/scripts/build_emoji.py"
+
+
+rule halve_iconclip:
+    """IconCLIP's weights in half precision, as they ship (resources/iconclip/README.md)."""
+    input:
+        weights="results/pretraining/iconclip/weights.safetensors",
+    output:
+        weights="results/resources/iconclip/weights.safetensors",
+    log:
+        "results/logs/halve_iconclip.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    message:
+        "Halving the precision of IconCLIP"
+    script:
+        "../workflow/scripts/halve_iconclip.py"

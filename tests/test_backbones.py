@@ -5,6 +5,7 @@ import open_clip
 import pytest
 import timm
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -152,9 +153,7 @@ def test_clip_classifier_with_the_zero_shot_head_gives_open_clips_logits(clip):
     head = zero_shot_head(text.embed, text.scale, names, templates)
     model.head.load_state_dict({"weight": head.weight, "bias": head.bias})
     pixels = torch.from_numpy(apply_view(ViewSpec(size=224, resize=224), image).copy())
-    transform = open_clip.image_transform_v2(
-        open_clip.PreprocessCfg(**clip.visual.preprocess_cfg), is_train=False
-    )
+    transform = image_transform_v2(PreprocessCfg(**clip.visual.preprocess_cfg), is_train=False)
     with torch.no_grad():
         ours = model(pixels.permute(2, 0, 1)[None])
         embedding = clip.encode_image(transform(image)[None], normalize=True)

@@ -1,7 +1,6 @@
 """The emoji benchmark: its maker on icons drawn here, and the shipped file itself."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,6 @@ from modelsoups import emoji, files
 
 SHIPPED = Path(__file__).parents[1] / "resources/emoji"
 TRAINING = ["noto", "twemoji", "emojione-v1", "fxemoji"]
-
-needs_resvg = pytest.mark.skipif(
-    find_spec("resvg_py") is None, reason="resvg-py is not installed (the group `makers`)"
-)
 
 
 def icon_set(aliases=None, **bodies):
@@ -128,21 +123,18 @@ def test_match_names_keeps_mirrored_aliases_apart():
 # Drawing
 
 
-@needs_resvg
 def test_icons_are_drawn_on_white_at_64_pixels():
     pixels = emoji.render(emoji.svg(icon_set(half=LEFT_HALF), "half"))
     assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.uint8)
     assert (pixels[:, :32] == RED).all() and (pixels[:, 32:] == WHITE).all()
 
 
-@needs_resvg
 def test_a_mirrored_alias_is_drawn_mirrored():
     icons = icon_set({"other-half": {"parent": "half", "hFlip": True}}, half=LEFT_HALF)
     pixels = emoji.render(emoji.svg(icons, "other-half"))
     assert (pixels[:, :32] == WHITE).all() and (pixels[:, 32:] == RED).all()
 
 
-@needs_resvg
 def test_an_icon_that_is_not_square_is_centred():
     icons = icon_set(band='<path fill="#ff0000" d="M0 0h32v16H0z"/>')
     icons["icons"]["band"]["height"] = 16
@@ -266,7 +258,6 @@ def test_check_sources_names_every_wrong_file(tmp_path):
     assert "sources.csv" in message
 
 
-@needs_resvg
 def test_build_refuses_classes_without_a_name(tmp_path, monkeypatch):
     """The whole way from packages to images, on twelve one-colour icons and one style."""
     icons = {f"icon-{i}": f'<path fill="#0{i:x}0" d="M0 0h32v{i + 9}H0z"/>' for i in range(12)}

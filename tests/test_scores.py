@@ -70,7 +70,9 @@ def test_missing_column_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_kind_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected kinds initialization, run.*, found stew"):
+    with pytest.raises(
+        ValueError, match=r"expected kinds initialization, start, run.*, found stew"
+    ):
         write_scores(tmp_path / "scores.parquet", scores_of({"000": 0.5}).assign(kind="stew"))
 
 

@@ -253,6 +253,9 @@ def match_names(names: dict[str, list[str]], icon_set: IconSet) -> Chart:
 # Drawing
 
 
+BOX = {"left": 0, "top": 0, "width": 16, "height": 16}  # IconifyJSON's defaults
+
+
 def svg(icon_set: IconSet, icon: str) -> str:
     """A whole SVG of an icon, `SIZE` pixels wide and high; an icon not square is centred."""
     alias = icon_set.get("aliases", {}).get(icon)
@@ -263,7 +266,7 @@ def svg(icon_set: IconSet, icon: str) -> str:
         )
     data = icon_set["icons"][alias["parent"] if alias else icon]
     left, top, width, height = (
-        data.get(key, icon_set.get(key, 0)) for key in ("left", "top", "width", "height")
+        data.get(key, icon_set.get(key, default)) for key, default in BOX.items()
     )
     body = data["body"]
     if alias:
@@ -274,12 +277,12 @@ def svg(icon_set: IconSet, icon: str) -> str:
     )
 
 
-def render(drawing: str) -> np.ndarray:
-    """Draw an SVG on white: (SIZE, SIZE, 3) uint8."""
-    import resvg_py  # here, because nothing but the maker of the benchmark needs it
+def render(drawing: str, background: str | None = "#ffffff") -> np.ndarray:
+    """Draw an SVG: (SIZE, SIZE, 3) uint8, or without a background (SIZE, SIZE, 4) with coverage."""
+    import resvg_py  # here, because nothing but the makers of shipped data needs it
 
-    png = resvg_py.svg_to_bytes(svg_string=drawing, background="#ffffff", skip_system_fonts=True)
-    return decode(bytes(png))
+    png = resvg_py.svg_to_bytes(svg_string=drawing, background=background, skip_system_fonts=True)
+    return decode(bytes(png), "RGB" if background else "RGBA")
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -289,9 +292,9 @@ def encode(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes) -> np.ndarray:
-    """An image file's bytes -> (height, width, 3) uint8."""
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+def decode(data: bytes, mode: str = "RGB") -> np.ndarray:
+    """An image file's bytes -> (height, width, channels of the mode) uint8."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert(mode))
 
 
 # Duplicates and split

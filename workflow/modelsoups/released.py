@@ -122,7 +122,9 @@ def convert_released(state: Mapping[str, torch.Tensor], source: str) -> Weights:
     Raises:
         ValueError: a tensor is of neither tower nor the head, or one of these is not there.
     """
-    weights, dropped, unknown = {}, [], []
+    weights: Weights = {}
+    dropped: list[str] = []
+    unknown: list[str] = []
     for name, tensor in state.items():
         new = [to + name.removeprefix(old) for old, to in PREFIXES.items() if name.startswith(old)]
         if new:

@@ -78,6 +78,9 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
             )
         if sweep.get("start") in sweep.get("other_starts", []):
             yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
+    for name, spec in config.get("pretraining", {}).items():
+        if spec["backbone"] not in backbones:
+            yield missing(f"pretraining.{name}.backbone", spec["backbone"], backbones)
     for key in ("table3", "figure1"):
         if config[key] not in config["sweeps"]:
             yield missing(key, config[key], config["sweeps"])
