@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from checkouts import copy_workflow, snakemake
+
 
 def encode(pixels: np.ndarray) -> bytes:
     """PNG bytes of an image (H, W, 3) uint8."""
@@ -38,3 +40,12 @@ def parquet(tmp_path, pixels):
     )
     pq.write_table(table, path, row_group_size=2)
     return path
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A checkout in which the test study has been run."""
+    folder = copy_workflow(tmp_path_factory.mktemp("study"))
+    done = snakemake(folder, "all", "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    return folder

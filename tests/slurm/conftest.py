@@ -16,7 +16,12 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"}
+PROGRAMS = {
+    "munged": "munge",
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "sbatch": "slurm-client",
+}
 
 SLURM_CONF = """\
 ClusterName=test
@@ -120,11 +125,15 @@ class Cluster:
     def ask(self, *command: str) -> str:
         """What a SLURM command prints; empty if it fails."""
         return subprocess.run(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         ).stdout
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job so far, oldest first, with SLURM's names: JobId, JobState, TimeLimit, Comment..."""
+        """Every job so far, oldest first, as SLURM describes it: JobId, JobState, Comment, ..."""
         lines = self.ask("scontrol", "show", "job", "--oneliner").splitlines()
         return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if "JobId=" in line]
 
@@ -177,7 +186,7 @@ def missing_programs() -> list[str]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """A running SLURM with nothing in its queue; skips where it can be neither found nor installed."""
+    """A running SLURM; skips the tests where it can be neither found nor installed."""
     if (packages := missing_programs()) and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]

@@ -153,7 +153,7 @@ def finetune(
     resume: Path,
     inputs: Mapping[str, str],
     name: str = "run",
-    compute: ComputeSpec = ComputeSpec(),  # noqa: B008
+    compute: ComputeSpec = ComputeSpec(),
     place: Place = Place(),  # noqa: B008
 ) -> list[dict[str, float]]:
     """Fine-tune all parameters of `model` in place with AdamW.
@@ -187,9 +187,10 @@ def finetune(
     model.train()
     freeze_norm_statistics(model)
     on_gpu = device.type == "cuda"
-    several = place.num_processes > 1
-    parallel = DistributedDataParallel(model, broadcast_buffers=False) if several else model
-    forward = torch.compile(parallel) if on_gpu else parallel
+    parallel = (
+        DistributedDataParallel(model, broadcast_buffers=False) if place.num_processes > 1 else None
+    )
+    forward = torch.compile(parallel or model) if on_gpu else parallel or model
     optimizer = torch.optim.AdamW(
         model.parameters(), spec.lr, weight_decay=spec.weight_decay, fused=True
     )
@@ -235,7 +236,7 @@ def finetune(
                 seed_all(spec.seed, STEP, epoch, step)
                 if mixup:
                     batch, targets = mixup(batch, targets)
-                with nullcontext() if is_last_part or not several else parallel.no_sync():
+                with parallel.no_sync() if parallel and not is_last_part else nullcontext():
                     with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
                         logits = forward(batch)
                     loss = cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
@@ -285,7 +286,7 @@ def finetune_or_skip(
 ) -> tuple[list[dict[str, float]], str | None]:
     """The curve of `finetune`, and None or the reason why the run failed, if such are skipped.
 
-    A run fails when it is no longer finite; nothing else is skipped, since another attempt may help.
+    A run fails when it is no longer finite; other errors may pass with another attempt.
     """
     try:
         return finetune(*args, **kwargs), None
