@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from checkouts import copy_workflow, snakemake
+from checkouts import MODELS, begin_from, copy_workflow, lengthen, snakemake, write_config
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -49,3 +49,14 @@ def study(tmp_path_factory):
     done = snakemake(folder, "all", "--configfile", "config/test.yaml")
     assert done.returncode == 0, done.stdout
     return folder
+
+
+@pytest.fixture(scope="session")
+def long_runs(study, tmp_path_factory):
+    """Run -> the bytes of the weights of three longer runs that nothing interrupted."""
+    folder = begin_from(study, tmp_path_factory.mktemp("long"))
+    paths = {run: f"{MODELS}/{run}/weights.safetensors" for run in ("000", "001", "002")}
+    config = write_config(folder, "long.yaml", lengthen)
+    done = snakemake(folder, *paths.values(), "--configfile", config)
+    assert done.returncode == 0, done.stdout
+    return {run: (folder / path).read_bytes() for run, path in paths.items()}
