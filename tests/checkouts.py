@@ -58,7 +58,7 @@ def begin_from(study: Path, folder: Path) -> Path:
 def lengthen(config) -> None:
     """Three runs, and epochs enough to be met in the middle."""
     search = config["sweeps"]["tiny-search"]["random"]
-    search["num_runs"], search["space"]["epochs"] = 3, 8
+    search["num_runs"], search["space"]["epochs"] = 3, 4
 
 
 def processes(folder: Path, program: str, variable: str = "") -> list[int]:

@@ -216,7 +216,7 @@ def finetune(
             batches = batches_of_epoch(len(images), spec.batch_size, spec.seed, epoch)
             loader = DataLoader(
                 dataset,
-                batch_sampler=list(parts_of(batches[first_step:], epoch, compute, place)),
+                batch_sampler=parts_of(batches[first_step:], epoch, compute, place),
                 num_workers=compute.num_workers,
                 worker_init_fn=ignore_sigterm,
                 pin_memory=on_gpu,
@@ -225,8 +225,9 @@ def finetune(
             loss_sum = torch.full((), progress.loss, device=device)
             title = f"{name} epoch {epoch + 1}/{spec.epochs}"
             started = time.perf_counter()
+            total = (len(batches) - first_step) * compute.accumulate
             quiet = None if place.is_first else True
-            bar = tqdm(loader, desc=title, unit="batch", leave=False, disable=quiet)
+            bar = tqdm(loader, title, total, unit="batch", leave=False, disable=quiet)
             for number, (batch, targets) in enumerate(bar):
                 step, part = divmod(number, compute.accumulate)
                 step += first_step
