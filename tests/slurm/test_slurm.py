@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -214,15 +215,24 @@ def test_thirty_random_kills_of_jobs_and_controller_change_no_table(cluster, stu
     folder = copy_workflow(tmp_path)
     chance = random.Random(0)
     controller, kills = None, 0
+
+    def finished_jobs():
+        return (folder / "controller.log").read_text().count("Finished jobid")
+
+    def is_over_or_further(before):
+        return controller.poll() is not None or finished_jobs() > before
+
     while kills < 30 or controller.wait(PATIENCE) != 0:
         if controller is None or controller.poll() is not None:
             snakemake(folder, "--unlock", *CONFIG)  # a killed controller leaves its lock
             controller = start(cluster, folder, "results/table3.csv", *CONFIG)
         if kills < 30:
+            if chance.random() < 1 / 3:  # else hardly a job would end between two kills
+                wait_for(partial(is_over_or_further, finished_jobs()), "the end of a job")
             with suppress(subprocess.TimeoutExpired):
-                controller.wait(chance.uniform(2, 12))
-            job_processes = set(processes(folder, "python")) - {controller.pid}
-            if victims := [*job_processes, *[controller.pid] * (controller.poll() is None)]:
+                controller.wait(chance.uniform(0, 5))
+            victims = processes(folder, "python")  # of jobs, and the controller
+            if victims:
                 os.kill(chance.choice(victims), signal.SIGKILL)
                 kills += 1
     for table in TABLES:
