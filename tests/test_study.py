@@ -49,6 +49,13 @@ def change(config, dotted, value):
             "65px",
             r"'65px' is not defined; defined are \['64px'\]",
         ),
+        ("sweeps.random-search.on_failure", "ignore", r"on_failure: 'ignore' is not one of"),
+        ("sweeps.random-search.compute", {"gpu": 2}, r"compute: .*'gpu' was unexpected"),
+        (
+            "sweeps.random-search.compute",
+            {"gpus": 4, "accumulate": 3},
+            r"sweeps.random-search: batch_size 64 does not split into 12 parts",
+        ),
         ("figure1", "sweep", r"figure1: 'sweep' is not defined"),
         ("datasets.emoji-held-out.role", "test", r"one with role held_out, found 0"),
         ("recipes.zero-shot", {"kind": "uniform"}, r"\['zero-shot'\] are names of starts"),
