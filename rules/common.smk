@@ -30,19 +30,15 @@ os.environ.update(
 
 try:
     check_config(config, HOME / "workflow/schemas/config.schema.yaml")
+    # Where the user's data are: the environment's word counts, then the config's.
+    os.environ.update({**config.get("folders", {}), **os.environ})
     RUNS = expand_sweeps(config)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
-# Where the user's data are: the environment's word counts, then the config's.
-os.environ.update(
-    {
-        name: place
-        for name, place in config.get("folders", {}).items()
-        if name not in os.environ
-    }
-)
-FINETUNED = [name for name, sweep in config["sweeps"].items() if "kind" not in sweep]
+FINETUNED = [
+    name for name, sweep in config["sweeps"].items() if "kind" not in sweep
+]
 CHECKPOINTS = {  # sweep -> model -> its file
     name: RUNS[name] for name in config["sweeps"] if name not in FINETUNED
 }

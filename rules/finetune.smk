@@ -40,6 +40,7 @@ rule finetune_run:
     threads: training_threads
     resources:
         gpu=gpus_of,
+        nodes=1,
         mem_mb=training_memory,
         runtime=training_minutes,
         accumulate=accumulate_of,

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from checkouts import MODELS, begin_from, copy_workflow, lengthen, snakemake, write_config
+
 
 def encode(pixels: np.ndarray) -> bytes:
     """PNG bytes of an image (H, W, 3) uint8."""
@@ -38,3 +40,23 @@ def parquet(tmp_path, pixels):
     )
     pq.write_table(table, path, row_group_size=2)
     return path
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A checkout in which the test study has been run."""
+    folder = copy_workflow(tmp_path_factory.mktemp("study"))
+    done = snakemake(folder, "all", "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+@pytest.fixture(scope="session")
+def long_runs(study, tmp_path_factory):
+    """Run -> the bytes of the weights of three longer runs that nothing interrupted."""
+    folder = begin_from(study, tmp_path_factory.mktemp("long"))
+    paths = {run: f"{MODELS}/{run}/weights.safetensors" for run in ("000", "001", "002")}
+    config = write_config(folder, "long.yaml", lengthen)
+    done = snakemake(folder, *paths.values(), "--configfile", config)
+    assert done.returncode == 0, done.stdout
+    return {run: (folder / path).read_bytes() for run, path in paths.items()}

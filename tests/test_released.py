@@ -3,7 +3,14 @@ import torch
 import torch.nn.functional as F
 
 from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.released import convert_released, read_checkpoint
+from modelsoups.checkpoints import write_weights
+from modelsoups.released import (
+    check_fit,
+    checkpoint_table,
+    convert_released,
+    fetch,
+    read_checkpoint,
+)
 
 CLIP = BackboneSpec(library="open_clip", model="ViT-B-32-quickgelu", weights="random")
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
@@ -138,3 +145,68 @@ def test_code_in_a_file_is_not_run(tmp_path, capsys):
     with pytest.raises(ValueError, match="tensors and nothing else"):
         read_checkpoint(tmp_path / "model.pt")
     assert "code of the file" not in capsys.readouterr().out
+
+
+def test_own_weights_are_read_from_both_kinds_of_file(tmp_path):
+    weights = {
+        "backbone.w": torch.ones(2),
+        "head.weight": torch.ones(3, 2),
+        "head.bias": torch.ones(3),
+    }
+    write_weights(tmp_path / "a.safetensors", weights)
+    torch.save(weights, tmp_path / "a.pt")
+    for name in ("a.safetensors", "a.pt"):
+        found = read_checkpoint(tmp_path / name)
+        assert found.keys() == weights.keys()
+        assert all(torch.equal(found[key], weights[key]) for key in weights)
+
+
+def test_weights_of_another_model_are_refused_with_what_differs():
+    expected = {"head.weight": torch.zeros(3, 2), "head.bias": torch.zeros(3)}
+    weights = {"head.weight": torch.zeros(4, 2), "tail": torch.zeros(1)}
+    message = (
+        r"a.pt: .*head.bias is missing; head.weight has shape \(4, 2\), expected \(3, 2\); tail"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_fit(weights, expected, "a.pt")
+
+
+def test_file_that_is_there_is_not_downloaded(tmp_path):
+    (tmp_path / "model_0.pt").write_bytes(b"here")
+    path = fetch(str(tmp_path / "model_0.pt"), "file:///nowhere/model_0.pt")
+    assert path.read_bytes() == b"here"
+
+
+def test_missing_file_is_downloaded_to_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELEASED", str(tmp_path / "released"))
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server/model_0.pt").write_bytes(b"weights")
+    fetch("$RELEASED/model_0.pt", (tmp_path / "server/model_0.pt").as_uri())
+    assert (tmp_path / "released/model_0.pt").read_bytes() == b"weights"
+
+
+def test_unreachable_address_says_to_bring_the_file(tmp_path):
+    with pytest.raises(ValueError, match="cannot be reached .*download it elsewhere"):
+        fetch(str(tmp_path / "model_0.pt"), (tmp_path / "nothing.pt").as_uri())
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_file_without_address_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="model_0.pt: expected a checkpoint, found nothing there"):
+        fetch(str(tmp_path / "model_0.pt"), None)
+
+
+def test_same_weights_twice_are_told_of_and_kept(caplog):
+    records = [
+        {
+            "model": name,
+            "spec": {"file": f"{name}.pt", "url": None},
+            "inputs": {"file": f"hash of {name}"},
+            "weights_sha256": weights,
+        }
+        for name, weights in [("003", "x"), ("004", "y"), ("005", "y")]
+    ]
+    table = checkpoint_table(records)
+    assert table.run.tolist() == ["003", "004", "005"]
+    assert table.same_as.tolist() == ["", "", "004"]
+    assert "005 has the same weights as 004; both are kept" in caplog.text

@@ -3,7 +3,16 @@ import random
 
 import pytest
 
-from modelsoups.search import RunSpec, draw, grid_search, list_runs, random_search
+from modelsoups.search import (
+    CheckpointSpec,
+    RunSpec,
+    draw,
+    expand_files,
+    grid_search,
+    list_checkpoints,
+    list_runs,
+    random_search,
+)
 
 SHARED = {"batch_size": 512, "min_crop": 0.08, "warmup_steps": 500, "clip_norm": 1.0}
 PAPER = {  # Appendix J.2.1, "random search"
@@ -133,3 +142,40 @@ def test_run_out_of_range_is_refused(change, message):
     RunSpec(**spec)
     with pytest.raises(ValueError, match=message):
         RunSpec(**{**spec, **change})
+
+
+def test_checkpoints_are_numbered_by_their_place_and_one_is_the_initialization():
+    sweep = {
+        "files": "$HOME/model_{0..2}.pt",
+        "url": "https://example.org/v1",
+        "initialization": "$HOME/model_1.pt",
+    }
+    models = list_checkpoints(sweep)
+    assert list(models) == ["000", "initialization", "002"]
+    assert models["002"] == CheckpointSpec(
+        file="$HOME/model_2.pt", url="https://example.org/v1/model_2.pt"
+    )
+
+
+def test_files_of_a_star_are_sorted_with_numbers_by_value(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    for name in ("model_10.pt", "model_9.pt", "model_1.pt", "notes.txt"):
+        (tmp_path / name).touch()
+    names = [f"$PLACE/model_{number}.pt" for number in (1, 9, 10)]
+    assert expand_files("$PLACE/model_*.pt") == names
+    with pytest.raises(ValueError, match=r"nothing matches \$PLACE/\*.bin"):
+        expand_files("$PLACE/*.bin")
+
+
+def test_files_may_be_a_list():
+    models = list_checkpoints({"files": ["b.pt", "a.safetensors"]})
+    assert {name: spec.file for name, spec in models.items()} == {
+        "000": "b.pt",
+        "001": "a.safetensors",
+    }
+    assert models["000"].url is None
+
+
+def test_initialization_must_be_one_of_the_files():
+    with pytest.raises(ValueError, match="initialization: c.pt is none of the 2 files"):
+        list_checkpoints({"files": ["a.pt", "b.pt"], "initialization": "c.pt"})

@@ -1,58 +1,28 @@
 """The real Snakefile: run on the test study, and dry-run on the others."""
 
-import shutil
+import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
+from checkouts import (
+    MODELS,
+    PATIENCE,
+    begin_from,
+    copy_workflow,
+    lengthen,
+    processes,
+    snakemake,
+    wait_for,
+    write_config,
+)
 from modelsoups.checkpoints import read_weights
 from modelsoups.files import read_json
 from modelsoups.logits import read_logits
-
-ROOT = Path(__file__).parents[1]
-MODELS = "results/sweeps/tiny-search/models"
-
-
-def copy_workflow(folder: Path) -> Path:
-    """A checkout in `folder`, with the resources linked."""
-    for name in ("rules", "workflow", "config", "envs", "profiles"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", folder)
-    (folder / "resources").symlink_to(ROOT / "resources")
-    return folder
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run snakemake in a checkout; its two streams are returned as one text, `stdout`."""
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def write_config(folder: Path, name: str, change) -> str:
-    """The test study with a change, as a config file of that name."""
-    config = yaml.safe_load((ROOT / "config/test.yaml").read_text())
-    change(config)
-    (folder / name).write_text(yaml.safe_dump(config, sort_keys=False))
-    return name
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A checkout in which the test study has been run."""
-    folder = copy_workflow(tmp_path_factory.mktemp("study"))
-    done = snakemake(folder, "all", "--configfile", "config/test.yaml")
-    assert done.returncode == 0, done.stdout
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +213,37 @@ def test_default_study_dry_runs_without_any_flag(checkout, target):
     done = snakemake(checkout, "-n", target)
     assert done.returncode == 0, done.stdout
     assert "Fine-tuning run 008 of sweep random-search" in done.stdout
+
+
+def test_killed_job_and_killed_controller_cost_no_more_than_the_last_steps(
+    study, long_runs, tmp_path
+):
+    folder = begin_from(study, tmp_path)
+    weights, state = folder / MODELS / "000/weights.safetensors", folder / MODELS / "000/resume.pt"
+    config = ("--configfile", write_config(folder, "long.yaml", lengthen))
+    command = [sys.executable, "-m", "snakemake", f"{MODELS}/000/weights.safetensors", *config]
+
+    controller = subprocess.Popen(command, cwd=folder)
+    wait_for(state.exists, "a saved state")
+    for process in processes(folder, "finetune_run.py"):
+        os.kill(process, signal.SIGKILL)
+    assert controller.wait(PATIENCE) != 0
+    assert not weights.exists()
+
+    saved = state.stat().st_mtime_ns
+    controller = subprocess.Popen(command, cwd=folder)
+    wait_for(lambda: state.stat().st_mtime_ns > saved, "a later state")
+    controller.kill()
+    controller.wait()
+    for process in processes(folder, "finetune_run.py"):
+        os.kill(process, signal.SIGKILL)
+    locked = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert "--unlock" in locked.stderr
+    snakemake(folder, "--unlock", *config)
+
+    done = snakemake(folder, *command[3:])
+    assert done.returncode == 0, done.stdout
+    assert "1 of 1 steps" in done.stdout  # what was there is not made again
+    assert weights.read_bytes() == long_runs["000"]
+    log = (folder / "results/logs/finetune_run/tiny-search-000.log").read_text()
+    assert log.count("going on from") == 2

@@ -10,18 +10,20 @@ import re
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-PROGRAMS = {
+from checkouts import wait_for
+
+PROGRAMS = {  # and Debian's packages
     "munged": "munge",
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
     "sbatch": "slurm-client",
+    "setpriv": "util-linux",
 }
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 SLURM_CONF = """\
 ClusterName=test
@@ -98,9 +100,12 @@ class Cluster:
     def start(self) -> None:
         """Start the three services and wait until the node takes jobs."""
         self._start(
-            *("munged", "--foreground", "--force", f"--key-file={self.folder}/munge.key"),
-            *(f"--{name}={self.folder}/munge.{name}" for name in ("socket",)),
-            *(f"--{name}-file={self.folder}/munged.{name}" for name in ("pid", "log", "seed")),
+            *("munged", "--foreground", "--force"),
+            f"--key-file={self.folder}/munge.key",
+            f"--socket={self.folder}/munge.socket",
+            f"--pid-file={self.folder}/munged.pid",
+            f"--log-file={self.folder}/munged.log",
+            f"--seed-file={self.folder}/munged.seed",
         )
         wait_for(lambda: (self.folder / "munge.socket").exists(), "munged's socket", 20)
         self.start_controller()
@@ -142,10 +147,10 @@ class Cluster:
         return [job for job in self.jobs() if f"rule_{rule}" in job["Comment"]]
 
     def _start(self, program: str, *arguments: str) -> None:
-        path = os.environ["PATH"] + ":/usr/sbin:/sbin"
         with open(self.folder / f"{program}.out", "a") as output:
+            # They end with this process, too, however it ends.
             self._processes[program] = subprocess.Popen(
-                [shutil.which(program, path=path) or program, *arguments],
+                ["setpriv", "--pdeathsig", "TERM", shutil.which(program, path=PATH), *arguments],
                 env=self.environment,
                 stdout=output,
                 stderr=output,
@@ -162,15 +167,6 @@ class Cluster:
             process.wait()
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
-    """Wait until a condition holds; fail the test if it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.2)
-
-
 def free_port() -> int:
     """A TCP port of loopback that nothing listens on."""
     with socket.socket() as listener:
@@ -180,8 +176,7 @@ def free_port() -> int:
 
 def missing_programs() -> list[str]:
     """The Debian packages whose programs are not there."""
-    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    return [package for name, package in PROGRAMS.items() if not shutil.which(name, path=path)]
+    return [package for name, package in PROGRAMS.items() if not shutil.which(name, path=PATH)]
 
 
 @pytest.fixture(scope="session")

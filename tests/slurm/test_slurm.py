@@ -7,11 +7,11 @@ depends on how fast the machine is.
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,22 @@ import yaml
 from configargparse import ConfigFileParserException
 from snakemake.profiles import ProfileConfigFileParser
 
-from checkouts import MODELS, ROOT, copy_workflow, snakemake, write_config
-from conftest import wait_for
+from checkouts import (
+    MODELS,
+    PATIENCE,
+    ROOT,
+    begin_from,
+    copy_workflow,
+    freeze,
+    lengthen,
+    processes,
+    snakemake,
+    wait_for,
+    write_config,
+)
 from modelsoups.files import read_json
 
 CONFIG = ("--configfile", "config/test.yaml")
-PATIENCE = 3600  # seconds after which a test that waits has failed; a busy machine is slow
 TABLES = ("table3.csv", "table3.md", "sweeps/tiny-search/scores.parquet")
 
 
@@ -52,39 +62,10 @@ def finish(controller: subprocess.Popen, folder: Path) -> str:
     return log
 
 
-def begin_from(study: Path, folder: Path) -> Path:
-    """A checkout that has the study's data, heads and initialisation, but none of its runs."""
-    copy_workflow(folder)
-    for path in ("results/data", "results/heads", f"{MODELS}/initialization"):
-        shutil.copytree(study / path, folder / path)
-    return folder
-
-
-def processes_of(job: dict[str, str], program: str) -> list[int]:
-    """Ids of a job's processes that have this in their command line."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            if f"SLURM_JOB_ID={job['JobId']}".encode() in environment and (
-                program.encode() in (folder / "cmdline").read_bytes()
-            ):
-                found.append(int(folder.name))
-    return found
-
-
 def last_job(cluster, run: str) -> dict[str, str]:
     """The last job of a run."""
     jobs = [job for job in cluster.jobs_of("finetune_run") if job["Comment"].endswith(run)]
     return jobs[-1]
-
-
-def freeze(cluster, run: str) -> dict[str, str]:
-    """Stop the clock of a run's job, and return it."""
-    job = last_job(cluster, run)
-    (process,) = processes_of(job, "finetune_run.py")
-    os.kill(process, signal.SIGSTOP)
-    return job
 
 
 def test_every_rule_with_a_gpu_is_known_to_the_profile():
@@ -124,7 +105,7 @@ def read_profile():
 def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path):
     folder = copy_workflow(tmp_path)
     controller = start(cluster, folder, "results/table3.csv", *CONFIG)
-    wait_for(lambda: cluster.jobs_of("extract_features"), "the first GPU job", PATIENCE)
+    wait_for(lambda: cluster.jobs_of("extract_features"), "the first GPU job")
     cluster.stop_controller()  # an outage: nobody answers questions about jobs
     with pytest.raises(subprocess.TimeoutExpired):
         controller.wait(25)
@@ -148,59 +129,44 @@ def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path
     assert "Fine-tuning run 001" in log.read_text()
 
 
-def lengthen(config):
-    """Three runs, and epochs enough to be met in the middle."""
-    search = config["sweeps"]["tiny-search"]["random"]
-    search["num_runs"], search["space"]["epochs"] = 3, 8
-
-
 def test_cancelled_requeued_and_overdue_runs_go_on_and_end_with_the_same_weights(
-    cluster, study, tmp_path
+    cluster, study, long_runs, tmp_path
 ):
-    folder, local = (begin_from(study, tmp_path / name) for name in ("slurm", "local"))
-    for checkout in (folder, local):
-        write_config(checkout, "long.yaml", lengthen)
-    weights = {run: f"{MODELS}/{run}/weights.safetensors" for run in ("000", "001", "002")}
-    controller = start(cluster, folder, *weights.values(), "--configfile", "long.yaml")
+    folder = begin_from(study, tmp_path)
+    weights = {run: f"{MODELS}/{run}/weights.safetensors" for run in long_runs}
+    config = ("--configfile", write_config(folder, "long.yaml", lengthen))
+    controller = start(cluster, folder, *weights.values(), *config)
     end_job = {
-        "000": lambda job: cluster.ask("scancel", job["JobId"]),
-        "001": lambda job: cluster.ask("scontrol", "requeue", job["JobId"]),
-        "002": lambda job: cluster.ask(
-            *("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
-        ),
+        "000": ("scancel", "{}"),
+        "001": ("scontrol", "requeue", "{}"),
+        "002": ("scontrol", "update", "JobId={}", "EndTime=now"),
     }
-    first = {}
-    while end_job:
-        wait_for(
-            lambda: any((folder / MODELS / run / "resume.pt").exists() for run in end_job),
-            "a saved state",
-            PATIENCE,
-        )
-        for run in list(end_job):
-            if (folder / MODELS / run / "resume.pt").exists():
-                first[run] = freeze(cluster, run)
-                end_job.pop(run)(first[run])
+    jobs = {}
 
-    whole = snakemake(local, *weights.values(), "--configfile", "long.yaml")
-    assert whole.returncode == 0, whole.stdout
-    finish(controller, folder)
+    def runs_with_a_state():
+        return [run for run in end_job if (folder / MODELS / run / "resume.pt").exists()]
+
+    while end_job:
+        wait_for(runs_with_a_state, "a saved state")
+        for run in runs_with_a_state():
+            jobs[run] = last_job(cluster, run)["JobId"]
+            freeze(folder, "finetune_run.py", f"SLURM_JOB_ID={jobs[run]}")
+            cluster.ask(*(word.format(jobs[run]) for word in end_job.pop(run)))
+    printed = finish(controller, folder)
+
     for run, path in weights.items():
-        assert (folder / path).read_bytes() == (local / path).read_bytes(), run
+        assert (folder / path).read_bytes() == long_runs[run], run
         log = (folder / f"results/logs/finetune_run/tiny-search-{run}.log").read_text()
         assert "going on from" in log
-    assert (
-        "SIGTERM came; saved in"
-        in (folder / "results/logs/finetune_run/tiny-search-000.log").read_text()
-    )
-
-    states = {job["JobId"]: job for job in cluster.jobs()}
-    assert states[first["000"]["JobId"]]["JobState"] == "CANCELLED"
-    assert states[first["001"]["JobId"]]["JobState"] == "COMPLETED"
-    assert states[first["001"]["JobId"]]["Restarts"] == "1"
-    assert states[first["002"]["JobId"]]["JobState"] == "TIMEOUT"
-    again = last_job(cluster, "002")
-    # 10 minutes and 463 images times 8 epochs at 100 images/s; the second attempt has twice that
-    assert (first["002"]["TimeLimit"], again["TimeLimit"]) == ("00:11:00", "00:22:00")
+    for run in ("000", "002"):  # snakemake empties a step's own log for the next attempt
+        assert f"tiny-search {run}: SIGTERM came; saved in" in printed
+    first = {run: job for job in cluster.jobs() for run in jobs if job["JobId"] == jobs[run]}
+    assert first["000"]["JobState"] == "CANCELLED"
+    assert (first["001"]["JobState"], first["001"]["Restarts"]) == ("COMPLETED", "1")
+    assert first["002"]["JobState"] == "TIMEOUT"
+    # 10 minutes and 463 images times 4 epochs at 100 images/s; the second attempt has twice that.
+    assert first["000"]["TimeLimit"] == "00:11:00"
+    assert last_job(cluster, "002")["TimeLimit"] == "00:22:00"
 
 
 def diverge(config):
@@ -249,19 +215,25 @@ def test_thirty_random_kills_of_jobs_and_controller_change_no_table(cluster, stu
     folder = copy_workflow(tmp_path)
     chance = random.Random(0)
     controller, kills = None, 0
+
+    def finished_jobs():
+        return (folder / "controller.log").read_text().count("Finished jobid")
+
+    def is_over_or_further(before):
+        return controller.poll() is not None or finished_jobs() > before
+
     while kills < 30 or controller.wait(PATIENCE) != 0:
         if controller is None or controller.poll() is not None:
             snakemake(folder, "--unlock", *CONFIG)  # a killed controller leaves its lock
             controller = start(cluster, folder, "results/table3.csv", *CONFIG)
-            if kills == 30:
-                continue
-        with suppress(subprocess.TimeoutExpired):
-            controller.wait(chance.uniform(1, 8))
-        running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING"]
-        victims = [process for job in running for process in processes_of(job, "python")]
-        victim = chance.choice([controller.pid, *victims])
-        with suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-            kills += 1
+        if kills < 30:
+            if chance.random() < 1 / 3:  # else hardly a job would end between two kills
+                wait_for(partial(is_over_or_further, finished_jobs()), "the end of a job")
+            with suppress(subprocess.TimeoutExpired):
+                controller.wait(chance.uniform(0, 5))
+            victims = processes(folder, "python")  # of jobs, and the controller
+            if victims:
+                os.kill(chance.choice(victims), signal.SIGKILL)
+                kills += 1
     for table in TABLES:
         assert (folder / "results" / table).read_bytes() == (study / "results" / table).read_bytes()

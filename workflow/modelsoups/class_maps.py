@@ -8,7 +8,7 @@ protocol of the official code: mlfoundations/model-soups, datasets/objectnet.py)
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +63,12 @@ def build_class_map(
 
 def read_synsets(name: str) -> list[str]:
     """The wnids of `imagenet-a` or `imagenet-r`, as timm ships them."""
-    path = files("timm.data") / "_info" / f"{name.replace('-', '_')}_synsets.txt"
-    return path.read_text().split()
+    return timm_file(f"{name.replace('-', '_')}_synsets.txt").read_text().split()
+
+
+def timm_file(name: str) -> Path:
+    """A table that timm ships; found without importing timm, which imports torch."""
+    return Path(str(distribution("timm").locate_file(f"timm/data/_info/{name}")))
 
 
 def read_objectnet(mappings: Path) -> ClassMap:

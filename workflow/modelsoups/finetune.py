@@ -160,7 +160,7 @@ def finetune(
     resume: Path,
     inputs: Mapping[str, str],
     name: str = "run",
-    compute: ComputeSpec = ComputeSpec(),  # noqa: B008
+    compute: ComputeSpec = ComputeSpec(),
     place: Place = Place(),  # noqa: B008
 ) -> list[dict[str, float]]:
     """Fine-tune all parameters of `model` in place with AdamW.
@@ -194,9 +194,10 @@ def finetune(
     model.train()
     freeze_norm_statistics(model)
     on_gpu = device.type == "cuda"
-    several = place.num_processes > 1
-    parallel = DistributedDataParallel(model, broadcast_buffers=False) if several else model
-    forward = torch.compile(parallel) if on_gpu else parallel
+    parallel = (
+        DistributedDataParallel(model, broadcast_buffers=False) if place.num_processes > 1 else None
+    )
+    forward = torch.compile(parallel or model) if on_gpu else parallel or model
     optimizer = torch.optim.AdamW(
         model.parameters(), spec.lr, weight_decay=spec.weight_decay, fused=True
     )
@@ -222,7 +223,7 @@ def finetune(
             batches = batches_of_epoch(len(images), spec.batch_size, spec.seed, epoch)
             loader = DataLoader(
                 dataset,
-                batch_sampler=list(parts_of(batches[first_step:], epoch, compute, place)),
+                batch_sampler=parts_of(batches[first_step:], epoch, compute, place),
                 num_workers=compute.num_workers,
                 worker_init_fn=ignore_sigterm,
                 pin_memory=on_gpu,
@@ -231,8 +232,9 @@ def finetune(
             loss_sum = torch.full((), progress.loss, device=device)
             title = f"{name} epoch {epoch + 1}/{spec.epochs}"
             started = time.perf_counter()
+            total = (len(batches) - first_step) * compute.accumulate
             quiet = None if place.is_first else True
-            bar = tqdm(loader, desc=title, unit="batch", leave=False, disable=quiet)
+            bar = tqdm(loader, title, total, unit="batch", leave=False, disable=quiet)
             for number, (batch, targets) in enumerate(bar):
                 step, part = divmod(number, compute.accumulate)
                 step += first_step
@@ -242,7 +244,7 @@ def finetune(
                 seed_all(spec.seed, STEP, epoch, step)
                 if mixup:
                     batch, targets = mixup(batch, targets)
-                with nullcontext() if is_last_part or not several else parallel.no_sync():
+                with parallel.no_sync() if parallel and not is_last_part else nullcontext():
                     with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
                         logits = forward(batch)
                     loss = cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
@@ -292,7 +294,7 @@ def finetune_or_skip(
 ) -> tuple[list[dict[str, float]], str | None]:
     """The curve of `finetune`, and None or the reason why the run failed, if such are skipped.
 
-    A run fails when it is no longer finite; nothing else is skipped, since another attempt may help.
+    A run fails when it is no longer finite; other errors may pass with another attempt.
     """
     try:
         return finetune(*args, **kwargs), None

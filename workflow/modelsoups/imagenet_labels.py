@@ -6,12 +6,12 @@ empty list is not scored.
 
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from modelsoups.class_maps import timm_file
 from modelsoups.datasets import image_key
 from modelsoups.places import require
 
@@ -42,7 +42,7 @@ def from_real(spec: RealSpec, index: pd.DataFrame, classes: pd.DataFrame) -> lis
         ValueError: another number of labels, labels of other classes, or an image without number.
     """
     if spec.path is None:
-        text = (files("timm.data") / "_info" / "imagenet_real_labels.json").read_text()
+        text = timm_file("imagenet_real_labels.json").read_text()
     else:
         text = require(spec.path, "ReaL's labels (real.json)").read_text()
     labels = json.loads(text)

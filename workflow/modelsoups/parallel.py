@@ -3,6 +3,7 @@
 A script that trains calls `split_up`, which starts it again under torchrun, and then `join`.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -69,6 +70,7 @@ def join() -> Place:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    atexit.register(dist.destroy_process_group)
     return Place(dist.get_rank(), dist.get_world_size())
 
 

@@ -1,0 +1,91 @@
+"""Checkouts of the workflow in temporary folders, for tests that run the real Snakefile."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MODELS = "results/sweeps/tiny-search/models"
+PATIENCE = 3600  # seconds after which what is waited for is taken to have failed; machines are busy
+
+
+def copy_workflow(folder: Path) -> Path:
+    """A checkout in `folder`, with the resources linked."""
+    for name in ("rules", "workflow", "config", "envs", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "resources").symlink_to(ROOT / "resources")
+    (folder / "slurm").symlink_to("config/profiles/slurm")
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run snakemake in a checkout; its two streams are returned as one text, `stdout`."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def write_config(folder: Path, name: str, change) -> str:
+    """The test study with a change, as a config file of that name."""
+    config = yaml.safe_load((ROOT / "config/test.yaml").read_text())
+    change(config)
+    (folder / name).write_text(yaml.safe_dump(config, sort_keys=False))
+    return name
+
+
+def begin_from(study: Path, folder: Path) -> Path:
+    """A checkout that has the study's data, heads and initialisation, but none of its runs."""
+    copy_workflow(folder)
+    for path in ("results/data", "results/heads", f"{MODELS}/initialization"):
+        shutil.copytree(study / path, folder / path)
+    return folder
+
+
+def lengthen(config) -> None:
+    """Three runs, and epochs enough to be met in the middle."""
+    search = config["sweeps"]["tiny-search"]["random"]
+    search["num_runs"], search["space"]["epochs"] = 3, 4
+
+
+def processes(folder: Path, program: str, variable: str = "") -> list[int]:
+    """Ids of the processes that work in a folder, run a program and have NAME=value set."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (
+                (process / "cwd").readlink() == folder
+                and program in (process / "cmdline").read_text()
+                and (not variable or variable in (process / "environ").read_text().split("\0"))
+            ):
+                found.append(int(process.name))
+    return found
+
+
+def freeze(folder: Path, program: str, variable: str = "") -> int:
+    """Stop the clock of the one process that fits; its id."""
+    (process,) = processes(folder, program, variable)
+    os.kill(process, signal.SIGSTOP)
+    return process
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait until a condition holds; fail the test if it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.1)
