@@ -36,9 +36,7 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
-FINETUNED = [
-    name for name, sweep in config["sweeps"].items() if "kind" not in sweep
-]
+FINETUNED = [name for name, sweep in config["sweeps"].items() if "kind" not in sweep]
 CHECKPOINTS = {  # sweep -> model -> its file
     name: RUNS[name] for name in config["sweeps"] if name not in FINETUNED
 }
@@ -328,3 +326,57 @@ def logits_of(sweep, models, datasets):
         for dataset in datasets
         for model in models
     ]
+
+
+def plan_datasets():
+    """Evaluation set -> number of images and of classes."""
+    return {
+        dataset: {
+            "num_images": config["datasets"][dataset]["num_images"],
+            "num_classes": (
+                config["datasets"][dataset].get("num_classes", NUM_CLASSES)
+                if "class_map" in config["datasets"][dataset]
+                else NUM_CLASSES
+            ),
+        }
+        for dataset in EVALUATION_SETS
+    }
+
+
+def plan_arrays():
+    """Data set and view -> number of images and their side, for each array that will be made."""
+    views = {backbone["view"] for backbone in config["backbones"].values()}
+    return {
+        f"{dataset} at {view}": (
+            config["datasets"][dataset]["num_images"],
+            config["views"][view]["size"],
+        )
+        for view in sorted(views)
+        for dataset in [TRAIN] * (not decodes_in_training()) + EVALUATION_SETS
+    }
+
+
+def plan_backbones():
+    """Backbone -> the fields of its BackboneSpec."""
+    return {
+        name: {key: value for key, value in backbone.items() if key != "view"}
+        for name, backbone in config["backbones"].items()
+    }
+
+
+def plan_sweeps():
+    """Sweep -> the fields of its SweepSize, number of parameters aside."""
+    recipes = config["recipes"].values()
+    return {
+        sweep: {
+            "epochs": [getattr(run, "epochs", 0) for run in runs.values()],
+            "num_weights": len(start_models(sweep))
+            + len(runs)
+            + len(config["recipes"]),
+            "num_ensembles": len(config["ensembles"]),
+            "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
+            "num_candidates": len(pool_of_sweep(sweep)),
+            "images_per_second": compute_of_sweep(sweep)["images_per_second"],
+        }
+        for sweep, runs in RUNS.items()
+    }
