@@ -1,6 +1,6 @@
 """IconCLIP: contrastive pre-training on open icons and their names (resources/iconclip/README.md).
 
-Nothing else asks for these files: the weights ship in resources/iconclip.
+Nothing else asks for these files.
 """
 
 

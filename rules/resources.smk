@@ -24,7 +24,7 @@ rule build_emoji:
 
 
 rule halve_iconclip:
-    """IconCLIP's weights in half precision, as they ship (resources/iconclip/README.md)."""
+    """IconCLIP's weights in half precision (resources/iconclip/README.md)."""
     input:
         weights="results/pretraining/iconclip/weights.safetensors",
     output:
