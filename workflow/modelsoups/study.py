@@ -82,9 +82,6 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for name, spec in config.get("pretraining", {}).items():
         if spec["backbone"] not in backbones:
             yield missing(f"pretraining.{name}.backbone", spec["backbone"], backbones)
-    for key in ("table3", "figure1"):
-        if config[key] not in config["sweeps"]:
-            yield missing(key, config[key], config["sweeps"])
     for key, sweep in named_sweeps(config):
         if sweep not in config["sweeps"]:
             yield missing(key, sweep, config["sweeps"])
