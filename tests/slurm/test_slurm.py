@@ -99,7 +99,8 @@ def test_unknown_key_of_the_site_file_is_an_error(tmp_path, monkeypatch):
 
 def read_profile():
     """The profile as snakemake reads it."""
-    return ProfileConfigFileParser().parse(open(ROOT / "slurm/config.yaml"))
+    with open(ROOT / "slurm/config.yaml") as file:
+        return ProfileConfigFileParser().parse(file)
 
 
 def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path):
