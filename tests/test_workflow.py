@@ -246,4 +246,6 @@ def test_killed_job_and_killed_controller_cost_no_more_than_the_last_steps(
     assert "1 of 1 steps" in done.stdout  # what was there is not made again
     assert weights.read_bytes() == long_runs["000"]
     log = (folder / "results/logs/finetune_run/tiny-search-000.log").read_text()
-    assert log.count("going on from") == 2
+    assert "going on from" in log  # of this attempt alone: snakemake empties it for each
+    assert "epoch 1/4" not in log
+    assert "epoch 2/4" not in log

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cluster import Cluster, install
 from configargparse import ConfigFileParserException
 from snakemake.profiles import ProfileConfigFileParser
 
@@ -36,6 +37,22 @@ from modelsoups.files import read_json
 
 CONFIG = ("--configfile", "config/test.yaml")
 TABLES = ("table3.csv", "table3.md", "sweeps/tiny-search/scores.parquet")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A running SLURM; skips the tests where it can be neither found nor installed."""
+    if packages := install():
+        pytest.skip(
+            f"SLURM is needed: install the Debian packages {' '.join(packages)} (as root, with "
+            "apt-get and its mirror in reach, the tests do so themselves)"
+        )
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def start(cluster, folder: Path, *arguments: str) -> subprocess.Popen:
@@ -99,7 +116,8 @@ def test_unknown_key_of_the_site_file_is_an_error(tmp_path, monkeypatch):
 
 def read_profile():
     """The profile as snakemake reads it."""
-    return ProfileConfigFileParser().parse(open(ROOT / "slurm/config.yaml"))
+    with open(ROOT / "slurm/config.yaml") as file:
+        return ProfileConfigFileParser().parse(file)
 
 
 def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path):

@@ -10,9 +10,8 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
-
-import pytest
 
 from checkouts import wait_for
 
@@ -123,7 +122,10 @@ class Cluster:
     def stop(self) -> None:
         """Cancel all jobs and stop the services."""
         self.ask("scancel", "--user", str(os.getuid()))
-        self.ask("scancel", "--full", "--signal=KILL", "--user", str(os.getuid()))
+        for _ in range(200):  # those that do not end by themselves are killed after KillWait
+            if not self.ask("squeue", "--noheader"):
+                break
+            time.sleep(0.2)
         for name in reversed(self._processes.copy()):
             self._stop(name)
 
@@ -179,23 +181,11 @@ def missing_programs() -> list[str]:
     return [package for name, package in PROGRAMS.items() if not shutil.which(name, path=PATH)]
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    """A running SLURM; skips the tests where it can be neither found nor installed."""
+def install() -> list[str]:
+    """Install what is missing where that is possible; the packages that still are."""
     if (packages := missing_programs()) and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
         for command in (["apt-get", "update"], install):
             subprocess.run(command, env=environment, capture_output=True)
-    if packages := missing_programs():
-        pytest.skip(
-            f"SLURM is needed: install the Debian packages {' '.join(packages)} (as root, with "
-            "apt-get and its mirror in reach, the tests do so themselves)"
-        )
-    folder = tmp_path_factory.mktemp("slurm")
-    cluster = Cluster(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    return missing_programs()
