@@ -212,7 +212,7 @@ def test_config_problem_is_told_before_any_job_starts(checkout):
 def test_default_study_dry_runs_without_any_flag(checkout, target):
     done = snakemake(checkout, "-n", target)
     assert done.returncode == 0, done.stdout
-    assert "Fine-tuning run 009 of sweep random-search" in done.stdout
+    assert "Fine-tuning run 008 of sweep random-search" in done.stdout
 
 
 def test_killed_job_and_killed_controller_cost_no_more_than_the_last_steps(
