@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+MAIN = ("results/table3.csv", "results/figure1.svg")
 MODELS = "results/sweeps/tiny-search/models"
 PATIENCE = 3600  # seconds after which what is waited for is taken to have failed; machines are busy
 

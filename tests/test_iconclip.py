@@ -1,3 +1,5 @@
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ from torch.nn.functional import normalize
 from modelsoups import iconclip
 from modelsoups.backbones import BackboneSpec, build_classifier
 from modelsoups.iconclip import IconCLIP, PretrainingSpec, augment, batch_names, pretrain
+from modelsoups.parallel import Terminated
 
 SPEC = PretrainingSpec(
     sizes=(16, 32, 32), batch_size=4, lr=1e-3, weight_decay=0.05, warmup_steps=2, num_negatives=3,
@@ -104,6 +107,28 @@ def test_interrupted_pretraining_ends_with_the_same_weights(data, tmp_path, monk
     monkeypatch.undo()
     resumed, resumed_curve = train(data, tmp_path / "resume.pt")
     assert [row["step"] for row in resumed_curve] == [row["step"] for row in curve]
+    assert equal(resumed, whole)
+
+
+def test_sigterm_saves_at_once_and_the_next_attempt_ends_with_the_same_weights(
+    data, tmp_path, monkeypatch
+):
+    spec = replace(SPEC, save_every=1000)
+    whole, _ = train(data, tmp_path / "whole.pt", spec)
+    steps, draw = [], iconclip.batch_names
+
+    def terminate_in_the_third_step(*args):
+        steps.append(1)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draw(*args)
+
+    monkeypatch.setattr(iconclip, "batch_names", terminate_in_the_third_step)
+    with pytest.raises(Terminated, match="after step 3"):
+        train(data, tmp_path / "resume.pt", spec)
+    monkeypatch.undo()
+    resumed, curve = train(data, tmp_path / "resume.pt", spec)
+    assert [row["step"] for row in curve] == [3, 9]
     assert equal(resumed, whole)
 
 

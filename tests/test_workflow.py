@@ -1,6 +1,7 @@
 """The real Snakefile: run on the test study, and dry-run on the others."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from checkouts import (
+    MAIN,
     MODELS,
     PATIENCE,
     begin_from,
@@ -23,6 +25,9 @@ from checkouts import (
 from modelsoups.checkpoints import read_weights
 from modelsoups.files import read_json
 from modelsoups.logits import read_logits
+
+
+FIGURES = {f"figure{name}" for name in ("1", "2", "3", "4", "B1", "B2", "D1", "G4", "K1", "L3")}
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +109,21 @@ def test_logits_say_which_model_and_data_set_they_are_of(study):
 
 
 def test_finished_study_has_nothing_to_do(study):
-    done = snakemake(study, "all", "--configfile", "config/test.yaml")
+    done = snakemake(study, *MAIN, "--configfile", "config/test.yaml")
     assert "Nothing to be done" in done.stdout
+
+
+def test_all_makes_every_table_figure_and_claim(study, tmp_path):
+    folder = copy_workflow(tmp_path)
+    shutil.copytree(study / "results", folder / "results")
+    done = snakemake(folder, "all", "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    figures = {path.stem for path in folder.glob("results/figure*.svg")}
+    assert figures == FIGURES
+    for name in figures:
+        assert (folder / f"results/{name}.png").stat().st_size > 0
+    claims = pd.read_csv(folder / "results/what-holds.csv")
+    assert set(claims.verdict) <= {"holds", "does not hold", "not decided"}
 
 
 def test_resume_states_are_gone_when_a_run_is_finished(study):

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from modelsoups.backbones import Classifier
 from modelsoups.files import publish
 from modelsoups.finetune import freeze_norm_statistics, lr_factor
+from modelsoups.parallel import Terminated, noting_sigterm
 from modelsoups.weights import estimate_statistics
 
 logger = logging.getLogger(__name__)
@@ -176,6 +177,7 @@ def pretrain(
         `images_per_second`.
     Raises:
         FloatingPointError: the loss is no longer finite.
+        Terminated: SIGTERM came; the state is saved.
     """
     on_gpu = device.type == "cuda"
     model.to(device)
@@ -212,43 +214,50 @@ def pretrain(
     freeze_norm_statistics(model)
     total, started = torch.zeros((), device=device), time.perf_counter()
     bar = tqdm(total=num_steps, initial=step, desc=title, unit="batch", disable=None)
-    while step < num_steps:
-        epoch, position = divmod(step, steps_per_epoch)
-        order = np.random.default_rng([spec.seed, 1, epoch]).permutation(len(drawings))
-        rows = order[position * spec.batch_size : (position + 1) * spec.batch_size]
-        images, generator = draw(rows, spec.sizes[epoch], 2, step)
-        compared, targets = batch_names(own_names[rows], len(text), spec.num_negatives, generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
-            embeddings = forward(images)
-        scale = model.logit_scale.clamp(max=math.log(100)).exp()
-        loss = contrastive_loss(embeddings, targets.to(device), text[compared.to(device)], scale)
-        for group in optimizer.param_groups:
-            group["lr"] = spec.lr * lr_factor(step, spec.warmup_steps, num_steps)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
-        optimizer.step()
-        total += loss.detach()
-        step += 1
-        bar.update()
-        if step % spec.save_every == 0 or step == num_steps:
-            done = step - (int(curve[-1]["step"]) if curve else 0)
-            mean_loss = total.item() / done
-            if not math.isfinite(mean_loss):
-                raise FloatingPointError(
-                    f"{title}: the loss is {mean_loss} at step {step} of {num_steps} (lr "
-                    f"{spec.lr:.2g}); a smaller lr or a longer warm-up may help. The last finite "
-                    f"state is kept in {resume}."
-                )
-            speed = done * spec.batch_size / (time.perf_counter() - started)
-            row = {"step": step, "loss": mean_loss, "temperature": 1 / scale.item()}
-            curve.append({**row, "images_per_second": speed})
-            logger.info(
-                "%s: step %d/%d loss %.3f, %.0f/s", title, step, num_steps, mean_loss, speed
+    with noting_sigterm() as sigterm:
+        while step < num_steps:
+            epoch, position = divmod(step, steps_per_epoch)
+            order = np.random.default_rng([spec.seed, 1, epoch]).permutation(len(drawings))
+            rows = order[position * spec.batch_size : (position + 1) * spec.batch_size]
+            images, generator = draw(rows, spec.sizes[epoch], 2, step)
+            compared, targets = batch_names(
+                own_names[rows], len(text), spec.num_negatives, generator
             )
-            _save(resume, identity, model, optimizer, curve)
-            total.zero_()
-            started = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+                embeddings = forward(images)
+            scale = model.logit_scale.clamp(max=math.log(100)).exp()
+            loss = contrastive_loss(
+                embeddings, targets.to(device), text[compared.to(device)], scale
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = spec.lr * lr_factor(step, spec.warmup_steps, num_steps)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
+            optimizer.step()
+            total += loss.detach()
+            step += 1
+            bar.update()
+            if sigterm or step % spec.save_every == 0 or step == num_steps:
+                done = step - (int(curve[-1]["step"]) if curve else 0)
+                mean_loss = total.item() / done
+                if not math.isfinite(mean_loss):
+                    raise FloatingPointError(
+                        f"{title}: the loss is {mean_loss} at step {step} of {num_steps} (lr "
+                        f"{spec.lr:.2g}); a smaller lr or a longer warm-up may help. The last "
+                        f"finite state is kept in {resume}."
+                    )
+                speed = done * spec.batch_size / (time.perf_counter() - started)
+                row = {"step": step, "loss": mean_loss, "temperature": 1 / scale.item()}
+                curve.append({**row, "images_per_second": speed})
+                logger.info(
+                    "%s: step %d/%d loss %.3f, %.0f/s", title, step, num_steps, mean_loss, speed
+                )
+                _save(resume, identity, model, optimizer, curve)
+                total.zero_()
+                started = time.perf_counter()
+                if sigterm:
+                    raise Terminated(f"{title}: SIGTERM came; saved in {resume} after step {step}")
     bar.close()
     return curve
 

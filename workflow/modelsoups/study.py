@@ -88,8 +88,8 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     mapped = [name for name, spec in datasets.items() if "class_map" in spec]
     if mapped and (asked := [key for key in POINTS_FIGURES if key in config]):
         yield (
-            f"{', '.join(asked)}: models made for a figure are evaluated on sets with the study's own "
-            f"classes alone, and {', '.join(mapped)} have a class_map; leave the figures out"
+            f"{', '.join(asked)}: models made for a figure are evaluated on sets with the study's "
+            f"own classes alone, and {', '.join(mapped)} have a class_map; leave the figures out"
         )
     for name, label_set in config.get("label_sets", {}).items():
         if (dataset := label_set["dataset"]) not in (known := with_role(datasets, "test")):
