@@ -26,7 +26,6 @@ from modelsoups.checkpoints import read_weights
 from modelsoups.files import read_json
 from modelsoups.logits import read_logits
 
-
 FIGURES = {f"figure{name}" for name in ("1", "2", "3", "4", "B1", "B2", "D1", "G4", "K1", "L3")}
 
 
