@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from checkouts import ROOT, copy_workflow, snakemake
 from imagenet_trees import (
     WNIDS,
     write_image,
@@ -19,7 +20,6 @@ from imagenet_trees import (
 from modelsoups.checkpoints import read_weights
 from modelsoups.files import read_json
 from modelsoups.logits import read_logits
-from test_workflow import ROOT, copy_workflow, snakemake
 
 PAPER = yaml.safe_load((ROOT / "config/imagenet.yaml").read_text())
 RELEASED = yaml.safe_load((ROOT / "config/released.yaml").read_text())
