@@ -68,7 +68,7 @@ def test_interrupted_evaluation_keeps_the_finished_sets_and_no_output(sets):
     for number, each in enumerate(sets):
         stored = read_logits(each.output)
         assert (stored.logits == number).all()
-        assert stored.metadata == {"dataset": each.dataset, "weights": "abc"}
+        assert stored.metadata == {"dataset": each.dataset, "dtype": "float32", "weights": "abc"}
     assert len(list(sets[0].output.parent.iterdir())) == 3
 
 
