@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modelsoups.failures import write_no_logits
 from modelsoups.label_sets import is_right
 from modelsoups.logits import write_logits
 from modelsoups.paired import accuracy_of, collect_correct, compare
@@ -29,6 +30,13 @@ def test_table_has_a_row_an_image_and_label_sets_without_skipped_images(tmp_path
     assert table["index"].tolist() == [0, 1, 2, 3, 0, 2, 3]
     assert table["a"].tolist() == [True, True, False, True, False, True, False]
     assert table["a"].dtype == bool
+
+
+def test_skipped_runs_are_left_out(tmp_path) -> None:
+    write_logits(tmp_path / "a.parquet", np.eye(2, dtype=np.float32), np.array([0, 0]), {})
+    write_no_logits(tmp_path / "b.parquet", "it diverged", {})
+    files = {name: tmp_path / f"{name}.parquet" for name in ("b", "a")}
+    assert list(collect_correct({"photos": files}, {})) == ["dataset", "index", "a"]
 
 
 def test_prediction_is_right_if_it_is_among_the_labels() -> None:

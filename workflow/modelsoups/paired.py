@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from modelsoups.failures import without_failures
 from modelsoups.label_sets import is_right
 from modelsoups.logits import read_predictions
 from modelsoups.statistics import (
@@ -37,7 +38,7 @@ def collect_correct(
     files: Mapping[str, Mapping[str, Path]],
     label_sets: Mapping[str, tuple[str, Sequence[Sequence[int]]]],
 ) -> pd.DataFrame:
-    """Whether each model is right on each image.
+    """Whether each model is right on each image. Runs that failed and were skipped are left out.
 
     Args:
         files: dataset -> model -> its logits.
@@ -46,7 +47,8 @@ def collect_correct(
     """
     parts = []
     for dataset, paths in files.items():
-        stored = {model: read_predictions(path) for model, path in paths.items()}
+        kept, _ = without_failures(list(paths), list(paths.values()))
+        stored = {model: read_predictions(paths[model]) for model in kept}
         index = next(iter(stored.values()))["index"]
         right = {model: table["prediction"] == table["label"] for model, table in stored.items()}
         parts.append(pd.DataFrame({"dataset": dataset, "index": index, **right}))
