@@ -24,6 +24,7 @@ from checkouts import (
 )
 from modelsoups.checkpoints import read_weights
 from modelsoups.files import read_json
+from modelsoups.holds import FAILS, HOLDS, OPEN
 from modelsoups.logits import read_logits
 
 FIGURES = {f"figure{name}" for name in ("1", "2", "3", "4", "B1", "B2", "D1", "G4", "K1", "L3")}
@@ -122,7 +123,7 @@ def test_all_makes_every_table_figure_and_claim(study, tmp_path):
     for name in figures:
         assert (folder / f"results/{name}.png").stat().st_size > 0
     claims = pd.read_csv(folder / "results/what-holds.csv")
-    assert set(claims.verdict) <= {"holds", "does not hold", "not decided"}
+    assert set(claims.verdict) <= {HOLDS, FAILS, OPEN}
 
 
 def test_resume_states_are_gone_when_a_run_is_finished(study):
@@ -136,9 +137,9 @@ def test_longer_search_trains_the_new_run_alone(study):
 
     config = write_config(study, "longer.yaml", lengthen)
     plan = snakemake(study, "all_runs", "--configfile", config, "--dry-run").stdout
-    assert "Fine-tuning run 002" in plan
-    assert "Fine-tuning run 000" not in plan
-    assert "Fine-tuning run 001" not in plan
+    assert "Fine-tuning run 002 of sweep tiny-search" in plan
+    assert "Fine-tuning run 000 of sweep tiny-search" not in plan
+    assert "Fine-tuning run 001 of sweep tiny-search" not in plan
 
 
 def test_both_starts_are_evaluated_as_models(checkout):
