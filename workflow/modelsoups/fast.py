@@ -2,7 +2,7 @@
 
 With frozen statistics a BatchNorm is an affine map of each channel, so it can be applied to the
 weights of the convolution before it instead of to that one's much larger output, in training too.
-On a CPU the folded convolution also brings its own gradient, because two of oneDNN's are slow:
+On a CPU such a convolution also brings its own gradient, because two of oneDNN's are slow:
 those of pointwise convolutions (1.3 times a matrix product) and the weight gradient of depthwise
 ones with 5x5 kernels or 2x2 maps (10 to 40 times that of a 3x3 kernel on a larger map).
 Results equal the plain ones up to rounding. `benchmarks/training_speed.py` measures the gain.
@@ -30,9 +30,10 @@ def fold_frozen_norms(model: nn.Module) -> int:
 
     Parameters, buffers, their names and gradients stay those of the plain model, so that an
     optimiser, a checkpoint or a soup sees no difference. Only a BatchNorm in eval mode is folded,
-    as found at each call; one in training mode is computed as ever. Models without a convolution
-    followed by a BatchNorm, such as ViTs, stay as they are. Fastest with channels-last maps.
-    Forward hooks on a folded convolution or BatchNorm see folded values.
+    as found at each call; one in training mode is computed as ever, and only the gradient of the
+    convolution before it is the fast one. Models without a convolution followed by a BatchNorm,
+    such as ViTs, stay as they are. Fastest with channels-last maps. Forward hooks on a folded
+    convolution or BatchNorm see folded values.
     """
     pairs = _conv_norm_pairs(model)
     for conv, norm in pairs:
@@ -56,12 +57,12 @@ class _FoldedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         (norm,) = self.folded_norm
-        if norm.training:
-            return super().forward(x)
-        assert norm.running_mean is not None and norm.running_var is not None
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (channels,)
-        mean = norm.running_mean if self.bias is None else norm.running_mean - self.bias
-        weight, bias = self.weight * scale.view(-1, 1, 1, 1), norm.bias - mean * scale
+        weight, bias = self.weight, self.bias
+        if not norm.training:
+            assert norm.running_mean is not None and norm.running_var is not None
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (channels,)
+            mean = norm.running_mean if bias is None else norm.running_mean - bias
+            weight, bias = weight * scale.view(-1, 1, 1, 1), norm.bias - mean * scale
         before, after = self._pads(x)
         unpadded = before == after == (0, 0)
         pointwise = self.kernel_size == self.stride == (1, 1) and self.groups == 1 and unpadded
@@ -152,7 +153,7 @@ class _Conv2d(torch.autograd.Function):
     def forward(
         x: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         stride: tuple[int, int],
         pads: Padding,
         groups: int,
@@ -173,7 +174,8 @@ class _Conv2d(torch.autograd.Function):
             grad_x, grad_weight = _pointwise_gradients(x, weight, grad)
         else:
             grad_x, grad_weight = _depthwise_gradients(x, weight, grad, ctx.stride, ctx.pads)
-        return grad_x, grad_weight, grad.sum((0, 2, 3)), None, None, None
+        grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return grad_x, grad_weight, grad_bias, None, None, None
 
 
 def _pointwise_gradients(x: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,9 +19,8 @@ from tqdm import tqdm
 
 from modelsoups.backbones import Classifier
 from modelsoups.files import publish
-from modelsoups.finetune import freeze_norm_statistics, lr_factor
+from modelsoups.finetune import lr_factor
 from modelsoups.parallel import Terminated, noting_sigterm
-from modelsoups.weights import estimate_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -204,14 +203,7 @@ def pretrain(
         colors = torch.from_numpy(own_colors[rows]).to(device)
         return augment(batch, colors, size, generator), generator
 
-    if not curve:  # the start's statistics are those of photographs
-        samples = np.random.default_rng([spec.seed, 0]).permutation(len(drawings))
-        samples = samples[: 16 * spec.batch_size].reshape(-1, spec.batch_size)
-        with torch.no_grad():
-            batches = (draw(rows, spec.sizes[-1], 0, i)[0] for i, rows in enumerate(samples))
-            estimate_statistics(model, batches)
     model.train()
-    freeze_norm_statistics(model)
     total, started = torch.zeros((), device=device), time.perf_counter()
     bar = tqdm(total=num_steps, initial=step, desc=title, unit="batch", disable=None)
     with noting_sigterm() as sigterm:
