@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from modelsoups.captions import DESCRIPTIONS, caption
 from modelsoups.files import publish
-from modelsoups.holds import DESCRIPTIONS, all_claims, caption, print_claims, to_table
+from modelsoups.holds import all_claims, print_claims, to_table
 from modelsoups.logs import log_to
 from modelsoups.scores import read_scores
 from modelsoups.tables import to_html
