@@ -37,7 +37,8 @@ INITIALIZATION = "initialization"
 
 Files = Mapping[str, Path]  # model -> its weights
 Runs = Mapping[str, RunSpec]
-Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]  # dataset -> images (n, H, W, 3), labels (n,)
+# Dataset -> images (n, H, W, 3) uint8 and labels (n,).
+Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
