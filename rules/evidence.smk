@@ -4,6 +4,35 @@ LABEL_SETS = config.get("label_sets", {})
 POINTS = list_points(config)
 REPORTED_SETS = with_role(config["datasets"], "test", "shift")
 
+# Figure -> its title and its category in the report.
+IN_REPORT = {
+    "figure1": ("Figure 1", "Section 3.3: model soups"),
+    "figureL3": ("Figure L.3", "Appendix L: additional baselines"),
+    "figure2": ("Figure 2", "Section 3.2: intuition"),
+    "figureJ1": ("Figure J.1", "Appendix J: experimental details"),
+    "figure3": ("Figure 3", "Section 3.2: intuition"),
+    "figure4": ("Figure 4", "Section 3.2: intuition"),
+    "figureB1": ("Figure B.1", "Appendix B: additional figures"),
+    "figureB2": ("Figure B.2", "Appendix B: additional figures"),
+    "figureD1": ("Figure D.1", "Appendix D: robust fine-tuning"),
+    "figureG4": ("Figure G.4", "Appendix G: other data and pre-training"),
+    "figureK1": ("Figure K.1", "Section 4 and Appendix K: soups and ensembles"),
+}
+# Figure -> the tables, of each sweep that it shows, from which it is drawn.
+TABLES = {
+    "figure1": ["scores"],
+    "figureL3": ["scores"],
+    "figure2": ["points/plane-seed", "points/plane-smaller-lr"],
+    "figureJ1": ["points/plane-seed", "points/plane-larger-lr"],
+    "figure3": ["points/angles"],
+    "figure4": ["points/pairs"],
+    "figureB1": ["growth"],
+    "figureB2": ["seeds"],
+    "figureD1": ["points/wise"],
+    "figureG4": ["seeds"],
+    "figureK1": ["approximation"],
+}
+
 
 def label_set_files(wildcards):
     """The label sets, in the order of the config."""
@@ -118,107 +147,38 @@ def weights_of(sweep, models):
     ]
 
 
-def points_files(sweep, *names):
-    """Files of evaluated points of a sweep."""
-    return [f"results/sweeps/{sweep}/points/{name}.parquet" for name in names]
-
-
-def plane_source(second, labels, category, title):
-    """The source of a figure of two planes: seeds, and another learning rate."""
-    return {
-        "files": points_files(config["figure2"]["sweep"], "plane-seed", second),
-        "labels": labels,
-        "category": category,
-        "title": title,
-    }
+def sweeps_of_figure(figure):
+    """The sweeps that a figure shows; none where the config leaves it out."""
+    if figure == "figureJ1" and "larger_lr" not in config.get("figure2", {}):
+        return []
+    key = {"figureL3": "figure1", "figureJ1": "figure2"}.get(figure, figure)
+    return [
+        sweep for where, sweep in named_sweeps(config) if where.split(".")[0] == key
+    ]
 
 
 def figure_sources():
     """Figure -> what it is drawn from: files, labels of each, spec, category and title."""
-    intuition, soups = "Section 3.2: intuition", "Section 3.3: model soups"
-    scores = f"results/sweeps/{config['figure1']}/scores.parquet"
-    one = {"files": [scores], "labels": [config["figure1"]], "category": soups}
-    sources = {
-        "figure1": {**one, "title": "Figure 1"},
-        "figureL3": {
-            **one,
-            "title": "Figure L.3",
-            "category": "Appendix L: additional baselines",
-        },
-    }
-    if "figure2" in config:
-        sources["figure2"] = plane_source(
-            "plane-smaller-lr",
-            ["Same learning rate", "Smaller learning rate"],
-            intuition,
-            "Figure 2",
-        )
-        if "larger_lr" in config["figure2"]:
-            sources["figureJ1"] = plane_source(
-                "plane-larger-lr",
-                ["Same learning rate", "Larger learning rate"],
-                "Appendix J: experimental details",
-                "Figure J.1",
-            )
-    if "figure3" in config:
-        sweep = config["figure3"]["sweep"]
-        sources["figure3"] = {
-            "files": points_files(sweep, "angles"),
-            "labels": [sweep],
-            "category": intuition,
-            "title": "Figure 3",
-        }
-    if "figure4" in config:
-        sweep = config["figure4"]["sweep"]
-        sources["figure4"] = {
-            "files": points_files(sweep, "pairs"),
-            "logits": logits_of(sweep, RUNS[sweep], REPORTED_SETS),
-            "models": list(RUNS[sweep]),
-            "labels": [sweep],
-            "category": intuition,
-            "title": "Figure 4",
-        }
-    if "figureB1" in config:
-        sweep = config["figureB1"]["sweep"]
-        sources["figureB1"] = {
-            "files": [f"results/sweeps/{sweep}/growth.parquet"],
-            "labels": [sweep],
-            "category": "Appendix B: additional figures",
-            "title": "Figure B.1",
-        }
-    if "figureB2" in config:
-        sweep = config["figureB2"]["sweep"]
-        sources["figureB2"] = {
-            "files": [f"results/sweeps/{sweep}/seeds.parquet"],
-            "labels": [sweep],
-            "category": "Appendix B: additional figures",
-            "title": "Figure B.2",
-        }
-    if "figureD1" in config:
-        sweeps = config["figureD1"]["sweeps"]
-        sources["figureD1"] = {
-            "files": [path for sweep in sweeps for path in points_files(sweep, "wise")],
-            "labels": sweeps,
-            "category": "Appendix D: robust fine-tuning",
-            "title": "Figure D.1",
-        }
-    if "figureG4" in config:
-        sweeps = [seeds["sweep"] for seeds in config["figureG4"]]
-        sources["figureG4"] = {
-            "files": [f"results/sweeps/{sweep}/seeds.parquet" for sweep in sweeps],
-            "labels": sweeps,
-            "category": "Appendix G: other data and pre-training",
-            "title": "Figure G.4",
-        }
-    if "figureK1" in config:
-        sweep = config["figureK1"]["sweep"]
-        sources["figureK1"] = {
-            "files": [f"results/sweeps/{sweep}/approximation.parquet"],
-            "labels": [sweep],
-            "spec": config["figureK1"],
-            "category": "Section 4 and Appendix K: soups and ensembles",
-            "title": "Figure K.1",
-        }
+    sources = {}
+    for figure, (title, category) in IN_REPORT.items():
+        if sweeps := sweeps_of_figure(figure):
+            files = [
+                f"results/sweeps/{sweep}/{table}.parquet"
+                for sweep in sweeps
+                for table in TABLES[figure]
+            ]
+            about = {"title": title, "category": category}
+            sources[figure] = {**about, "files": files, "labels": sweeps}
+    for figure, change in (("figure2", "Smaller"), ("figureJ1", "Larger")):
+        if figure in sources:
+            labels = ["Same learning rate", f"{change} learning rate"]
+            sources[figure]["labels"] = labels
+    if "figure4" in sources:
+        [sweep] = sweeps_of_figure("figure4")
+        sources["figure4"]["logits"] = logits_of(sweep, RUNS[sweep], REPORTED_SETS)
+        sources["figure4"]["models"] = list(RUNS[sweep])
+    if "figureK1" in sources:
+        sources["figureK1"]["spec"] = config["figureK1"]
     return sources
 
 

@@ -96,7 +96,7 @@ rule what_holds:
     """The paper's claims with this study's numbers and computed verdicts, and all captions."""
     input:
         **claims_files(),
-        code="workflow/modelsoups/holds.py",
+        code=["workflow/modelsoups/holds.py", "workflow/modelsoups/captions.py"],
     output:
         csv="results/what-holds.csv",
         markdown="results/what-holds.md",

@@ -23,7 +23,7 @@ from modelsoups.approximation import (
 )
 from modelsoups.evaluate import predict
 from modelsoups.metrics import nll
-from modelsoups.weights import interpolate
+from modelsoups.weights import average
 from test_points import RUN, make_model
 
 
@@ -142,7 +142,7 @@ def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(p
     model = make_model()
 
     def logits(alpha: float) -> np.ndarray:
-        model.load_state_dict(interpolate(start, end, alpha))
+        model.load_state_dict(average([start, end], [1 - alpha, alpha]))
         return predict(model, images, 4, torch.device("cpu")).astype(np.float64)
 
     line = Line(make_model(), start, end, images, 3, torch.device("cpu"))  # batches of 3 and 1

@@ -8,20 +8,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from modelsoups import emoji, files
+from modelsoups import emoji
+from modelsoups.iconify import decode
+from test_iconify import icon_set
 
 SHIPPED = Path(__file__).parents[1] / "resources/emoji"
 TRAINING = ["noto", "twemoji", "emojione-v1", "fxemoji"]
-
-
-def icon_set(aliases=None, **bodies):
-    """A tiny icon set of 32 x 32 icons."""
-    icons = {name.replace("_", "-"): {"body": body} for name, body in bodies.items()}
-    return {"prefix": "tiny", "icons": icons, "aliases": aliases or {}, "width": 32, "height": 32}
-
-
-LEFT_HALF = '<path fill="#ff0000" d="M0 0h16v32H0z"/>'
-WHITE, RED = [255, 255, 255], [255, 0, 0]
 
 
 def picture(seed):
@@ -120,40 +112,6 @@ def test_match_names_keeps_mirrored_aliases_apart():
     assert emoji.match_names(names, hands) == {"1f448": "left", "1f449": "right"}
 
 
-# Drawing
-
-
-def test_icons_are_drawn_on_white_at_64_pixels():
-    pixels = emoji.render(emoji.svg(icon_set(half=LEFT_HALF), "half"))
-    assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.uint8)
-    assert (pixels[:, :32] == RED).all() and (pixels[:, 32:] == WHITE).all()
-
-
-def test_a_mirrored_alias_is_drawn_mirrored():
-    icons = icon_set({"other-half": {"parent": "half", "hFlip": True}}, half=LEFT_HALF)
-    pixels = emoji.render(emoji.svg(icons, "other-half"))
-    assert (pixels[:, :32] == WHITE).all() and (pixels[:, 32:] == RED).all()
-
-
-def test_an_icon_that_is_not_square_is_centred():
-    icons = icon_set(band='<path fill="#ff0000" d="M0 0h32v16H0z"/>')
-    icons["icons"]["band"]["height"] = 16
-    pixels = emoji.render(emoji.svg(icons, "band"))
-    assert (pixels[16:48] == RED).all() and (pixels[:16] == WHITE).all()
-    assert (pixels[48:] == WHITE).all()
-
-
-def test_unknown_transformations_are_refused():
-    icons = icon_set({"turned": {"parent": "half", "rotate": 1}}, half=LEFT_HALF)
-    with pytest.raises(ValueError, match="tiny, alias turned: expected a parent and hFlip, found"):
-        emoji.svg(icons, "turned")
-
-
-def test_encoding_is_lossless():
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    assert (emoji.decode(emoji.encode(pixels)) == pixels).all()
-
-
 # Duplicates and split
 
 
@@ -234,28 +192,7 @@ def test_arrange_splits_what_is_kept_and_flags_doubt():
     assert counts.loc["all", "shift"] == 1
 
 
-# Sources
-
-
-def test_check_sources_names_every_wrong_file(tmp_path):
-    good, bad = tmp_path / "icons/good.json", tmp_path / "icons/bad.json"
-    good.parent.mkdir()
-    good.write_text("{}")
-    bad.write_text("[]")
-    sources = pd.DataFrame(
-        {
-            "package": "icons",
-            "file": ["good.json", "bad.json", "gone.json"],
-            "sha256": files.sha256(good),
-        }
-    )
-    emoji.check_sources(sources[:1], tmp_path)
-    with pytest.raises(ValueError) as error:
-        emoji.check_sources(sources, tmp_path)
-    message = str(error.value)
-    assert f"{bad}: expected SHA-256 {files.sha256(good)}, found {files.sha256(bad)}" in message
-    assert "gone.json" in message and "no such file" in message and "good.json:" not in message
-    assert "sources.csv" in message
+# The benchmark
 
 
 def test_build_refuses_classes_without_a_name(tmp_path, monkeypatch):
@@ -285,7 +222,7 @@ def test_build_refuses_classes_without_a_name(tmp_path, monkeypatch):
     assert table.num_rows == len(images) == 12
     assert table.schema.names == emoji.SCHEMA.names
     assert table["image"][11]["path"].as_py() == "noto/1f60b.webp"
-    assert (emoji.decode(table["image"][11]["bytes"].as_py())[0, 0] == [0, 0xBB, 0]).all()
+    assert (decode(table["image"][11]["bytes"].as_py())[0, 0] == [0, 0xBB, 0]).all()
 
 
 # The shipped benchmark
@@ -300,7 +237,7 @@ def shipped():
 @pytest.fixture(scope="module")
 def shipped_pixels(shipped):
     """(n, 64, 64, 3) uint8; stacking fails unless all have one size."""
-    return np.stack([emoji.decode(image["bytes"]) for image in shipped["image"]])
+    return np.stack([decode(image["bytes"]) for image in shipped["image"]])
 
 
 def test_the_shipped_file_is_small_and_says_how_it_was_made():

@@ -8,6 +8,7 @@ from modelsoups.evidence import (
     advantage,
     by_domain,
     growth_curves,
+    k1_panels,
     landscape,
     pair_accuracies,
     wise_curves,
@@ -100,3 +101,15 @@ def test_growth_has_each_order_and_their_mean() -> None:
     ]
     curves = growth_curves(pd.DataFrame(rows), {"photos": "test"})
     assert curves.set_index("order")["in_distribution"].to_dict() == {0: 0.4, 1: 0.6, -1: 0.5}
+
+
+def test_high_learning_rate_is_in_the_left_panels_alone() -> None:
+    rows = [(calibrated, lr) for calibrated in (True, True, False) for lr in (1e-3, 1e-2)]
+    table = pd.DataFrame(rows, columns=["calibrated", "larger_lr"])
+    panels = k1_panels(table, high_lr=1e-2)
+    assert [len(rows) for _, _, rows in panels] == [4, 2, 2, 2, 1, 1]
+    assert [truth for _, truth, _ in panels] == [
+        "loss_difference",
+        "loss_difference",
+        "error_difference",
+    ] * 2

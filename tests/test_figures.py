@@ -21,7 +21,6 @@ from modelsoups.figures import (
     figure_d1,
     figure_g4,
     figure_k1,
-    k1_panels,
     save,
 )
 from modelsoups.scores import COLUMNS
@@ -209,11 +208,6 @@ def test_calibrated_curves_are_omitted_from_accuracy_alone() -> None:
     accuracy, ece = DRAWN["B.2"]().axes[:2]
     assert [line.get_label() for line in accuracy.lines] == ["individual", "soup", "ensemble"]
     assert [line.get_label() for line in ece.lines] == list(SEEDS)
-
-
-def test_high_learning_rate_is_in_the_left_panels_alone() -> None:
-    sizes = [len(rows) for _, _, rows in k1_panels(approximations(), high_lr=1e-2)]
-    assert sizes == [4, 2, 2, 4, 2, 2]
 
 
 def test_figure_l3_has_several_points_of_one_label() -> None:

@@ -17,6 +17,7 @@ from modelsoups.points import (
     Point,
     evaluate_points,
     interpolation,
+    open_kitchen,
     random_pairs,
     read_sample,
     read_sets,
@@ -25,7 +26,7 @@ from modelsoups.points import (
     varied,
 )
 from modelsoups.search import RunSpec
-from modelsoups.weights import average
+from modelsoups.weights import average, read_weights
 
 RUN = RunSpec(
     seed=0,
@@ -48,9 +49,11 @@ RUNS = {
 }
 
 
+BACKBONE = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
+
+
 def make_model() -> torch.nn.Module:
-    backbone = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
-    return build_classifier(backbone, num_classes=3).eval()
+    return build_classifier(BACKBONE, num_classes=3).eval()
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,16 @@ def test_point_is_evaluated_as_the_average_of_its_models(files, images) -> None:
         assert rows["value"]["nll"] == nll(logits, images[1])
         assert rows["value"]["accuracy"] == (logits.argmax(1) == images[1]).mean()
         assert set(rows["dataset"]) == {"photos"} and set(rows["n"]) == {8}
+
+
+def test_kitchen_opens_with_the_backbones_classifier(files, images) -> None:
+    kitchen = open_kitchen(BACKBONE, 3, files, {"photos": images}, batch_size=4)
+    model = make_model()
+    for name in ("000", "001"):
+        kitchen.pour({name: 1.0})
+        model.load_state_dict(read_weights(files[name]))
+        expected = predict(model, images[0], 4, torch.device("cpu"))
+        np.testing.assert_allclose(kitchen.logits("photos"), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_head_may_have_coefficients_of_its_own(files, images) -> None:

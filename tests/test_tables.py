@@ -17,6 +17,7 @@ from modelsoups.tables import (
     table_4,
     to_html,
     to_markdown,
+    write_table,
 )
 
 ROLES = {
@@ -284,6 +285,16 @@ def test_table_4_prints_marks_in_bold_and_percent() -> None:
     assert "<td><b>80.00</b></td>" in page
     assert "<th>photos (n = 10)</th>" in page
     assert "<p>A note &lt;here&gt;.</p>" in page
+
+
+def test_table_is_written_as_numbers_in_print_and_as_a_page(tmp_path) -> None:
+    table = make_table_4()
+    printed = print_table_4(table)
+    csv, markdown, page = (tmp_path / name for name in ("t.csv", "t.md", "t.html"))
+    write_table(table, printed, "Table 4", csv=csv, markdown=markdown, page=page)
+    pd.testing.assert_frame_equal(pd.read_csv(csv, dtype={"model": str}), table)
+    assert markdown.read_text() == printed
+    assert page.read_text() == to_html(printed, "Table 4")
 
 
 def test_runs_are_listed_with_settings_and_accuracies() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from modelsoups import weights as weights_module
 from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.weights import average, check_finite, copy_into, estimate_statistics, interpolate
+from modelsoups.weights import average, check_finite, copy_into, estimate_statistics
 
 
 def random_weights(seed: int) -> dict[str, torch.Tensor]:
@@ -54,9 +54,9 @@ def test_average_of_one_is_itself_and_of_equals_that_model():
 
 def test_interpolation_ends_at_its_ends():
     first, second = random_weights(0), random_weights(1)
-    assert equal(interpolate(first, second, 0), first)
-    assert equal(interpolate(first, second, 1), second)
-    assert equal(interpolate(first, second, 0.5), average([first, second]))
+    assert equal(average([first, second], [1, 0]), first)
+    assert equal(average([first, second], [0, 1]), second)
+    assert equal(average([first, second], [0.5, 0.5]), average([first, second]))
 
 
 def test_mean_is_the_exact_mean_correctly_rounded():

@@ -117,7 +117,9 @@ class InMemory:
         self._flat = {key: tensor.detach().reshape(-1) for key, tensor in weights.items()}
         self.entries = {
             key: Entry(
-                tensor.dtype, tuple(tensor.shape), hash((tensor.data_ptr(), tensor.stride()))
+                tensor.dtype,
+                tuple(tensor.shape),
+                hash((tensor.data_ptr(), tensor.stride())),  # a transposed view is another tensor
             )
             for key, tensor in weights.items()
         }
@@ -125,10 +127,6 @@ class InMemory:
     def read(self, key: str, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
         """Elements start..stop of a tensor, flat; the buffer stays unused."""
         return self._flat[key][start:stop]
-
-
-def _place(tensor: torch.Tensor) -> int:
-    return hash((tensor.data_ptr(), tensor.stride()))  # a transposed view is another tensor
 
 
 Source = Checkpoint | InMemory

@@ -109,7 +109,7 @@ def approximation(given: Inputs) -> Drawn:
     table, high_lr = pd.read_parquet(given.files[0]), given.spec["high_lr"]
     curvature = given.spec["curvature"]
     notes = []
-    for _, truth, rows in figures.k1_panels(table, high_lr):
+    for _, truth, rows in evidence.k1_panels(table, high_lr):
         found = agreement(rows, truth, curvature)
         notes.append(
             f"r = {found['correlation']:.2f} ({100 * LEVEL:.0f} %: {found['low']:.2f} to "

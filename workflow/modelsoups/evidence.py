@@ -129,3 +129,17 @@ def growth_curves(growth: pd.DataFrame, roles: Roles) -> pd.DataFrame:
 def seeds_curves(seeds: pd.DataFrame, roles: Roles, metrics: Sequence[str]) -> pd.DataFrame:
     """Figures B.2 and G.4: method, k, metric and the domains' values."""
     return by_domain(seeds[seeds["metric"].isin(metrics)], roles, ["method", "k", "metric"])
+
+
+def k1_panels(table: pd.DataFrame, high_lr: float) -> list[tuple[str, str, pd.DataFrame]]:
+    """Label, column of the truth and points of the six panels of Figure K.1, row by row."""
+    panels = []
+    for calibrated, beta in ((True, "calibrated"), (False, "beta = 1")):
+        rows = table[table["calibrated"] == calibrated]
+        moderate = rows[rows["larger_lr"] < high_lr]
+        panels += [
+            (f"Loss, all pairs ({beta})", "loss_difference", rows),
+            (f"Loss, without high lr ({beta})", "loss_difference", moderate),
+            (f"Error, without high lr ({beta})", "error_difference", moderate),
+        ]
+    return panels

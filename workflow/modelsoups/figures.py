@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from modelsoups.evidence import k1_panels
 from modelsoups.files import publish
 from modelsoups.scores import accuracies_by_model, datasets_of, rank, the_dataset
 
@@ -425,20 +426,6 @@ def figure_k1(
             handles, labels, loc="outside lower center", ncols=4, title="The two models differ in"
         )
     return figure
-
-
-def k1_panels(table: pd.DataFrame, high_lr: float) -> list[tuple[str, str, pd.DataFrame]]:
-    """Label, column of the truth and points of the six panels of Figure K.1, row by row."""
-    panels = []
-    for calibrated, beta in ((True, "calibrated"), (False, "beta = 1")):
-        rows = table[table["calibrated"] == calibrated]
-        moderate = rows[rows["larger_lr"] < high_lr]
-        panels += [
-            (f"Loss, all pairs ({beta})", "loss_difference", rows),
-            (f"Loss, without high lr ({beta})", "loss_difference", moderate),
-            (f"Error, without high lr ({beta})", "error_difference", moderate),
-        ]
-    return panels
 
 
 def figure_curves(table: pd.DataFrame, title: str) -> Figure:

@@ -20,7 +20,6 @@ from modelsoups.points import Kitchen
 from modelsoups.trials import Attempt
 
 Ingredients = tuple[str, ...]  # sorted, so that a set has one name
-Predict = Callable[[Ingredients, str], np.ndarray]  # ingredients, dataset -> right (n,) bool
 
 
 def grow(

@@ -1,7 +1,7 @@
 """Open icons and their names, what IconCLIP learns from: an icon package -> drawings and names.
 
 The package is `@iconify/json` of the npm registry: one file an icon set in the format IconifyJSON
-(see `modelsoups.emoji`). Nothing that is an emoji, or looks like one, gets in.
+(see `iconify`). Nothing that is an emoji, or looks like one, gets in.
 """
 
 import logging
@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from modelsoups import emoji, files
+from modelsoups import files
+from modelsoups.emoji import NEAR
+from modelsoups.iconify import SIZE, IconSet, render, svg
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ rounded linear broken duo remix flat alt variant medium small mini micro baselin
 STYLE_WORDS = set(WORDS.split())
 
 
-def plain_name(icon: str, icon_set: dict[str, Any]) -> str:
+def plain_name(icon: str, icon_set: IconSet) -> str:
     """Name of an icon without words for a style: `house-simple-fill` -> `house simple`.
 
     Left out are the prefixes and suffixes that the set declares, and `STYLE_WORDS` at the end.
@@ -59,7 +61,7 @@ def is_wanted(info: dict[str, Any]) -> bool:
     )
 
 
-def choose(icon_sets: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def choose(icon_sets: dict[str, IconSet]) -> pd.DataFrame:
     """One row a drawing to make: icon_set, icon, name, palette (whether its colours are its own).
 
     Of the drawings of one name in one set, one is taken: the one whose full name hashes lowest, so
@@ -81,15 +83,12 @@ def choose(icon_sets: dict[str, dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def draw(icon_sets: dict[str, dict[str, Any]], chosen: pd.DataFrame) -> np.ndarray:
+def draw(icon_sets: dict[str, IconSet], chosen: pd.DataFrame) -> np.ndarray:
     """The drawings, (n, 64, 64, 4) uint8: red, green, blue and coverage, on nothing."""
-    drawings = [
-        emoji.svg(icon_sets[row.icon_set], row.icon)
-        for row in chosen.itertuples()
-    ]  # fmt: skip
+    drawings = [svg(icon_sets[row.icon_set], row.icon) for row in chosen.itertuples()]
     with ProcessPoolExecutor() as processes:
         rendered = processes.map(_render, drawings, chunksize=256)
-        images = np.empty((len(drawings), emoji.SIZE, emoji.SIZE, 4), np.uint8)
+        images = np.empty((len(drawings), SIZE, SIZE, 4), np.uint8)
         for image, pixels in zip(
             images, tqdm(rendered, total=len(drawings), disable=None), strict=True
         ):
@@ -98,7 +97,7 @@ def draw(icon_sets: dict[str, dict[str, Any]], chosen: pd.DataFrame) -> np.ndarr
 
 
 def _render(drawing: str) -> np.ndarray:
-    return emoji.render(drawing, background=None)
+    return render(drawing, background=None)
 
 
 def on_white(drawings: np.ndarray) -> np.ndarray:
@@ -120,7 +119,7 @@ def like_an_emoji(drawings: np.ndarray, emoji_images: np.ndarray, chunk: int = 2
         rows = slice(start, start + chunk)
         own, weight = ink(on_white(drawings[rows]))
         squares = weight[:, None] + known_weight - 2 * own @ known.T
-        least = emoji.NEAR**2 * np.maximum(weight[:, None], known_weight)
+        least = NEAR**2 * np.maximum(weight[:, None], known_weight)
         found[rows] = (squares <= least).any(1)
     return found
 
@@ -136,7 +135,7 @@ def ink(images: np.ndarray, factor: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return values, np.square(values).sum(1)
 
 
-def read_icon_sets(folder: Path) -> dict[str, dict[str, Any]]:
+def read_icon_sets(folder: Path) -> dict[str, IconSet]:
     """Prefix -> icon set, of the wanted sets of an unpacked `@iconify/json`."""
     collections = files.read_json(folder / "collections.json")
     return {
@@ -147,7 +146,7 @@ def read_icon_sets(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def build(
-    icon_sets: dict[str, dict[str, Any]], emoji_images: np.ndarray
+    icon_sets: dict[str, IconSet], emoji_images: np.ndarray
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The drawings that IconCLIP learns from (see `choose`), and their pixels (see `draw`).
 

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from modelsoups.backbones import BackboneSpec, build_classifier
 from modelsoups.calibration import expected_calibration_error
-from modelsoups.evaluate import predict
+from modelsoups.evaluate import pick_device, predict
 from modelsoups.geometry import (
     angle,
     displacement_products,
@@ -36,6 +37,8 @@ INITIALIZATION = "initialization"
 
 Files = Mapping[str, Path]  # model -> its weights
 Runs = Mapping[str, RunSpec]
+# Dataset -> images (n, H, W, 3) uint8 and labels (n,).
+Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +173,10 @@ class Kitchen:
         self,
         model: nn.Module,
         files: Files,
-        sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        sets: Sets,
         device: torch.device,
         batch_size: int = 64,
     ):
-        """sets: dataset -> images (n, H, W, 3) uint8 and labels (n,)."""
         self.sets, self._files, self._batch_size, self._device = sets, files, batch_size, device
         self._model = model.to(device).eval()
         self._forward = torch.compile(self._model) if device.type == "cuda" else self._model
@@ -205,6 +207,14 @@ class Kitchen:
     def labels(self, dataset: str) -> np.ndarray:
         """Labels (n,) of a dataset."""
         return self.sets[dataset][1]
+
+
+def open_kitchen(
+    backbone: BackboneSpec, num_classes: int, files: Files, sets: Sets, batch_size: int
+) -> Kitchen:
+    """The kitchen of a sweep: its backbone's classifier, on the GPU if there is one."""
+    model = build_classifier(backbone, num_classes=num_classes)
+    return Kitchen(model, files, sets, pick_device(), batch_size)
 
 
 def evaluate_points(

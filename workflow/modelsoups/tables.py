@@ -4,10 +4,12 @@ import html
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from math import isnan, nan
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from modelsoups.files import publish
 from modelsoups.paired import accuracy_of, compare
 from modelsoups.scores import accuracies_by_model, datasets_of, rank, the_dataset
 from modelsoups.statistics import ALPHA, accuracy_interval, gap_interval, holm, mean_interval
@@ -221,6 +223,24 @@ def to_html(markdown: str, title: str) -> str:
         f"<style>{PAGE_STYLE}</style><h1>{html.escape(title)}</h1>\n"
         f"<table>\n{body}\n</table>\n{''.join(text)}</html>\n"
     )
+
+
+def write_table(
+    table: pd.DataFrame,
+    printed: str,
+    title: str,
+    *,
+    csv: str | Path,
+    markdown: str | Path,
+    page: str | Path,
+) -> None:
+    """Write a table as CSV; and its print, which is Markdown, as it is and as an HTML page."""
+    with publish(csv) as draft:
+        table.to_csv(draft, index=False)
+    with publish(markdown) as draft:
+        draft.write_text(printed)
+    with publish(page) as draft:
+        draft.write_text(to_html(printed, title))
 
 
 PAGE_STYLE = (

@@ -85,11 +85,6 @@ def average(
     return {key: result[tied.get(key, key)] for key in common}
 
 
-def interpolate(first: Weights, second: Weights, alpha: float) -> Weights:
-    """(1 - alpha) times the first weights plus alpha times the second."""
-    return average([first, second], [1 - alpha, alpha])
-
-
 def _average_tensor(
     sources: Sequence[Source],
     common: Mapping[str, Entry],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups import emoji
+from modelsoups import emoji, iconify
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,8 +18,8 @@ styles = pd.read_csv(snakemake.input.styles)
 fxemoji = pd.read_csv(snakemake.input.fxemoji, dtype=str)
 packages = Path(snakemake.output.packages)
 
-emoji.install(sources, packages)
-emoji.check_sources(sources, packages / "node_modules")
+iconify.install(sources, packages)
+iconify.check_sources(sources, packages / "node_modules")
 table, images = emoji.build(styles, fxemoji, packages / "node_modules")
 left_out = images.loc[images["verdict"] != "kept", ["style", "verdict", "subgroup", "name"]]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from modelsoups import emoji, icons
+from modelsoups import iconify, icons
 from modelsoups.files import publish
 from modelsoups.logs import log_to
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 sources = pd.read_csv(snakemake.input.sources)
 packages = Path(snakemake.output.packages)
-emoji.install(sources, packages)
-emoji.check_sources(sources, packages / "node_modules")
+iconify.install(sources, packages)
+iconify.check_sources(sources, packages / "node_modules")
 icon_sets = icons.read_icon_sets(packages / "node_modules/@iconify/json")
 emoji_images = [
-    emoji.decode(image["bytes"])
+    iconify.decode(image["bytes"])
     for image in pq.read_table(snakemake.input.emoji, columns=["image"])["image"].to_pylist()
 ]
 chosen, drawings = icons.build(icon_sets, np.stack(emoji_images))

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.evaluate import pick_device
+from modelsoups.backbones import BackboneSpec
 from modelsoups.files import publish
 from modelsoups.logs import log_to
-from modelsoups.points import PLANS, Kitchen, evaluate_points, read_sets
+from modelsoups.points import PLANS, evaluate_points, open_kitchen, read_sets
 from modelsoups.search import RunSpec
 
 if TYPE_CHECKING:
@@ -20,13 +19,14 @@ torch.set_num_threads(snakemake.threads)
 spec = snakemake.params.spec
 files = dict(zip(snakemake.params.models, map(Path, snakemake.input.weights), strict=True))
 runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
-sets = read_sets(
-    snakemake.params.datasets, snakemake.input.images, snakemake.input.labels, spec["max_images"]
+datasets, max_images = snakemake.params.datasets, spec["max_images"]
+kitchen = open_kitchen(
+    BackboneSpec(**snakemake.params.backbone),
+    snakemake.params.num_classes,
+    files,
+    read_sets(datasets, snakemake.input.images, snakemake.input.labels, max_images),
+    snakemake.params.batch_size,
 )
-model = build_classifier(
-    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
-)
-kitchen = Kitchen(model, files, sets, pick_device(), snakemake.params.batch_size)
 points = evaluate_points(kitchen, PLANS[spec["kind"]](spec, runs, files))
 with publish(snakemake.output.points) as draft:
     points.to_parquet(draft, index=False)

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.backbones import BackboneSpec
 from modelsoups.ensembles import group_files
-from modelsoups.evaluate import pick_device
 from modelsoups.files import publish
 from modelsoups.growth import grow
 from modelsoups.logs import log_to
-from modelsoups.points import Kitchen, read_sets
+from modelsoups.points import open_kitchen, read_sets
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,14 +18,11 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 datasets, names = snakemake.params.datasets, snakemake.params.names
-model = build_classifier(
-    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
-)
-kitchen = Kitchen(
-    model,
+kitchen = open_kitchen(
+    BackboneSpec(**snakemake.params.backbone),
+    snakemake.params.num_classes,
     dict(zip(names, map(Path, snakemake.input.weights), strict=True)),
     read_sets(datasets, snakemake.input.images, snakemake.input.labels),
-    pick_device(),
     snakemake.params.batch_size,
 )
 growth = grow(

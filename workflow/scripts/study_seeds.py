@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier
+from modelsoups.backbones import BackboneSpec
 from modelsoups.ensembles import group_files
-from modelsoups.evaluate import pick_device
 from modelsoups.files import publish
 from modelsoups.logits import read_logits
 from modelsoups.logs import log_to
-from modelsoups.points import Kitchen, read_sets, select_all
+from modelsoups.points import open_kitchen, read_sets, select_all
 from modelsoups.search import RunSpec
 from modelsoups.seeds import study_seeds
 
@@ -24,14 +23,11 @@ datasets = snakemake.params.datasets
 runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
 chosen = select_all(runs, snakemake.params.match)
 files = group_files(snakemake.input.logits, datasets, list(runs))
-model = build_classifier(
-    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
-)
-kitchen = Kitchen(
-    model,
+kitchen = open_kitchen(
+    BackboneSpec(**snakemake.params.backbone),
+    snakemake.params.num_classes,
     dict(zip(runs, map(Path, snakemake.input.weights), strict=True)),
     read_sets(datasets, snakemake.input.images, snakemake.input.labels),
-    pick_device(),
     snakemake.params.batch_size,
 )
 seeds = study_seeds(

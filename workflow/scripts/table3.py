@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.files import publish
 from modelsoups.logs import log_to
 from modelsoups.scores import read_scores
-from modelsoups.tables import table_3, to_html, to_markdown
+from modelsoups.tables import table_3, to_markdown, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,10 +18,11 @@ table = table_3(
     roles=snakemake.params.roles,
     study=snakemake.params.study,
 )
-printed = to_markdown(table)
-with publish(snakemake.output.csv) as draft:
-    table.to_csv(draft, index=False)
-with publish(snakemake.output.markdown) as draft:
-    draft.write_text(printed)
-with publish(snakemake.output.html) as draft:
-    draft.write_text(to_html(printed, f"Table 3, {snakemake.params.study}"))
+write_table(
+    table,
+    to_markdown(table),
+    f"Table 3, {snakemake.params.study}",
+    csv=snakemake.output.csv,
+    markdown=snakemake.output.markdown,
+    page=snakemake.output.html,
+)

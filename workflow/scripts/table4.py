@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.files import publish
 from modelsoups.logs import log_to
 from modelsoups.scores import read_scores
-from modelsoups.tables import print_table_4, table_4, to_html
+from modelsoups.tables import print_table_4, table_4, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,10 +20,11 @@ table = table_4(
     study=snakemake.params.study,
     sweep=snakemake.wildcards.sweep,
 )
-printed = print_table_4(table)
-with publish(snakemake.output.csv) as draft:
-    table.to_csv(draft, index=False)
-with publish(snakemake.output.markdown) as draft:
-    draft.write_text(printed)
-with publish(snakemake.output.html) as draft:
-    draft.write_text(to_html(printed, f"Table 4, {snakemake.params.study}"))
+write_table(
+    table,
+    print_table_4(table),
+    f"Table 4, {snakemake.params.study}",
+    csv=snakemake.output.csv,
+    markdown=snakemake.output.markdown,
+    page=snakemake.output.html,
+)

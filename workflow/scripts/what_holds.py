@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from modelsoups.captions import DESCRIPTIONS, caption
 from modelsoups.files import publish
-from modelsoups.holds import DESCRIPTIONS, all_claims, caption, print_claims, to_table
+from modelsoups.holds import all_claims, print_claims, to_table
 from modelsoups.logs import log_to
 from modelsoups.scores import read_scores
-from modelsoups.tables import to_html
+from modelsoups.tables import write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -35,13 +36,14 @@ claims = to_table(
         snakemake.params.figure_k1,
     )
 )
-printed = print_claims(claims, snakemake.params.study)
-with publish(snakemake.output.csv) as draft:
-    claims.to_csv(draft, index=False)
-with publish(snakemake.output.markdown) as draft:
-    draft.write_text(printed)
-with publish(snakemake.output.html) as draft:
-    draft.write_text(to_html(printed, "What holds here"))
+write_table(
+    claims,
+    print_claims(claims, snakemake.params.study),
+    "What holds here",
+    csv=snakemake.output.csv,
+    markdown=snakemake.output.markdown,
+    page=snakemake.output.html,
+)
 for name, path in zip(snakemake.params.names, snakemake.output.captions, strict=True):
     with publish(Path(path)) as draft:
         draft.write_text(caption(name, snakemake.params.study, claims, described.get(name, "")))
