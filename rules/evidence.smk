@@ -42,13 +42,30 @@ def points_sets(wildcards):
 
 
 def points_images(wildcards):
-    """The images of `points_sets`."""
-    return [images_of(wildcards, name) for name in points_sets(wildcards)]
+    """The images of `points_sets` as arrays, or as an index where training reads files."""
+    return [
+        (
+            f"results/data/{TRAIN}/index.parquet"
+            if name == TRAIN and decodes_in_training()
+            else images_of(wildcards, name)
+        )
+        for name in points_sets(wildcards)
+    ]
 
 
 def points_labels(wildcards):
     """The labels of `points_sets`."""
     return [f"results/data/{name}/labels.npy" for name in points_sets(wildcards)]
+
+
+def points_class_maps(wildcards):
+    """The class maps of `points_sets`."""
+    return [f"results/data/{name}/class_map.npy" for name in points_sets(wildcards)]
+
+
+def reported_class_maps(wildcards):
+    """The class maps of the test set and the shift sets."""
+    return [f"results/data/{name}/class_map.npy" for name in REPORTED_SETS]
 
 
 def reported_images(wildcards):

@@ -56,7 +56,7 @@ rule table4:
     params:
         study=config["study"],
         roles=ROLES,
-        label_sets=list(LABEL_SETS),
+        label_sets=LABEL_SETS,
     conda:
         "../envs/modelsoups.yaml"
     message:

@@ -57,7 +57,6 @@ def change(config, dotted, value):
             r"sweeps.random-search: batch_size 64 does not split into 12 parts",
         ),
         ("figure1", "sweep", r"figure1: 'sweep' is not defined"),
-        ("datasets.openmoji.class_map", "imagenet-r", r"figure2, .*openmoji have a class_map"),
         ("datasets.emoji-held-out.role", "test", r"one with role held_out, found 0"),
         ("recipes.zero-shot", {"kind": "uniform"}, r"\['zero-shot'\] are names of starts"),
         ("sweeps.random-search.start", "zero-shot", r"backbones of timm do not have; use linear-p"),

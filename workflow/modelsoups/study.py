@@ -14,7 +14,6 @@ from jsonschema import Draft202012Validator
 from modelsoups.search import list_checkpoints, list_runs
 
 STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
-POINTS_FIGURES = tuple(f"figure{name}" for name in ("2", "3", "4", "B1", "B2", "D1", "G4", "K1"))
 LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
 
 
@@ -85,12 +84,6 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for key, sweep in named_sweeps(config):
         if sweep not in config["sweeps"]:
             yield missing(key, sweep, config["sweeps"])
-    mapped = [name for name, spec in datasets.items() if "class_map" in spec]
-    if mapped and (asked := [key for key in POINTS_FIGURES if key in config]):
-        yield (
-            f"{', '.join(asked)}: models made for a figure are evaluated on sets with the study's "
-            f"own classes alone, and {', '.join(mapped)} have a class_map; leave the figures out"
-        )
     for name, label_set in config.get("label_sets", {}).items():
         if (dataset := label_set["dataset"]) not in (known := with_role(datasets, "test")):
             yield missing(f"label_sets.{name}.dataset", dataset, dict.fromkeys(known))

@@ -11,6 +11,7 @@ from modelsoups.files import publish
 from modelsoups.logs import log_to
 from modelsoups.points import PLANS, Kitchen, evaluate_points, read_sets
 from modelsoups.search import RunSpec
+from modelsoups.views import ViewSpec
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,7 +22,13 @@ spec = snakemake.params.spec
 files = dict(zip(snakemake.params.models, map(Path, snakemake.input.weights), strict=True))
 runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
 sets = read_sets(
-    snakemake.params.datasets, snakemake.input.images, snakemake.input.labels, spec["max_images"]
+    snakemake.params.datasets,
+    snakemake.input.images,
+    snakemake.input.labels,
+    snakemake.input.class_maps,
+    spec["max_images"],
+    ViewSpec(**snakemake.params.view),
+    snakemake.params.column,
 )
 model = build_classifier(
     BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes

@@ -25,7 +25,7 @@ model = build_classifier(
 kitchen = Kitchen(
     model,
     dict(zip(names, map(Path, snakemake.input.weights), strict=True)),
-    read_sets(datasets, snakemake.input.images, snakemake.input.labels),
+    read_sets(datasets, snakemake.input.images, snakemake.input.labels, snakemake.input.class_maps),
     pick_device(),
     snakemake.params.batch_size,
 )
