@@ -203,6 +203,14 @@ def figure_sources():
             "category": "Appendix B: additional figures",
             "title": "Figure B.1",
         }
+    for number, sweep in enumerate(config.get("figureH", []), start=1):
+        sources[f"figureH{number}"] = {
+            "drawing": "figureH",
+            "files": [f"results/sweeps/{sweep}/growth.parquet"],
+            "labels": [sweep],
+            "category": "Appendix H: additional grid searches and initializations",
+            "title": f"Figure H.{number}",
+        }
     if "figureB2" in config:
         sweep = config["figureB2"]["sweep"]
         sources["figureB2"] = {
@@ -296,6 +304,6 @@ def evidence():
     runs = [
         f"results/sweeps/{sweep}/{page}"
         for sweep in shown
-        for page in ("runs.html", "curves.svg")
+        for page in ["runs.html"] + ["curves.svg"] * (sweep in FINETUNED)
     ]
     return ["results/table3.csv", "results/what-holds.html", *figures, *tables, *runs]

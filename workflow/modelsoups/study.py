@@ -89,6 +89,8 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
             yield missing(f"label_sets.{name}.dataset", dataset, dict.fromkeys(known))
     if clash := sorted(config.get("label_sets", {}).keys() & datasets.keys()):
         yield f"label_sets and datasets share the names {clash}"
+    if "figureH" in config and "figureB1" not in config:
+        yield "figureH: recreates Figure B.1 for other sweeps, with its orders; add figureB1"
     for recipe in config.get("figureD1", {}).get("soups", []):
         if recipe not in config["recipes"]:
             yield missing("figureD1.soups", recipe, config["recipes"])
@@ -154,6 +156,8 @@ def named_sweeps(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("figure2", "figure3", "figure4", "figureB1", "figureB2", "figureK1"):
         if key in config:
             yield f"{key}.sweep", config[key]["sweep"]
+    for sweep in config.get("figureH", []):
+        yield "figureH", sweep
     for sweep in config.get("figureD1", {}).get("sweeps", []):
         yield "figureD1.sweeps", sweep
     for seeds in config.get("figureG4", []):
