@@ -62,6 +62,8 @@ rule evaluate_points:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=points_minutes,
     params:
         spec=points_spec,
         models=points_models,
@@ -98,6 +100,8 @@ rule study_seeds:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=seeds_minutes,
     params:
         match=seeds_match,
         runs=run_table,
@@ -133,6 +137,8 @@ rule grow_soups:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=growth_minutes,
     params:
         orders=config.get("figureB1", {}),
         names=run_names,
@@ -165,6 +171,8 @@ rule approximate_pairs:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=approximation_minutes,
     params:
         spec=config.get("figureK1", {}),
         models=start_and_runs,

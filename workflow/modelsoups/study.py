@@ -4,14 +4,16 @@ The one module that reads the config as a mapping; everything else takes datacla
 the values that a rule passes on. Imported while Snakemake parses: no torch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelsoups.search import list_checkpoints, list_runs
+from modelsoups.search import RunSpec, list_checkpoints, list_runs
 
 STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
 LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
@@ -195,6 +197,65 @@ def list_points(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]
                 **{"alphas": wise["alphas"], "soups": wise["soups"]},
             }
     return plans
+
+
+def count_points(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
+    """The number of points of a plan of `list_points`."""
+    match plan["kind"]:
+        case "plane":
+            return plan["resolution"] ** 2 + 3
+        case "pairs":
+            return min(plan["num_pairs"], comb(len(runs), 2))
+        case "wise":
+            return 1 + (len(runs) + len(plan["soups"])) * len(plan["alphas"])
+        case "angles":
+            chosen = [vars(run) for run in runs.values() if run.lr < plan["below_lr"]]
+            pairs = (
+                plan["pairs"] == "all" or sum(a[key] != b[key] for key in a) == 1
+                for a, b in combinations(chosen, 2)
+            )
+            return len(chosen) + sum(pairs)
+    raise ValueError(f"plan of kind {plan['kind']!r} is unknown")
+
+
+def count_analyses(
+    config: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, int]]:
+    """Images that each analysis puts through a model: sweep -> analysis -> number, at most.
+
+    The analyses are `points/<name>`, `growth`, `seeds` and `approximation`. Growth counts a pass
+    over the held-out set for each candidate that a greedy soup tries; a second derivative as 20.
+    """
+    train, held_out, *reported = with_role(config["datasets"], "train", "held_out", "test", "shift")
+    sizes = {name: spec["num_images"] for name, spec in config["datasets"].items()}
+
+    def count(names: Iterable[str], max_images: int | None = None) -> int:
+        return sum(min(sizes[name], max_images or sizes[name]) for name in names)
+
+    found: dict[str, dict[str, int]] = {sweep: {} for sweep in runs}
+    for sweep, plans in list_points(config).items():
+        for name, plan in plans.items():
+            names = [train] * (plan["kind"] == "plane") + reported
+            points = count_points(plan, runs[sweep])
+            found[sweep][f"points/{name}"] = points * count(names, plan["max_images"])
+    growth = config.get("figureB1", {"num_orders": 0})
+    for sweep in [growth[key] for key in ("sweep",) if key in growth] + config.get("figureH", []):
+        num_runs = len(runs[sweep])
+        passes = num_runs * count([held_out, *reported]) + comb(num_runs + 1, 2) * sizes[held_out]
+        found[sweep]["growth"] = growth["num_orders"] * passes
+    for seeds in [
+        *([config["figureB2"]] if "figureB2" in config else []),
+        *config.get("figureG4", []),
+    ]:
+        sweep = seeds["sweep"]
+        found[sweep]["seeds"] = 2 * len(runs[sweep]) * count([held_out, *reported])
+    if spec := config.get("figureK1"):
+        rates, levels, seeds = (len(spec[key]) for key in ("learning_rates", "levels", "seeds"))
+        pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
+        pairs += rates * levels * (comb(seeds, 2) + 1)
+        images = count(reported, spec.get("max_images"))
+        found[spec["sweep"]]["approximation"] = pairs * len(spec["alphas"]) * (2 + 20) * images
+    return found
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:
