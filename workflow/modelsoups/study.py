@@ -238,17 +238,15 @@ def count_analyses(
             names = [train] * (plan["kind"] == "plane") + reported
             points = count_points(plan, runs[sweep])
             found[sweep][f"points/{name}"] = points * count(names, plan["max_images"])
-    growth = config.get("figureB1", {"num_orders": 0})
-    for sweep in [growth[key] for key in ("sweep",) if key in growth] + config.get("figureH", []):
-        num_runs = len(runs[sweep])
-        passes = num_runs * count([held_out, *reported]) + comb(num_runs + 1, 2) * sizes[held_out]
-        found[sweep]["growth"] = growth["num_orders"] * passes
-    for seeds in [
-        *([config["figureB2"]] if "figureB2" in config else []),
-        *config.get("figureG4", []),
-    ]:
-        sweep = seeds["sweep"]
-        found[sweep]["seeds"] = 2 * len(runs[sweep]) * count([held_out, *reported])
+    everything = count([held_out, *reported])
+    if growth := config.get("figureB1"):
+        for sweep in [growth["sweep"], *config.get("figureH", [])]:
+            num_runs = len(runs[sweep])
+            passes = num_runs * everything + comb(num_runs + 1, 2) * sizes[held_out]
+            found[sweep]["growth"] = growth["num_orders"] * passes
+    for each in [config.get("figureB2"), *config.get("figureG4", [])]:
+        if each:
+            found[each["sweep"]]["seeds"] = 2 * len(runs[each["sweep"]]) * everything
     if spec := config.get("figureK1"):
         rates, levels, seeds = (len(spec[key]) for key in ("learning_rates", "levels", "seeds"))
         pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
