@@ -35,6 +35,7 @@ from modelsoups.class_maps import pool_alike, pool_logits
 from modelsoups.metrics import accuracy, nll
 from modelsoups.points import INITIALIZATION, ImageSet, Runs, select
 from modelsoups.statistics import bootstrap_interval, correlation
+from modelsoups.views import ViewOnRead
 from modelsoups.weights import Weights
 
 STEP = 0.1  # of finite differences in alpha; the spacing of the paper's alphas (K.4)
@@ -94,7 +95,7 @@ class Line:
         model: nn.Module,
         start: Weights,
         end: Weights,
-        images: np.ndarray,
+        images: np.ndarray | ViewOnRead,
         batch_size: int,
         device: torch.device,
         class_map: np.ndarray | None = None,
