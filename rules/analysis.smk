@@ -6,9 +6,13 @@ rule make_label_set:
     input:
         index=index_of_label_set,
         classes=config["classes"],
-        code="workflow/modelsoups/label_sets.py",
+        code=[
+            "workflow/modelsoups/label_sets.py",
+            "workflow/modelsoups/imagenet_labels.py",
+        ],
     output:
         labels="results/label-sets/{label_set}.parquet",
+        record="results/label-sets/{label_set}.json",
     log:
         "results/logs/make_label_set/{label_set}.log",
     params:
@@ -49,6 +53,7 @@ rule evaluate_points:
         weights=points_weights,
         images=points_images,
         labels=points_labels,
+        class_maps=points_class_maps,
         code=["workflow/modelsoups/points.py", "workflow/modelsoups/geometry.py"],
     output:
         points="results/sweeps/{sweep}/points/{points}.parquet",
@@ -57,11 +62,15 @@ rule evaluate_points:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=points_minutes,
     params:
         spec=points_spec,
         models=points_models,
         runs=run_table,
         datasets=points_sets,
+        view=view_spec,
+        column=config["datasets"][TRAIN].get("image", "image"),
         backbone=backbone_spec,
         num_classes=NUM_CLASSES,
         batch_size=config["evaluation"]["batch_size"],
@@ -80,6 +89,9 @@ rule study_seeds:
         logits=run_logits,
         images=evaluation_images,
         labels=expand("results/data/{dataset}/labels.npy", dataset=EVALUATION_SETS),
+        class_maps=expand(
+            "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
+        ),
         code=["workflow/modelsoups/seeds.py", "workflow/modelsoups/calibration.py"],
     output:
         seeds="results/sweeps/{sweep}/seeds.parquet",
@@ -88,6 +100,8 @@ rule study_seeds:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=seeds_minutes,
     params:
         match=seeds_match,
         runs=run_table,
@@ -112,6 +126,9 @@ rule grow_soups:
         logits=run_logits,
         images=evaluation_images,
         labels=expand("results/data/{dataset}/labels.npy", dataset=EVALUATION_SETS),
+        class_maps=expand(
+            "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
+        ),
         code="workflow/modelsoups/growth.py",
     output:
         growth="results/sweeps/{sweep}/growth.parquet",
@@ -120,6 +137,8 @@ rule grow_soups:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=growth_minutes,
     params:
         orders=config.get("figureB1", {}),
         names=run_names,
@@ -143,6 +162,7 @@ rule approximate_pairs:
         logits=start_and_run_logits,
         images=reported_images,
         labels=reported_labels,
+        class_maps=reported_class_maps,
         code="workflow/modelsoups/approximation.py",
     output:
         approximation="results/sweeps/{sweep}/approximation.parquet",
@@ -151,6 +171,8 @@ rule approximate_pairs:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=approximation_minutes,
     params:
         spec=config.get("figureK1", {}),
         models=start_and_runs,

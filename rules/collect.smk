@@ -34,13 +34,13 @@ rule plan:
         num_classes=NUM_CLASSES,
         num_training_images=config["datasets"][TRAIN]["num_images"],
         held_out=HELD_OUT,
-        evaluation=plan_datasets(),
-        decoded=plan_arrays(),
-        sweeps=plan_sweeps(),
+        evaluation=plan_datasets,
+        decoded=plan_arrays,
+        sweeps=plan_sweeps,
         backbone_of={
             name: sweep["backbone"] for name, sweep in config["sweeps"].items()
         },
-        backbones=plan_backbones(),
+        backbones=plan_backbones,
         logits_dtype=config["evaluation"].get("logits_dtype", "float32"),
     conda:
         "../envs/modelsoups.yaml"

@@ -17,7 +17,7 @@ from modelsoups.study import (
 )
 
 HOME = Path(workflow.basedir)
-MANY_IMAGES = 20_000  # from here on a data set is worth more than one thread
+MANY_IMAGES = 5_000  # from here on a data set is worth more than one thread
 os.environ.update(
     # An environment made by `--sdm conda` has the libraries but not this package.
     PYTHONPATH=str(HOME / "workflow"),
@@ -328,7 +328,7 @@ def logits_of(sweep, models, datasets):
     ]
 
 
-def plan_datasets():
+def plan_datasets(wildcards):
     """Evaluation set -> number of images and of classes."""
     return {
         dataset: {
@@ -343,7 +343,7 @@ def plan_datasets():
     }
 
 
-def plan_arrays():
+def plan_arrays(wildcards):
     """Data set and view -> number of images and their side, for each array that will be made."""
     views = {backbone["view"] for backbone in config["backbones"].values()}
     return {
@@ -356,7 +356,7 @@ def plan_arrays():
     }
 
 
-def plan_backbones():
+def plan_backbones(wildcards):
     """Backbone -> the fields of its BackboneSpec."""
     return {
         name: {key: value for key, value in backbone.items() if key != "view"}
@@ -364,9 +364,10 @@ def plan_backbones():
     }
 
 
-def plan_sweeps():
+def plan_sweeps(wildcards):
     """Sweep -> the fields of its SweepSize, number of parameters aside."""
     recipes = config["recipes"].values()
+    learned = learned_passes() * config["datasets"][HELD_OUT]["num_images"]
     return {
         sweep: {
             "epochs": [getattr(run, "epochs", 0) for run in runs.values()],
@@ -377,6 +378,7 @@ def plan_sweeps():
             "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
             "num_candidates": len(pool_of_sweep(sweep)),
             "images_per_second": compute_of_sweep(sweep)["images_per_second"],
+            "other_images": learned + sum(analyses()[sweep].values()),
         }
         for sweep, runs in RUNS.items()
     }

@@ -4,8 +4,13 @@ All of it is resources, not params: a change re-trains nothing. An attempt after
 more time and memory. Locally only a limit given by `--resources` has an effect.
 """
 
+from functools import cache
 from math import ceil
 
+from modelsoups.study import count_analyses
+
+DECODED_PER_SECOND = 20  # images a thread: a cautious guess, for a slow network disk
+LISTED_PER_SECOND = 1000  # files of a data set: as cautious
 START_MINUTES = 10  # imports on a slow file system, loading, saving
 COMPUTE = {
     "gpus": 1,
@@ -106,4 +111,70 @@ def soup_minutes(wildcards, attempt):
     )
     return minutes_of_passes(
         passes * config["datasets"][HELD_OUT]["num_images"], attempt
+    )
+
+
+@cache
+def analyses():
+    """Sweep -> analysis -> images that it puts through a model."""
+    return count_analyses(config, RUNS)
+
+
+def points_minutes(wildcards, attempt):
+    """Minutes of evaluating points."""
+    images = analyses()[wildcards.sweep][f"points/{wildcards.points}"]
+    return minutes_of_passes(images, attempt)
+
+
+def growth_minutes(wildcards, attempt):
+    """Minutes of growing pools."""
+    return minutes_of_passes(analyses()[wildcards.sweep]["growth"], attempt)
+
+
+def seeds_minutes(wildcards, attempt):
+    """Minutes of the soups of seeds."""
+    return minutes_of_passes(analyses()[wildcards.sweep]["seeds"], attempt)
+
+
+def approximation_minutes(wildcards, attempt):
+    """Minutes of approximating loss differences."""
+    return minutes_of_passes(analyses()[wildcards.sweep]["approximation"], attempt)
+
+
+def num_listed(wildcards):
+    """Files that are listed to index the data set of the wildcards; of a split those of both parts."""
+    spec = config["datasets"][wildcards.dataset]
+    return spec.get("split", spec)["num_images"]
+
+
+def index_minutes(wildcards, attempt):
+    """Minutes of listing a data set."""
+    return attempt * (
+        START_MINUTES + ceil(num_listed(wildcards) / LISTED_PER_SECOND / 60)
+    )
+
+
+def index_memory(wildcards, attempt):
+    """Megabytes of listing a data set: names are text."""
+    return attempt * (2000 + num_listed(wildcards) // 200)
+
+
+def decode_minutes(wildcards, attempt):
+    """Minutes of decoding a data set once."""
+    images = config["datasets"][wildcards.dataset]["num_images"]
+    speed = DECODED_PER_SECOND * decode_threads(wildcards)
+    return attempt * (START_MINUTES + ceil(images / speed / 60))
+
+
+def decode_memory(wildcards, attempt):
+    """Megabytes of decoding: a thousand encoded images ahead, of ObjectNet megabytes each."""
+    return attempt * (4000 + 500 * decode_threads(wildcards))
+
+
+def learned_passes():
+    """Passes over the held-out set that learned soups take, beside those of their candidates."""
+    return sum(
+        4 * recipe.get("epochs", 3)
+        for recipe in config["recipes"].values()
+        if recipe["kind"] == "learned"
     )

@@ -1,10 +1,6 @@
 """Data sets: which images belong to one, and all of them decoded once per view."""
 
 
-localrules:
-    index_dataset,
-
-
 rule index_dataset:
     """The images of a data set, one row each, their labels and its classes; counts are checked."""
     input:
@@ -17,6 +13,9 @@ rule index_dataset:
         record="results/data/{dataset}/record.json",
     log:
         "results/logs/index_dataset/{dataset}.log",
+    resources:
+        mem_mb=index_memory,
+        runtime=index_minutes,
     params:
         spec=dataset_spec,
     conda:
@@ -36,6 +35,9 @@ rule decode_view:
     log:
         "results/logs/decode_view/{dataset}-{view}.log",
     threads: decode_threads
+    resources:
+        mem_mb=decode_memory,
+        runtime=decode_minutes,
     params:
         view=lookup(within=config, dpath="views/{view}"),
         column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),
@@ -59,6 +61,9 @@ rule check_images:
     log:
         "results/logs/check_images/{dataset}.log",
     threads: decode_threads
+    resources:
+        mem_mb=decode_memory,
+        runtime=decode_minutes,
     params:
         column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),
     conda:
@@ -79,6 +84,9 @@ rule resize_images:
     log:
         "results/logs/resize_images/{dataset}.log",
     threads: decode_threads
+    resources:
+        mem_mb=decode_memory,
+        runtime=decode_minutes,
     params:
         resize=config.get("resize", {}),
         column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),

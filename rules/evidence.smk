@@ -71,13 +71,30 @@ def points_sets(wildcards):
 
 
 def points_images(wildcards):
-    """The images of `points_sets`."""
-    return [images_of(wildcards, name) for name in points_sets(wildcards)]
+    """The images of `points_sets` as arrays, or as an index where training reads files."""
+    return [
+        (
+            f"results/data/{TRAIN}/index.parquet"
+            if name == TRAIN and decodes_in_training()
+            else images_of(wildcards, name)
+        )
+        for name in points_sets(wildcards)
+    ]
 
 
 def points_labels(wildcards):
     """The labels of `points_sets`."""
     return [f"results/data/{name}/labels.npy" for name in points_sets(wildcards)]
+
+
+def points_class_maps(wildcards):
+    """The class maps of `points_sets`."""
+    return [f"results/data/{name}/class_map.npy" for name in points_sets(wildcards)]
+
+
+def reported_class_maps(wildcards):
+    """The class maps of the test set and the shift sets."""
+    return [f"results/data/{name}/class_map.npy" for name in REPORTED_SETS]
 
 
 def reported_images(wildcards):
@@ -177,6 +194,14 @@ def figure_sources():
         [sweep] = sweeps_of_figure("figure4")
         sources["figure4"]["logits"] = logits_of(sweep, RUNS[sweep], REPORTED_SETS)
         sources["figure4"]["models"] = list(RUNS[sweep])
+    for number, sweep in enumerate(config.get("figureH", []), start=1):
+        sources[f"figureH{number}"] = {
+            "title": f"Figure H.{number}",
+            "category": "Appendix H: additional grid searches and initializations",
+            "drawing": "figureH",
+            "files": [f"results/sweeps/{sweep}/growth.parquet"],
+            "labels": [sweep],
+        }
     if "figureK1" in sources:
         sources["figureK1"]["spec"] = config["figureK1"]
     return sources
@@ -239,6 +264,6 @@ def evidence():
     runs = [
         f"results/sweeps/{sweep}/{page}"
         for sweep in shown
-        for page in ("runs.html", "curves.svg")
+        for page in ["runs.html"] + ["curves.svg"] * (sweep in FINETUNED)
     ]
     return ["results/table3.csv", "results/what-holds.html", *figures, *tables, *runs]

@@ -27,7 +27,7 @@ for figure, source in FIGURES.items():
             f"results/logs/{figure}.log",
         localrule: True
         params:
-            figure=figure,
+            figure=source.get("drawing", figure),
             spec=source.get("spec", {}),
             labels=source["labels"],
             models=source.get("models", []),

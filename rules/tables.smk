@@ -56,7 +56,7 @@ rule table4:
     params:
         study=config["study"],
         roles=ROLES,
-        label_sets=list(LABEL_SETS),
+        label_sets=LABEL_SETS,
     conda:
         "../envs/modelsoups.yaml"
     message:
@@ -69,7 +69,7 @@ rule list_hyperparameters:
     """The runs of a sweep with their hyper-parameters and accuracies, for the report."""
     input:
         runs="results/sweeps/{sweep}/runs.csv",
-        logits=run_logits,
+        correct="results/sweeps/{sweep}/correct.parquet",
         code="workflow/modelsoups/tables.py",
     output:
         html=report(
@@ -82,7 +82,6 @@ rule list_hyperparameters:
         "results/logs/list_hyperparameters/{sweep}.log",
     params:
         study=config["study"],
-        names=run_names,
         datasets=EVALUATION_SETS,
     conda:
         "../envs/modelsoups.yaml"

@@ -34,6 +34,25 @@ def write_flat_val(root: Path, num_images: int = 6) -> Path:
     return root
 
 
+def write_real(path: Path, labels: list[list[int]]) -> Path:
+    """real.json: a list of labels for each of the 50,000 images; none after the first ones here."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(labels + [[]] * (50_000 - len(labels))))
+    return path
+
+
+def write_multilabel(path: Path, annotations: dict, problematic=(), version: int = 3) -> Path:
+    """human_accuracy_v3.0.0.json, or one of before: annotations and problems by file name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "initial_annots": annotations,
+        "problematic_images": {name: "a reason" for name in problematic},
+        **({"imagenet_m": list(annotations)[:1]} if version == 3 else {}),
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
 def write_v2(root: Path, num_classes: int, per_class: int = 2) -> Path:
     """0/, 1/, ... without padding, files <hash>.jpeg."""
     for label in range(num_classes):

@@ -21,8 +21,10 @@ from modelsoups.approximation import (
     loss_curvature,
     variance,
 )
+from modelsoups.class_maps import pool_logits
 from modelsoups.evaluate import predict
 from modelsoups.metrics import nll
+from modelsoups.points import ImageSet
 from modelsoups.weights import average
 from test_points import RUN, make_model
 
@@ -156,6 +158,22 @@ def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(p
     np.testing.assert_allclose(second, expected, atol=0.1 * np.abs(second).max())
 
 
+def test_with_a_class_map_derivatives_are_those_of_the_pooled_logits(pair) -> None:
+    start, end, images = pair
+    class_map = np.array([[2, 0], [1, 1]])  # the larger of classes 2 and 0, and class 1
+    device = torch.device("cpu")
+    whole = Line(make_model(), start, end, images, 4, device)
+    line = Line(make_model(), start, end, images, 4, device, class_map)
+    logits, *slopes = whole.derivatives(0.3)
+    pooled, *pooled_slopes = line.derivatives(0.3)
+    first_class = np.where(logits[:, 2] >= logits[:, 0], 2, 0)
+    assert pooled.shape == (4, 2)
+    np.testing.assert_array_equal(line.logits(0.3), pool_logits(whole.logits(0.3), class_map))
+    for own, found in zip([logits, *slopes], [pooled, *pooled_slopes], strict=True):
+        np.testing.assert_array_equal(found[:, 0], own[np.arange(4), first_class])
+        np.testing.assert_array_equal(found[:, 1], own[:, 1])
+
+
 def test_every_pair_alpha_and_dataset_has_a_calibrated_and_a_plain_row(pair) -> None:
     start, end, images = pair
     labels = np.array([0, 1, 2, 0])
@@ -168,7 +186,7 @@ def test_every_pair_alpha_and_dataset_has_a_calibrated_and_a_plain_row(pair) -> 
     table = approximate_pairs(
         make_model(),
         weights.__getitem__,
-        {"photos": (images, labels)},
+        {"photos": ImageSet(images=images, labels=labels)},
         lambda name, dataset: stored[name],
         [("a", "b", "seed", 1e-3)],
         [0.25, 0.5],

@@ -1,10 +1,15 @@
 import logging
+import os
+import subprocess
+import sys
+from importlib import import_module
 
 import numpy as np
 import open_clip
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import GatedRepoError, Response
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
@@ -20,6 +25,7 @@ from modelsoups.backbones import (
     check_view,
     create_open_clip,
     find_weights,
+    from_hub,
     load_in_order,
     load_pretrained,
     load_text_tower,
@@ -311,3 +317,41 @@ def test_view_that_resizes_unlike_pretraining_is_logged(caplog):
     with caplog.at_level(logging.WARNING):
         check_view(build_classifier(spec, 2).preprocessing, ViewSpec(size=224, resize=224))
     assert "in pre-training it was bicubic (squash)" in caplog.text
+
+
+def test_offline_hub_says_which_weights_and_what_to_do(tmp_path):
+    """The libraries themselves, in a process without a hub and with an empty cache."""
+    code = (
+        "from modelsoups.backbones import *\n"
+        "spec = BackboneSpec(library='open_clip', model='ViT-B-32-quickgelu', weights='openai')\n"
+        "load_pretrained(spec, build_classifier(spec, 2))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode != 0
+    message = done.stderr.splitlines()[-1]
+    assert "open_clip's weights 'openai' of ViT-B-32-quickgelu could not be had" in message
+    for way in ("HF_HOME", "HF_HUB_OFFLINE=1", "a local file as `weights`"):
+        assert way in message
+
+
+def test_gated_weights_are_told_from_others():
+    spec = BackboneSpec(library="open_clip", model="ViT-B-32-quickgelu", weights="openai")
+    library = import_module(Response.__module__.split(".")[0])  # the hub's, of some name
+    answer = Response(403, request=library.Request("GET", "https://hub.example/weights"))
+    message = "'openai' of .* are gated .* accept their terms"
+    with pytest.raises(ValueError, match=message), from_hub(spec):
+        try:
+            raise GatedRepoError("Access is restricted", response=answer)
+        except Exception as error:  # as open_clip does
+            raise RuntimeError(f"Failed to download weights: {error}")  # noqa: B904
+
+
+def test_errors_of_local_files_are_left_as_they_are():
+    spec = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
+    with pytest.raises(FileNotFoundError, match="vocabulary"), from_hub(spec):
+        raise FileNotFoundError("vocabulary")

@@ -32,7 +32,7 @@ def grown(files, images, tmp_path_factory):  # noqa: F811
         kitchen.pour({run: 1.0})
         for dataset in sets:
             path = paths[dataset][run] = folder / f"{run}-{dataset}.parquet"
-            write_logits(path, kitchen.logits(dataset), images[1], {})
+            write_logits(path, kitchen.logits(dataset), images.labels, {})
     return grow(kitchen, paths, runs, "holdout", num_orders=2, seed=0)
 
 

@@ -11,7 +11,9 @@ from checkouts import ROOT, copy_workflow, snakemake
 from imagenet_trees import (
     WNIDS,
     write_image,
+    write_multilabel,
     write_objectnet,
+    write_real,
     write_renditions,
     write_sketch,
     write_train,
@@ -24,6 +26,7 @@ from modelsoups.logits import read_logits
 PAPER = yaml.safe_load((ROOT / "config/imagenet.yaml").read_text())
 RELEASED = yaml.safe_load((ROOT / "config/released.yaml").read_text())
 MODELS = "results/sweeps/random-search/models"
+POINTS = "results/sweeps/random-search/points/pairs.parquet"
 # Data set -> images (two of each class), classes. Of the study's three classes two are in
 # ImageNet-R and one in ImageNet-A.
 SIZES = {
@@ -37,9 +40,21 @@ SIZES = {
     "imagenet-a": (2, 1),
 }
 
+VAL = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, 7)]  # two of each class
+REAL = [[0], [0, 1], [], [1], [2], []]  # accepted classes of each
+MULTILABEL = {  # the last is problematic, the third not annotated
+    VAL[0]: {"correct": [WNIDS[0]], "wrong": [WNIDS[1]]},
+    VAL[1]: {"correct": [WNIDS[2]], "unclear": [WNIDS[0]]},
+    VAL[3]: {"correct": [WNIDS[1]]},
+    VAL[4]: {"correct": [WNIDS[2]]},
+    VAL[5]: {"correct": [WNIDS[2]]},
+}
+MULTILABEL_CLASSES = {0: [{0}, {0, 2}], 1: [{1}], 2: [{2}]}  # class -> accepted of its images
+ANALYSES = ("figure2", "figure3", "figureH", "figureD1", "figureK1", "what_holds")
+
 
 def write_data(folder):
-    """All six sets where the config's `folders` say."""
+    """All six sets, and the second labels, where the config's `folders` say."""
     write_train(folder / "imagenet/train", per_class=4)
     for number, wnid in enumerate([wnid for wnid in WNIDS for _ in range(2)], start=1):
         write_image(
@@ -50,6 +65,10 @@ def write_data(folder):
     write_sketch(folder)
     write_objectnet(folder / "objectnet-1.0")
     write_renditions(folder / "imagenet-a", WNIDS[2:])
+    write_real(folder / "real.json", REAL)
+    write_multilabel(
+        folder / "imagenet-multilabel/human_accuracy_v3.0.0.json", MULTILABEL, problematic=[VAL[5]]
+    )
 
 
 def toy(config):
@@ -66,6 +85,7 @@ def toy(config):
     config["backbones"]["clip-vit-b32"] |= {"model": "ViT-S-32-alt", "weights": "random"}
     config["linear_probe"] = {"l2": [1.0e-2], "max_iterations": 2}
     config["recipes"] = {"uniform": {"kind": "uniform"}, "greedy": {"kind": "greedy"}}
+    config["label_sets"]["real"]["path"] = "data/real.json"
     return config
 
 
@@ -77,7 +97,9 @@ def toy_search(config):
     search["random"]["num_runs"] = 2
     search["random"]["space"]["epochs"] = 1
     config["sweeps"] = {"random-search": search}
-    return config
+    config["table4"] = ["random-search"]
+    config["figure4"]["num_pairs"] = 1
+    return {key: value for key, value in config.items() if key not in ANALYSES}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +110,8 @@ def study(tmp_path_factory):
     classes = pd.read_csv(ROOT / "resources/imagenet/classes.csv").set_index("id").loc[WNIDS]
     classes.to_csv(folder / "classes.csv")
     (folder / "toy.yaml").write_text(yaml.safe_dump(toy_search(toy(PAPER)), sort_keys=False))
-    done = snakemake(folder, "results/table3.csv", "--configfile", "toy.yaml")
+    targets = ["results/table3.csv", "results/table4-random-search.csv", POINTS]
+    done = snakemake(folder, *targets, "--configfile", "toy.yaml")
     assert done.returncode == 0, done.stdout
     return folder
 
@@ -108,6 +131,45 @@ def test_table_3_is_made_from_folders(study):
         accuracies.append((outputs.predictions == outputs.labels).mean())
         assert table.loc["Uniform soup", f"{dataset}_n"] == SIZES[dataset][0]
     assert table.loc["Uniform soup", "shifts_accuracy"] == pytest.approx(np.mean(accuracies))
+
+
+def test_table_4_has_real_and_multilabel_accuracy(study):
+    table = pd.read_csv(study / "results/table4-random-search.csv", keep_default_na=False)
+    soup = table[table.method == "Greedy soup"].set_index("dataset")
+    predictions = logits(study, "greedy", "imagenet").predictions
+    real = [p in some for p, some in zip(predictions, REAL, strict=True) if some]
+    assert float(soup.accuracy["real"]) == pytest.approx(np.mean(real))
+    by_class = iter(predictions[[0, 1, 3, 4]])
+    multilabel = [
+        np.mean([next(by_class) in some for some in images])
+        for images in MULTILABEL_CLASSES.values()
+    ]
+    assert float(soup.accuracy["multilabel"]) == pytest.approx(np.mean(multilabel))
+    assert soup.n[["real", "multilabel"]].tolist() == [4, 4]
+    assert soup.note["multilabel"] == "3.0.0, mean over classes"
+    record = read_json(study / "results/label-sets/multilabel.json")
+    assert (record["spec"]["version"], record["num_scored"]) == ("3.0.0", 4)
+
+
+def test_points_are_evaluated_by_the_classes_of_each_set(study):
+    """The middle of the two runs is the uniform soup of both without the initialisation."""
+    points = pd.read_parquet(study / POINTS).query("metric == 'accuracy'").set_index("dataset")
+    shifts = [name for name in SIZES if PAPER["datasets"][name]["role"] in ("test", "shift")]
+    assert points.n.to_dict() == {name: SIZES[name][0] for name in shifts}
+    assert points.value["imagenet-a"] == 1  # it has one class: another map would give zero
+
+
+def test_multilabel_file_of_another_version_stops_the_study(study, tmp_path):
+    folder = copy_workflow(tmp_path)
+    write_data(folder / "data")
+    path = folder / "data/imagenet-multilabel/human_accuracy_v3.0.0.json"
+    write_multilabel(path, MULTILABEL, version=2)
+    for name in ("toy.yaml", "classes.csv"):
+        (folder / name).write_text((study / name).read_text())
+    labels = "results/label-sets/multilabel.parquet"
+    done = snakemake(folder, labels, "--configfile", "toy.yaml")
+    assert done.returncode != 0
+    assert "it is of version 2.0.0, the config says 3.0.0" in done.stdout
 
 
 def test_logits_are_those_of_each_sets_classes_in_float16(study):

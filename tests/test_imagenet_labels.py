@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from timm.data import RealLabelsImagenet
 from modelsoups.imagenet_labels import (
     MultilabelSpec,
     RealSpec,
-    class_average,
     from_multilabel,
     from_real,
     validation_number,
 )
+from modelsoups.label_sets import caption_label_set, describe_label_set, make_label_set
+from modelsoups.logits import write_logits
+from modelsoups.paired import accuracy_of, collect_correct
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT / "../shared/data/imagenet_multilabel"
@@ -92,10 +95,55 @@ def test_another_json_is_no_multilabel_file(tmp_path):
         from_multilabel(spec, pd.DataFrame({"name": NAMES[:1]}), CLASSES)
 
 
-def test_multilabel_accuracy_is_the_mean_over_classes():
-    right = np.array([1.0, 0.0, 1.0, np.nan, 1.0])
-    # Class 0: 1 of 2; class 1: 1 of 1, one unscored; class 2: 1 of 1. Mean (0.5 + 1 + 1) / 3.
-    assert class_average(right, np.array([0, 0, 1, 1, 2])) == pytest.approx(2.5 / 3)
+def test_multilabel_accuracy_is_the_mean_over_classes_of_the_scored_images(tmp_path):
+    """From the files to the number: five images of three classes."""
+    spec = annotations(
+        tmp_path,
+        initial_annots={
+            NAMES[0]: {"correct": [CLASSES.id[0], CLASSES.id[1]]},
+            NAMES[1]: {"correct": [CLASSES.id[0]], "wrong": [CLASSES.id[2]]},
+            NAMES[2]: {"correct": [CLASSES.id[1]]},
+            NAMES[3]: {"correct": [CLASSES.id[1]]},
+            NAMES[4]: {"unclear": [CLASSES.id[2]]},
+        },
+        problematic_images={NAMES[3]: "drawing"},
+    )
+    config = {"kind": "multilabel", **asdict(spec)}
+    index = pd.DataFrame({"name": NAMES[:5], "label": [0, 0, 1, 1, 2]})
+    labels = make_label_set(config, index, CLASSES)
+    predictions = np.eye(3, dtype=np.float32)[[1, 2, 1, 0, 2]]
+    write_logits(tmp_path / "a.parquet", predictions, index.label.to_numpy(), {})
+    correct = collect_correct(
+        {"imagenet": {"a": tmp_path / "a.parquet"}}, {"multilabel": ("imagenet", labels)}
+    )
+    # Class 0: 1 of 2; class 1: 1 of 1, one is problematic; class 2: 1 of 1, unclear counts.
+    assert accuracy_of(correct, ["a"], ["multilabel"]) == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert accuracy_of(correct, ["a"], ["imagenet"]) == pytest.approx(2 / 5)
+    record = describe_label_set(config, labels)
+    assert record["spec"]["version"] == "3.0.0"
+    assert (record["num_images"], record["num_scored"], record["num_with_several"]) == (5, 4, 1)
+    assert caption_label_set(config) == "3.0.0, mean over classes"
+
+
+def test_real_accuracy_is_the_mean_over_the_images_with_a_label(tmp_path):
+    real = [[0], [1, 2], [], [2]] + [[]] * 49_996
+    (tmp_path / "real.json").write_text(json.dumps(real))
+    config = {"kind": "real", "dataset": "imagenet", "path": str(tmp_path / "real.json")}
+    index = pd.DataFrame({"name": NAMES[:4], "label": [0, 1, 1, 2]})
+    labels = make_label_set(config, index, CLASSES)
+    predictions = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]
+    write_logits(tmp_path / "a.parquet", predictions, index.label.to_numpy(), {})
+    correct = collect_correct(
+        {"imagenet": {"a": tmp_path / "a.parquet"}}, {"real": ("imagenet", labels)}
+    )
+    assert accuracy_of(correct, ["a"], ["real"]) == pytest.approx(2 / 3)  # right, right, -, wrong
+    assert caption_label_set(config) == ""
+
+
+def test_timms_real_labels_are_for_imagenets_own_classes():
+    index = pd.DataFrame({"name": NAMES[:1]})
+    with pytest.raises(ValueError, match="by their sorted wnids; the study has 3 classes"):
+        from_real(RealSpec(dataset="imagenet"), index, CLASSES[:3])
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the table of annotations is not there")
@@ -127,5 +175,6 @@ def test_published_mistakes_give_the_published_accuracy(tmp_path):
             for n, some in zip(names, accepted, strict=True)
         ]
     )
-    labels = np.array([table[name]["y"] for name in names])
-    assert class_average(right, labels) == pytest.approx(0.9864, abs=5e-5)
+    labels = [table[name]["y"] for name in names]
+    correct = pd.DataFrame({"dataset": "multilabel", "stratum": labels, "soup": right}).dropna()
+    assert accuracy_of(correct, ["soup"], ["multilabel"]) == pytest.approx(0.9864, abs=5e-5)

@@ -24,12 +24,27 @@ def test_table_has_a_row_an_image_and_label_sets_without_skipped_images(tmp_path
     write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1, 2]), {})
     table = collect_correct(
         {"photos": {"a": tmp_path / "a.parquet"}},
-        {"relabelled": ("photos", [[1], [], [1, 2], [0]])},
+        {"relabelled": ("photos", pd.DataFrame({"labels": [[1], [], [1, 2], [0]]}))},
     )
     assert table["dataset"].tolist() == ["photos"] * 4 + ["relabelled"] * 3
     assert table["index"].tolist() == [0, 1, 2, 3, 0, 2, 3]
     assert table["a"].tolist() == [True, True, False, True, False, True, False]
     assert table["a"].dtype == bool
+
+
+def test_images_of_a_label_set_averaged_by_class_have_their_class(tmp_path) -> None:
+    logits = np.eye(2, dtype=np.float32)[[0, 1, 0]]
+    write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1]), {})
+    sets = {
+        "by-class": pd.DataFrame({"labels": [[0], [0], []], "stratum": [0, 1, 1]}),
+        "by-image": pd.DataFrame({"labels": [[0], [], [0]]}),
+    }
+    table = collect_correct(
+        {"photos": {"a": tmp_path / "a.parquet"}},
+        {name: ("photos", labels) for name, labels in sets.items()},
+    )
+    assert table["stratum"].tolist() == [-1, -1, -1, 0, 1, -1, -1]
+    assert table["a"].tolist() == [True, True, False, True, False, True, True]
 
 
 def test_skipped_runs_are_left_out(tmp_path) -> None:
@@ -62,3 +77,28 @@ def test_means_are_compared_by_permutation() -> None:
     assert several_sets.difference == pytest.approx(0.5)
     assert several_sets.p == pytest.approx(0.25, abs=0.02)
     assert compare(CORRECT, ["a", "b"], ["b"], ["photos"]).test == "permutation"
+
+
+BY_CLASS = pd.DataFrame(
+    {
+        "dataset": "multilabel",
+        "index": range(5),
+        "stratum": [0, 0, 1, 2, 2],
+        "a": [True, False, True, True, True],
+        "b": [True, False, False, True, False],
+    }
+)
+
+
+def test_classes_count_alike_where_accuracy_is_averaged_by_class() -> None:
+    # a: (1/2 + 1 + 1) / 3, of images 4/5; b: (1/2 + 0 + 1/2) / 3, of images 2/5.
+    assert accuracy_of(BY_CLASS, ["a"], ["multilabel"]) == pytest.approx(5 / 6)
+    assert accuracy_of(BY_CLASS, ["b"], ["multilabel"]) == pytest.approx(1 / 3)
+
+
+def test_means_over_classes_are_compared_by_permutation() -> None:
+    result = compare(BY_CLASS, ["a"], ["b"], ["multilabel"])
+    assert result.test == "permutation"
+    assert result.difference == pytest.approx(1 / 2)
+    # The differing images weigh 1/3 and 1/6; of their four signs two are as extreme.
+    assert result.p == pytest.approx(0.5, abs=0.02)

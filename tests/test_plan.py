@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from modelsoups.plan import DatasetSize, SweepSize, arrays_gib, plan_study, plan_sweep, to_text
@@ -26,6 +28,12 @@ def test_plan_of_a_sweep_counts_images_hours_and_disk():
     assert plan["evaluation_hours"] == pytest.approx(1_800 / 50 / 3600)
     assert plan["weights_gib"] == 5.0  # 5 times 2^28 numbers of 4 bytes
     assert plan["logits_gib"] == pytest.approx((1000 + 800) * 2 * 6 / 2**30)
+
+
+def test_images_of_figures_and_learned_soups_are_counted():
+    size = replace(SIZE, other_images=5_000)
+    plan = plan_sweep(size, 1000, SETS["held-out"], list(SETS.values()), 50, logits_bytes=2)
+    assert plan["evaluation_images"] == 6_800
 
 
 def test_plan_of_a_study_sums_its_sweeps():

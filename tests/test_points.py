@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from modelsoups.backbones import BackboneSpec, build_classifier
@@ -13,6 +15,7 @@ from modelsoups.logits import write_logits
 from modelsoups.metrics import nll
 from modelsoups.points import (
     PLANS,
+    ImageSet,
     Kitchen,
     Point,
     evaluate_points,
@@ -26,6 +29,7 @@ from modelsoups.points import (
     varied,
 )
 from modelsoups.search import RunSpec
+from modelsoups.views import ViewSpec
 from modelsoups.weights import average, read_weights
 
 RUN = RunSpec(
@@ -79,7 +83,17 @@ def files(tmp_path_factory):
 def images():
     """Eight images of noise and their labels."""
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (8, 32, 32, 3), np.uint8), rng.integers(0, 3, 8)
+    pixels = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
+    return ImageSet(images=pixels, labels=rng.integers(0, 3, 8))
+
+
+def test_logits_are_those_of_the_data_sets_classes(files, images) -> None:
+    mapped = replace(images, class_map=np.array([[2, 0], [1, 1]]))
+    kitchen = Kitchen(make_model(), files, {"own": images, "mapped": mapped}, torch.device("cpu"))
+    kitchen.pour({"000": 1.0})
+    own = kitchen.logits("own")
+    expected = np.stack([np.maximum(own[:, 2], own[:, 0]), own[:, 1]], axis=1)
+    np.testing.assert_array_equal(kitchen.logits("mapped"), expected)
 
 
 def test_point_is_evaluated_as_the_average_of_its_models(files, images) -> None:
@@ -93,10 +107,10 @@ def test_point_is_evaluated_as_the_average_of_its_models(files, images) -> None:
         model = make_model()
         weights = average([files[m] for m in point.coefficients], [*point.coefficients.values()])
         model.load_state_dict(weights)
-        logits = predict(model, images[0], 4, torch.device("cpu"))
+        logits = predict(model, images.images, 4, torch.device("cpu"))
         rows = table[table["name"] == point.about["name"]].set_index("metric")
-        assert rows["value"]["nll"] == nll(logits, images[1])
-        assert rows["value"]["accuracy"] == (logits.argmax(1) == images[1]).mean()
+        assert rows["value"]["nll"] == nll(logits, images.labels)
+        assert rows["value"]["accuracy"] == (logits.argmax(1) == images.labels).mean()
         assert set(rows["dataset"]) == {"photos"} and set(rows["n"]) == {8}
 
 
@@ -189,10 +203,27 @@ def test_sample_is_the_same_of_images_labels_and_stored_logits(tmp_path) -> None
     np.save(tmp_path / "labels.npy", labels)
     logits = np.arange(100, dtype=np.float32).reshape(20, 5)
     write_logits(tmp_path / "logits.parquet", logits, labels, {})
-    arrays = [tmp_path / "images.npy"], [tmp_path / "labels.npy"]
-    images, classes = read_sets(["photos"], *arrays, max_images=6)["photos"]
-    places = images[:, 0, 0, 0]
+    np.save(tmp_path / "class_map.npy", np.arange(5)[:, None])
+    arrays = [[tmp_path / f"{name}.npy"] for name in ("images", "labels", "class_map")]
+    sampled = read_sets(["photos"], *arrays, max_images=6)["photos"]
+    places = sampled.images[:, 0, 0, 0]
     assert len(places) == 6 and (np.diff(places.astype(int)) > 0).all()
-    np.testing.assert_array_equal(classes, labels[places])
+    np.testing.assert_array_equal(sampled.labels, labels[places])
     np.testing.assert_array_equal(read_sample(tmp_path / "logits.parquet", 6)[:, 0], 5.0 * places)
-    assert len(read_sets(["photos"], *arrays)["photos"][1]) == 20
+    whole = read_sets(["photos"], *arrays)["photos"]
+    assert (len(whole.labels), whole.class_map) == (20, None)
+
+
+def test_images_that_training_reads_as_files_are_sampled_too(tmp_path, pixels) -> None:
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    files = [str(tmp_path / f"{number}.png") for number in range(6)]
+    index = pd.DataFrame({"file": files, "row": -1, "name": files, "label": 0})
+    index.to_parquet(tmp_path / "index.parquet")
+    np.save(tmp_path / "labels.npy", np.arange(6))
+    np.save(tmp_path / "class_map.npy", np.array([[0], [2]]))
+    paths = [[tmp_path / name] for name in ("index.parquet", "labels.npy", "class_map.npy")]
+    view = ViewSpec(size=10, resize=10)
+    sampled = read_sets(["train"], *paths, max_images=3, view=view)["train"]
+    np.testing.assert_array_equal(sampled.images, pixels[sampled.labels])
+    assert sampled.class_map is not None and sampled.class_map.tolist() == [[0], [2]]

@@ -24,7 +24,7 @@ def studied(files, images):  # noqa: F811
     for run in RUNS:
         kitchen.pour({run: 1.0})
         outputs["holdout"][run] = outputs["photos"][run] = kitchen.logits("photos")
-    return study_seeds(kitchen, outputs, RUNS, "holdout", ROLES), outputs, images[1]
+    return study_seeds(kitchen, outputs, RUNS, "holdout", ROLES), outputs, images.labels
 
 
 def value(table, method: str, k: int, metric: str) -> float:

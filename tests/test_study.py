@@ -7,7 +7,7 @@ import yaml
 
 from modelsoups.ensembles import EnsembleSpec
 from modelsoups.recipes import RECIPES
-from modelsoups.study import check_config, expand_sweeps
+from modelsoups.study import check_config, count_analyses, expand_sweeps, list_points
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -57,7 +57,6 @@ def change(config, dotted, value):
             r"sweeps.random-search: batch_size 64 does not split into 12 parts",
         ),
         ("figure1", "sweep", r"figure1: 'sweep' is not defined"),
-        ("datasets.openmoji.class_map", "imagenet-r", r"figure2, .*openmoji have a class_map"),
         ("datasets.emoji-held-out.role", "test", r"one with role held_out, found 0"),
         ("recipes.zero-shot", {"kind": "uniform"}, r"\['zero-shot'\] are names of starts"),
         ("sweeps.random-search.start", "zero-shot", r"backbones of timm do not have; use linear-p"),
@@ -125,3 +124,38 @@ def test_error_in_a_sweeps_hyperparameters_names_the_sweep(config):
     change(config, "sweeps.random-search.finetune.clip_norm", 0)
     with pytest.raises(ValueError, match="sweeps.random-search: run: clip_norm must be positive"):
         expand_sweeps(config)
+
+
+def test_images_of_every_analysis_are_counted(config):
+    runs = expand_sweeps(config)
+    counted = count_analyses(config, runs)
+    for sweep, plans in list_points(config).items():
+        assert {f"points/{name}" for name in plans} <= counted[sweep].keys()
+    reported = 843 + 968 + 1344 + 1311 + 1321 + 888  # the test set and the shift sets
+    held_out = 843
+    # Of the grid's 12 runs 8 have a learning rate below 1e-2; all their 28 pairs count.
+    assert counted["grid"]["points/angles"] == (8 + 28) * reported
+    # 9 x 9 points and three corners, 300 images of each of 7 sets, the training set one of them.
+    assert counted["grid"]["points/plane-seed"] == 84 * 7 * 300
+    assert counted["random-search"]["points/pairs"] == 20 * reported
+    # The start, and 9 runs and 2 soups at 4 alphas.
+    assert counted["random-search"]["points/wise"] == 45 * reported
+    # Three orders: 9 uniform soups on every set, and 1 + ... + 9 candidates on the held-out one.
+    assert counted["random-search"]["growth"] == 3 * (9 * (reported + held_out) + 45 * held_out)
+    assert counted["seeds"]["seeds"] == 2 * 5 * (reported + held_out)
+    assert counted["grid"]["approximation"] == 21 * 3 * 22 * 6 * 100
+
+
+def test_pairs_that_differ_in_one_hyperparameter_are_counted(config):
+    config["figure3"]["pairs"] = "one"
+    counted = count_analyses(config, expand_sweeps(config))
+    # 2 learning rates, 2 strengths, 2 seeds: the 12 edges of a cube, and its 8 corners.
+    assert counted["grid"]["points/angles"] == 20 * (843 + 968 + 1344 + 1311 + 1321 + 888)
+
+
+def test_figures_h_need_figure_b1(config):
+    config["figureH"] = ["grid"]
+    check_config(config, SCHEMA)
+    del config["figureB1"]
+    with pytest.raises(ValueError, match="figureH: recreates Figure B.1 .* add figureB1"):
+        check_config(config, SCHEMA)

@@ -235,7 +235,7 @@ def make_table_4() -> pd.DataFrame:
     correct = make_correct(scores)
     relabelled = correct[correct["dataset"] == "photos"].assign(dataset="relabelled")
     correct = pd.concat([correct, relabelled], ignore_index=True)
-    return table_4(scores, correct, ROLES, ["relabelled"], "a toy study", "a-sweep")
+    return table_4(scores, correct, ROLES, {"relabelled": "v3"}, "a toy study", "a-sweep")
 
 
 def test_table_4_has_the_papers_form() -> None:
@@ -279,7 +279,9 @@ def test_what_does_not_differ_from_the_best_is_marked() -> None:
 
 def test_table_4_prints_marks_in_bold_and_percent() -> None:
     lines = print_table_4(make_table_4()).splitlines()
-    assert lines[0].startswith("| a toy study, sweep a-sweep: accuracy in % | photos (n = 10) |")
+    assert lines[0].startswith(
+        "| a toy study, sweep a-sweep: accuracy in % | photos (n = 10) | relabelled (v3; n = 10) |"
+    )
     assert lines[-1].startswith("| Greedy soup (greedy) | **80.00** | **80.00** | **50.00** |")
     page = to_html("\n".join([*lines, "", "A note <here>."]), "Table 4")
     assert "<td><b>80.00</b></td>" in page

@@ -142,7 +142,7 @@ def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path
         assert {job["TresPerJob"] for job in cluster.jobs_of(rule)} == {"gres:gpu:1"}, rule
     for rule in ("decode_view", "make_ensemble", "score_sweep"):
         assert not any("TresPerJob" in job for job in cluster.jobs_of(rule)), rule
-    for rule in ("index_dataset", "list_runs", "table3"):
+    for rule in ("list_runs", "table3"):
         assert not cluster.jobs_of(rule), f"{rule} is cheap and runs on the login node"
     (log,) = (folder / "results/logs/slurm/rule_finetune_run/tiny-search_001").glob("*.log")
     assert "Fine-tuning run 001" in log.read_text()

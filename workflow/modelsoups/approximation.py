@@ -31,9 +31,11 @@ from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from modelsoups.calibration import fit_inverse_temperature
+from modelsoups.class_maps import pool_alike, pool_logits
 from modelsoups.metrics import accuracy, nll
-from modelsoups.points import INITIALIZATION, Runs, select
+from modelsoups.points import INITIALIZATION, ImageSet, Runs, select
 from modelsoups.statistics import bootstrap_interval, correlation
+from modelsoups.views import ViewOnRead
 from modelsoups.weights import Weights
 
 STEP = 0.1  # of finite differences in alpha; the spacing of the paper's alphas (K.4)
@@ -93,14 +95,16 @@ class Line:
         model: nn.Module,
         start: Weights,
         end: Weights,
-        images: np.ndarray,
+        images: np.ndarray | ViewOnRead,
         batch_size: int,
         device: torch.device,
+        class_map: np.ndarray | None = None,
     ):
         """model: in evaluation mode, on `device`; its own weights are not used.
 
-        images: (n, H, W, 3) uint8.
+        images: (n, H, W, 3) uint8. class_map: (T, K); None: the model's own classes.
         """
+        self._class_map = class_map
         self._model, self._images, self._batch_size = model, images, batch_size
         self._device = device
         self._start = {key: value.to(device) for key, value in start.items()}
@@ -112,18 +116,21 @@ class Line:
 
     @torch.no_grad()
     def logits(self, alpha: float) -> np.ndarray:
-        """Logits (n, C) float32 at (1 - alpha) start + alpha end."""
+        """Logits (n, T) float32 at (1 - alpha) start + alpha end."""
         at = torch.tensor(alpha)
-        return np.concatenate([f(at).cpu().numpy() for f in self._batches()])
+        logits = np.concatenate([f(at).cpu().numpy() for f in self._batches()])
+        return logits if self._class_map is None else pool_logits(logits, self._class_map)
 
     @torch.no_grad()
     def derivatives(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logits at alpha and their first and second derivative in alpha: (n, C) float32 each."""
+        """Logits at alpha and their first and second derivative in alpha: (n, T) float32 each."""
         with forward_mode():
             parts = [derivatives(f, alpha) for f in self._batches()]
         value, slope, curvature = (
             torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
         )
+        if self._class_map is not None:
+            value, slope, curvature = pool_alike(value, self._class_map, slope, curvature)
         return value, slope, curvature
 
     def _batches(self) -> Iterator[Logits]:
@@ -263,7 +270,7 @@ def list_pairs(spec: Mapping[str, Any], runs: Runs) -> list[tuple[str, str, str,
 def approximate_pairs(
     model: nn.Module,
     read: Callable[[str], Weights],
-    sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    sets: Mapping[str, ImageSet],
     outputs: Callable[[str, str], np.ndarray],
     pairs: Sequence[tuple[str, str, str, float]],
     alphas: Sequence[float],
@@ -274,7 +281,7 @@ def approximate_pairs(
 
     Args:
         model: in evaluation mode on `device`. read: model's name -> its weights.
-        sets: dataset -> images and labels. outputs: name, dataset -> stored logits of its images.
+        sets: by dataset. outputs: name, dataset -> stored logits of its images.
         pairs: as `list_pairs` gives them. alphas: in (0, 1); at the ends both sides are zero.
     Returns: start, end, varied, larger_lr, alpha, dataset, n, and the columns of
         `compare_with_ensemble`.
@@ -284,8 +291,9 @@ def approximate_pairs(
         for start, end, what, larger_lr in tqdm(pairs, unit="pair", disable=None):
             weights = read(start), read(end)
             about = {"start": start, "end": end, "varied": what, "larger_lr": larger_lr}
-            for dataset, (images, labels) in sets.items():
-                line = Line(model, *weights, images, batch_size, device)
+            for dataset, each in sets.items():
+                labels = each.labels
+                line = Line(model, *weights, each.images, batch_size, device, each.class_map)
                 ends = outputs(start, dataset), outputs(end, dataset)
                 for alpha in alphas:
                     beside = line.logits(alpha - STEP), line.logits(alpha + STEP)

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 import timm
 import torch
+from huggingface_hub.errors import GatedRepoError
 from timm.data import resolve_data_config
 from torch import nn
 
@@ -118,9 +119,9 @@ def load_pretrained(spec: BackboneSpec, classifier: Classifier) -> None:
     """Load the pre-trained weights of `spec` into the classifier's image tower.
 
     Raises:
-        ValueError: the weights file does not fit the architecture.
+        ValueError: the weights file does not fit the architecture, or the hub does not give it.
     """
-    with same_each_time():
+    with same_each_time(), from_hub(spec):
         LIBRARIES[spec.library].load(spec, classifier.backbone)
 
 
@@ -128,7 +129,7 @@ def load_text_tower(spec: BackboneSpec, device: torch.device) -> TextTower:
     """The pre-trained text tower of `spec`, on `device`.
 
     Raises:
-        ValueError: the backbone has none.
+        ValueError: the backbone has none, or the hub does not give its weights.
     """
     load = LIBRARIES[spec.library].load_text
     if load is None:
@@ -136,7 +137,7 @@ def load_text_tower(spec: BackboneSpec, device: torch.device) -> TextTower:
             f"{spec.library} model {spec.model} has no text tower, so no zero-shot head; "
             "start from linear-probe"
         )
-    with same_each_time():
+    with same_each_time(), from_hub(spec):
         return load(spec, device)
 
 
@@ -166,6 +167,35 @@ def same_each_time() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+@contextmanager
+def from_hub(spec: BackboneSpec) -> Iterator[None]:
+    """Says in a ValueError which weights the hub did not give, and what can be done."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # open_clip's is a RuntimeError that came of one
+        own = spec.weights == "random" or "/" in spec.weights
+        if own or not any(isinstance(each, OSError) for each in reasons(error)):
+            raise
+        name = f"{spec.library}'s weights {spec.weights!r} of {spec.model}"
+        if any(isinstance(each, GatedRepoError) for each in reasons(error)):
+            raise ValueError(
+                f"{name} are gated ({error}); accept their terms on the hub's page and log in "
+                "(`hf auth login`, or HF_TOKEN), or give the path of a local file as `weights`"
+            ) from error
+        raise ValueError(
+            f"{name} could not be had from the hub, and are not in its cache ({error}); where "
+            "there is a network load them once, with HF_HOME on a disk that this machine sees, "
+            "then set HF_HUB_OFFLINE=1; or give the path of a local file as `weights`"
+        ) from error
+
+
+def reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and the errors that it came of; libraries wrap those of the hub."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 # Networks of timm.

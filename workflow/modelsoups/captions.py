@@ -121,6 +121,10 @@ CAPTIONS = {
         "(faint: each).",
         "The greedy soup is better than the best run for essentially any number of models",
     ),
+    "figureH": (
+        "Figure B.1 for another sweep.",
+        "The same with other searches and initialisations",
+    ),
     "figureB2": (
         "Figure B.2. Accuracy, expected calibration error (15 bins of equal mass) and negative "
         "log-likelihood of soups and ensembles of runs that differ in their seed; dashed: of runs "
@@ -150,7 +154,7 @@ def caption(name: str, study: str, claims: pd.DataFrame, extra: str = "") -> str
 
     Args: name: a key of `CAPTIONS`. claims: of `to_table`. extra: a description of this study.
     """
-    shown, paper = CAPTIONS[name]
+    shown, paper = CAPTIONS[name.rstrip("1234") if name.startswith("figureH") else name]
     chosen = claims[[name in where.split() for where in claims["shown_in"]]]
     found = [
         f"{row.claim}: {row.here}. **{row.verdict.capitalize()}.**" for row in chosen.itertuples()

@@ -117,6 +117,18 @@ def read_objectnet(mappings: Path) -> ClassMap:
     return ClassMap(ids=ids, logits=np.array(rows), ignored=frozenset(folders.keys() - pooled))
 
 
+def pool_alike(
+    logits: np.ndarray, class_map: np.ndarray, *others: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Pooled logits, and of other arrays (n, C) the values at the logits that were the maxima.
+
+    So the derivatives of the logits become those of the pooled ones.
+    """
+    largest = logits[:, class_map].argmax(axis=2)  # (n, T)
+    places = class_map[np.arange(len(class_map)), largest]
+    return tuple(np.take_along_axis(array, places, axis=1) for array in (logits, *others))
+
+
 def pool_logits(logits: np.ndarray, class_map: np.ndarray) -> np.ndarray:
     """Logits (n, T) of a data set's classes: for each the maximum of its row of the class map.
 

@@ -82,6 +82,12 @@ def growth(given: Inputs) -> Drawn:
     return table, figures.figure_b1(table, given.study)
 
 
+def growth_of_sweep(given: Inputs) -> Drawn:
+    """Figures H.1 to H.4: Figure B.1 of another sweep."""
+    table = evidence.growth_curves(pd.read_parquet(given.files[0]), given.roles)
+    return table, figures.figure_b1(table, f"{given.study}: sweep {given.labels[0]}")
+
+
 def seeds(given: Inputs) -> Drawn:
     """Figure B.2."""
     metrics = list(figures.SEED_METRICS)
@@ -143,6 +149,7 @@ FIGURES: dict[str, Callable[[Inputs], Drawn]] = {
     "figure3": angles,
     "figure4": pairs,
     "figureB1": growth,
+    "figureH": growth_of_sweep,
     "figureB2": seeds,
     "figureG4": seeds_of_backbones,
     "figureD1": wise,

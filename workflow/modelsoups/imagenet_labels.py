@@ -8,7 +8,6 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from modelsoups.class_maps import timm_file
@@ -43,6 +42,11 @@ def from_real(spec: RealSpec, index: pd.DataFrame, classes: pd.DataFrame) -> lis
     """
     if spec.path is None:
         text = timm_file("imagenet_real_labels.json").read_text()
+        if classes.id.tolist() != timm_file("imagenet_synsets.txt").read_text().split():
+            raise ValueError(
+                "ReaL's labels number ImageNet's 1,000 classes by their sorted wnids; the study "
+                f"has {len(classes)} classes, the first {classes.id[0]}. For others give `path`"
+            )
     else:
         text = require(spec.path, "ReaL's labels (real.json)").read_text()
     labels = json.loads(text)
@@ -103,13 +107,3 @@ def validation_number(name: str) -> int:
             f"{name}: expected an image named ILSVRC2012_val_<number>; ReaL's labels go by number"
         )
     return int(key.rsplit("_", 1)[1])
-
-
-def class_average(right: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes of the fraction right in each, as multi-label accuracy is defined.
-
-    Args:
-        right: (n,) booleans or 0/1, NaN where an image is not scored.
-        labels: (n,) the images' single labels, which say to what class an image counts.
-    """
-    return float(pd.Series(right).groupby(labels).mean().mean())

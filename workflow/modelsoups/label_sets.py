@@ -1,17 +1,19 @@
 """Second label sets: for each image of a test set all classes that may be called right.
 
-They play the part of ReaL and multilabel in the paper's Table 4 (Sec. 3.3.2): a prediction is
-right if it is among the image's classes; images without any class are left out.
+ReaL and multilabel in the paper's Table 4 (Sec. 3.3.2), and what plays their part elsewhere: a
+prediction is right if it is among the image's classes; images without any class are left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+
+from modelsoups.files import versions
+from modelsoups.imagenet_labels import MultilabelSpec, RealSpec, from_multilabel, from_real
 
 # Words of class names that say nothing about what is drawn.
 FILLERS = {"a", "an", "doing", "making", "of", "the", "with"}
@@ -53,8 +55,21 @@ def from_keywords(
     ]
 
 
-LABEL_SETS: dict[str, tuple[type, Callable[..., list[list[int]]]]] = {
-    "keywords": (KeywordsSpec, from_keywords)
+@dataclass(frozen=True)
+class Kind:
+    """A source of label sets."""
+
+    spec: type
+    labels: Callable[..., list[list[int]]]  # spec, index, classes -> the classes of each image
+    class_average: bool = (
+        False  # accuracy is the mean over the classes' accuracies, not the images'
+    )
+
+
+LABEL_SETS = {
+    "keywords": Kind(KeywordsSpec, from_keywords),
+    "real": Kind(RealSpec, from_real),
+    "multilabel": Kind(MultilabelSpec, from_multilabel, class_average=True),
 }
 
 
@@ -63,15 +78,36 @@ def make_label_set(
 ) -> pd.DataFrame:
     """The label set of a config, one row an image of the index: `index`, `labels` (list of int).
 
-    Raises: ValueError if its kind is unknown.
+    Where accuracy is averaged by class there is also `stratum`: the image's single label, which
+    says to what class it counts.
+
+    Raises: ValueError if its kind is unknown, or as the kind's function.
     """
-    if (kind := config.get("kind")) not in LABEL_SETS:
-        raise ValueError(f"label set kind {kind!r} is unknown, allowed: {', '.join(LABEL_SETS)}")
-    spec, function = LABEL_SETS[kind]
-    labels = function(
-        spec(**{key: value for key, value in config.items() if key != "kind"}), index, classes
-    )
-    return pd.DataFrame({"index": np.arange(len(index), dtype=np.int32), "labels": labels})
+    fields = dict(config)
+    if (name := fields.pop("kind", None)) not in LABEL_SETS:
+        raise ValueError(f"label set kind {name!r} is unknown, allowed: {', '.join(LABEL_SETS)}")
+    kind = LABEL_SETS[name]
+    labels = kind.labels(kind.spec(**fields), index, classes)
+    table = pd.DataFrame({"index": np.arange(len(index), dtype=np.int32), "labels": labels})
+    return table.assign(stratum=index["label"].to_numpy()) if kind.class_average else table
+
+
+def caption_label_set(config: Mapping[str, Any]) -> str:
+    """What a table says of a label set beside its name: version, and how accuracy is averaged."""
+    average = "mean over classes" if LABEL_SETS[config["kind"]].class_average else ""
+    return ", ".join(filter(None, [config.get("version", ""), average]))
+
+
+def describe_label_set(config: Mapping[str, Any], labels: pd.DataFrame) -> dict[str, Any]:
+    """The record of a label set: what it is, and how many images it scores."""
+    counts = labels["labels"].map(len)
+    return {
+        "spec": dict(config),
+        "num_images": len(labels),
+        "num_scored": int((counts > 0).sum()),
+        "num_with_several": int((counts > 1).sum()),
+        "versions": versions(),
+    }
 
 
 def is_right(predictions: np.ndarray, labels: Sequence[Sequence[int]]) -> np.ndarray:
@@ -82,8 +118,3 @@ def is_right(predictions: np.ndarray, labels: Sequence[Sequence[int]]) -> np.nda
             for prediction, allowed in zip(predictions.tolist(), labels, strict=True)
         ]
     )
-
-
-def read_label_set(path: str | Path) -> list[list[int]]:
-    """The classes of each image, in the data set's order."""
-    return [list(map(int, labels)) for labels in pd.read_parquet(path)["labels"]]

@@ -19,6 +19,7 @@ class SweepSize:
     num_candidates: int
     num_parameters: int  # of the backbone and its head
     images_per_second: float  # trained on by one GPU
+    other_images: int = 0  # evaluated for figures and learned soups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +45,13 @@ def plan_sweep(
         images_per_second: evaluated by one GPU.
         logits_bytes: of one stored logit; compression is not counted on.
     Returns:
-        num_runs, num_epochs, training_images, evaluation_images (greedy soups count all their
-        candidates: early rejection needs fewer), training_hours, evaluation_hours, weights_gib,
-        logits_gib. Learned soups are left out: some passes over the held-out set each.
+        num_runs, num_epochs, training_images, evaluation_images (at most: greedy soups count all
+        their candidates, early rejection needs fewer), training_hours, evaluation_hours,
+        weights_gib, logits_gib.
     """
     training = sum(size.epochs) * num_training_images
     evaluated = size.num_weights * sum(dataset.num_images for dataset in evaluation)
-    evaluated += size.num_greedy * size.num_candidates * held_out.num_images
+    evaluated += size.num_greedy * size.num_candidates * held_out.num_images + size.other_images
     logits = sum(dataset.num_images * dataset.num_classes for dataset in evaluation)
     return {
         "num_runs": len(size.epochs),

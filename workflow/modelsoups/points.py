@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from modelsoups.backbones import BackboneSpec, build_classifier
 from modelsoups.calibration import expected_calibration_error
+from modelsoups.class_maps import pool_logits
 from modelsoups.evaluate import pick_device, predict
 from modelsoups.geometry import (
     angle,
@@ -30,6 +31,7 @@ from modelsoups.geometry import (
 from modelsoups.logits import read_logits
 from modelsoups.metrics import METRICS, Metric
 from modelsoups.search import RunSpec
+from modelsoups.views import ViewOnRead, ViewSpec, open_view
 from modelsoups.weights import average, copy_into
 
 POINT_METRICS: dict[str, Metric] = {**METRICS, "ece": expected_calibration_error}
@@ -37,8 +39,6 @@ INITIALIZATION = "initialization"
 
 Files = Mapping[str, Path]  # model -> its weights
 Runs = Mapping[str, RunSpec]
-# Dataset -> images (n, H, W, 3) uint8 and labels (n,).
-Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +166,18 @@ PLANS: dict[str, Callable[[Mapping[str, Any], Runs, Files], list[Point]]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Images that points are evaluated on."""
+
+    images: np.ndarray | ViewOnRead  # (n, H, W, 3) uint8
+    labels: np.ndarray  # (n,)
+    class_map: np.ndarray | None = None  # (T, K); None: the model's own classes
+
+
+Sets = Mapping[str, ImageSet]  # by data set
+
+
 class Kitchen:
     """One model on a device that weighted sums are poured into, and images it is evaluated on."""
 
@@ -200,17 +212,22 @@ class Kitchen:
         copy_into(self._model, weights)
 
     def logits(self, dataset: str) -> np.ndarray:
-        """Logits (n, C) float32 on a dataset of what was poured."""
-        images, _ = self.sets[dataset]
-        return predict(self._forward, images, self._batch_size, self._device, dataset)
+        """Logits (n, T) float32 of a dataset's classes, of what was poured."""
+        each = self.sets[dataset]
+        logits = predict(self._forward, each.images, self._batch_size, self._device, dataset)
+        return logits if each.class_map is None else pool_logits(logits, each.class_map)
 
     def labels(self, dataset: str) -> np.ndarray:
         """Labels (n,) of a dataset."""
-        return self.sets[dataset][1]
+        return self.sets[dataset].labels
 
 
 def open_kitchen(
-    backbone: BackboneSpec, num_classes: int, files: Files, sets: Sets, batch_size: int
+    backbone: BackboneSpec,
+    num_classes: int,
+    files: Files,
+    sets: Sets,
+    batch_size: int,
 ) -> Kitchen:
     """The kitchen of a sweep: its backbone's classifier, on the GPU if there is one."""
     model = build_classifier(backbone, num_classes=num_classes)
@@ -254,16 +271,28 @@ def read_sets(
     datasets: Sequence[str],
     images: Sequence[str | Path],
     labels: Sequence[str | Path],
+    class_maps: Sequence[str | Path],
     max_images: int | None = None,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Images and labels of each dataset: memory-mapped, or of larger ones a seeded sample."""
+    view: ViewSpec | None = None,
+    column: str = "image",
+) -> dict[str, ImageSet]:
+    """Each dataset: memory-mapped, or of larger ones a seeded sample.
+
+    Args:
+        images: array files, or an index of images that `view` is applied to whenever they are read.
+        class_maps: .npy, (T, K). column: as in `views.open_view`.
+    """
     sets = {}
-    for dataset, image_path, label_path in zip(datasets, images, labels, strict=True):
-        pixels, classes = np.load(image_path, mmap_mode="r"), np.load(label_path)
+    for dataset, *paths in zip(datasets, images, labels, class_maps, strict=True):
+        pixels = open_view(paths[0], view, column)
+        classes, class_map = np.load(paths[1]), np.load(paths[2])
         if max_images is not None and len(classes) > max_images:
             places = sample(len(classes), max_images)
             pixels, classes = pixels[places], classes[places]
-        sets[dataset] = (pixels, classes)
+        own = np.array_equal(class_map, np.arange(len(class_map))[:, None])
+        sets[dataset] = ImageSet(
+            images=pixels, labels=classes, class_map=None if own else class_map
+        )
     return sets
 
 

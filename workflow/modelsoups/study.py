@@ -4,17 +4,18 @@ The one module that reads the config as a mapping; everything else takes datacla
 the values that a rule passes on. Imported while Snakemake parses: no torch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelsoups.search import list_checkpoints, list_runs
+from modelsoups.search import RunSpec, list_checkpoints, list_runs
 
 STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
-POINTS_FIGURES = tuple(f"figure{name}" for name in ("2", "3", "4", "B1", "B2", "D1", "G4", "K1"))
 LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
 
 
@@ -85,17 +86,13 @@ def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
     for key, sweep in named_sweeps(config):
         if sweep not in config["sweeps"]:
             yield missing(key, sweep, config["sweeps"])
-    mapped = [name for name, spec in datasets.items() if "class_map" in spec]
-    if mapped and (asked := [key for key in POINTS_FIGURES if key in config]):
-        yield (
-            f"{', '.join(asked)}: models made for a figure are evaluated on sets with the study's "
-            f"own classes alone, and {', '.join(mapped)} have a class_map; leave the figures out"
-        )
     for name, label_set in config.get("label_sets", {}).items():
         if (dataset := label_set["dataset"]) not in (known := with_role(datasets, "test")):
             yield missing(f"label_sets.{name}.dataset", dataset, dict.fromkeys(known))
     if clash := sorted(config.get("label_sets", {}).keys() & datasets.keys()):
         yield f"label_sets and datasets share the names {clash}"
+    if "figureH" in config and "figureB1" not in config:
+        yield "figureH: recreates Figure B.1 for other sweeps, with its orders; add figureB1"
     for recipe in config.get("figureD1", {}).get("soups", []):
         if recipe not in config["recipes"]:
             yield missing("figureD1.soups", recipe, config["recipes"])
@@ -161,6 +158,8 @@ def named_sweeps(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("figure2", "figure3", "figure4", "figureB1", "figureB2", "figureK1"):
         if key in config:
             yield f"{key}.sweep", config[key]["sweep"]
+    for sweep in config.get("figureH", []):
+        yield "figureH", sweep
     for sweep in config.get("figureD1", {}).get("sweeps", []):
         yield "figureD1.sweeps", sweep
     for seeds in config.get("figureG4", []):
@@ -198,6 +197,63 @@ def list_points(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]
                 **{"alphas": wise["alphas"], "soups": wise["soups"]},
             }
     return plans
+
+
+def count_points(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
+    """The number of points of a plan of `list_points`."""
+    match plan["kind"]:
+        case "plane":
+            return plan["resolution"] ** 2 + 3
+        case "pairs":
+            return min(plan["num_pairs"], comb(len(runs), 2))
+        case "wise":
+            return 1 + (len(runs) + len(plan["soups"])) * len(plan["alphas"])
+        case "angles":
+            chosen = [vars(run) for run in runs.values() if run.lr < plan["below_lr"]]
+            pairs = (
+                plan["pairs"] == "all" or sum(a[key] != b[key] for key in a) == 1
+                for a, b in combinations(chosen, 2)
+            )
+            return len(chosen) + sum(pairs)
+    raise ValueError(f"plan of kind {plan['kind']!r} is unknown")
+
+
+def count_analyses(
+    config: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, int]]:
+    """Images that each analysis puts through a model: sweep -> analysis -> number, at most.
+
+    The analyses are `points/<name>`, `growth`, `seeds` and `approximation`. Growth counts a pass
+    over the held-out set for each candidate that a greedy soup tries; a second derivative as 20.
+    """
+    train, held_out, *reported = with_role(config["datasets"], "train", "held_out", "test", "shift")
+    sizes = {name: spec["num_images"] for name, spec in config["datasets"].items()}
+
+    def count(names: Iterable[str], max_images: int | None = None) -> int:
+        return sum(min(sizes[name], max_images or sizes[name]) for name in names)
+
+    found: dict[str, dict[str, int]] = {sweep: {} for sweep in runs}
+    for sweep, plans in list_points(config).items():
+        for name, plan in plans.items():
+            names = [train] * (plan["kind"] == "plane") + reported
+            points = count_points(plan, runs[sweep])
+            found[sweep][f"points/{name}"] = points * count(names, plan["max_images"])
+    everything = count([held_out, *reported])
+    if growth := config.get("figureB1"):
+        for sweep in [growth["sweep"], *config.get("figureH", [])]:
+            num_runs = len(runs[sweep])
+            passes = num_runs * everything + comb(num_runs + 1, 2) * sizes[held_out]
+            found[sweep]["growth"] = growth["num_orders"] * passes
+    for each in [config.get("figureB2"), *config.get("figureG4", [])]:
+        if each:
+            found[each["sweep"]]["seeds"] = 2 * len(runs[each["sweep"]]) * everything
+    if spec := config.get("figureK1"):
+        rates, levels, seeds = (len(spec[key]) for key in ("learning_rates", "levels", "seeds"))
+        pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
+        pairs += rates * levels * (comb(seeds, 2) + 1)
+        images = count(reported, spec.get("max_images"))
+        found[spec["sweep"]]["approximation"] = pairs * len(spec["alphas"]) * (2 + 20) * images
+    return found
 
 
 def missing(where: str, found: str, known: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from modelsoups.files import publish
-from modelsoups.paired import accuracy_of, compare
+from modelsoups.paired import accuracy_of, compare, strata
 from modelsoups.scores import accuracies_by_model, datasets_of, rank, the_dataset
 from modelsoups.statistics import ALPHA, accuracy_interval, gap_interval, holm, mean_interval
 
@@ -121,7 +121,7 @@ def table_4(
     scores: pd.DataFrame,
     correct: pd.DataFrame,
     roles: Mapping[str, str],
-    label_sets: Sequence[str],
+    label_sets: Mapping[str, str],
     study: str,
     sweep: str,
     seed: int = 0,
@@ -133,11 +133,12 @@ def table_4(
     The oracle row has the best run on each set by that set itself; its mean of shifts is the best
     mean of any run.
 
-    Args: as `table_3`; label_sets: names of second label sets of the test set, in `correct`.
+    Args: as `table_3`; label_sets: second label sets of the test set, in `correct`: name -> what
+        there is to say of it, such as its version.
     Returns: one row a method and dataset: study, sweep, method, model, dataset (`SHIFTS_MEAN` for
-        the mean of the shift sets), accuracy, low, high, n, p (against the best of the fair rows,
-        not corrected; NaN for the best itself and outside them), p_holm (corrected for all of the
-        table), marked.
+        the mean of the shift sets), note (on a label set), accuracy, low, high, n, p (against the
+        best of the fair rows, not corrected; NaN for the best itself and outside them), p_holm
+        (corrected for all of the table), marked.
     """
     held_out, test = the_dataset(roles, "held_out"), the_dataset(roles, "test")
     shifts = datasets_of(roles, "shift")
@@ -158,12 +159,12 @@ def table_4(
         }
         fair = {method: picked[method] for method in FAIR if method in picked}
         top = max(fair.values(), key=accuracies.__getitem__)
-        sizes = [int((correct["dataset"] == dataset).sum()) for dataset in datasets]
+        sizes = [len(scores) for scores in strata(correct, [best], datasets)]
         for method, model in picked.items():
             p = nan
             if method in fair and model != top:
                 p = compare(correct, [model], [top], datasets, seed).p
-            each = [accuracy_of(correct, [model], [dataset]) for dataset in datasets]
+            each = [float(scores.mean()) for scores in strata(correct, [model], datasets)]
             low, high = (
                 accuracy_interval(each[0], sizes[0])
                 if len(sizes) == 1
@@ -172,7 +173,8 @@ def table_4(
             table.append(
                 {
                     **{"study": study, "sweep": sweep, "method": method, "model": model},
-                    **{"dataset": column, "accuracy": accuracies[model]},
+                    **{"dataset": column, "note": label_sets.get(column, "")},
+                    "accuracy": accuracies[model],
                     **{"low": low, "high": high, "n": sum(sizes), "p": p},
                     "marked": method in fair and not p < ALPHA,
                 }
@@ -185,10 +187,13 @@ def table_4(
 def print_table_4(table: pd.DataFrame) -> str:
     """Table 4 as Markdown: percent, the best and what does not differ from it in bold."""
     datasets = list(dict.fromkeys(table["dataset"]))
-    sizes = table.groupby("dataset")["n"].first()
+    about = table.groupby("dataset")[["n", "note"]].first()
     header = [
         f"{table['study'].iloc[0]}, sweep {table['sweep'].iloc[0]}: accuracy in %",
-        *(f"{name} (n = {sizes[name]:,})" for name in datasets),
+        *(
+            f"{name} ({'; '.join(filter(None, (about.note[name], f'n = {about.n[name]:,}')))})"
+            for name in datasets
+        ),
     ]
     lines = [header, ["---", *["---:"] * len(datasets)]]
     for method, cells in table.groupby("method", sort=False):

@@ -162,8 +162,8 @@ class ViewOnRead:
     def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, part: slice) -> np.ndarray:
-        """Images (b, size, size, 3) uint8."""
+    def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
+        """Images (b, size, size, 3) uint8. part: a slice, or ascending places."""
         index = self._index.iloc[part]
         images = np.empty((len(index), *self.shape[1:]), np.uint8)
         decode(index, self._spec, images, self._column, self._trim_border, self._threads, False)
@@ -227,11 +227,17 @@ def check_images(index: pd.DataFrame, column: str = "image", threads: int = 1) -
 
 
 def open_view(
-    path: str | Path, spec: ViewSpec, column: str = "image", trim_border: int = 0, threads: int = 1
+    path: str | Path,
+    spec: ViewSpec | None,
+    column: str = "image",
+    trim_border: int = 0,
+    threads: int = 1,
 ) -> np.ndarray | ViewOnRead:
     """The view in an array file (`images.npy`), or that of the images of an index (`.parquet`)."""
     if Path(path).suffix == ".npy":
         return np.load(path, mmap_mode="r")
+    if spec is None:
+        raise ValueError(f"{path}: an index of images needs a view")
     return ViewOnRead(pd.read_parquet(path), spec, column, trim_border, threads)
 
 

@@ -31,7 +31,11 @@ points = approximate_pairs(
     model.to(device).eval(),
     lambda name: read_weights(weights[name]),
     read_sets(
-        snakemake.params.datasets, snakemake.input.images, snakemake.input.labels, max_images
+        snakemake.params.datasets,
+        snakemake.input.images,
+        snakemake.input.labels,
+        snakemake.input.class_maps,
+        max_images,
     ),
     lambda name, dataset: read_sample(logits[dataset][name], max_images),
     list_pairs(spec, {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}),

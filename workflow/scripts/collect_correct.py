@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from modelsoups.ensembles import group_files
 from modelsoups.files import publish
-from modelsoups.label_sets import read_label_set
 from modelsoups.logs import log_to
 from modelsoups.paired import collect_correct
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 label_sets = {
-    name: (spec["dataset"], read_label_set(path))
+    name: (spec["dataset"], pd.read_parquet(path))
     for (name, spec), path in zip(
         snakemake.params.label_sets.items(), snakemake.input.label_sets, strict=True
     )

@@ -10,6 +10,7 @@ from modelsoups.files import publish
 from modelsoups.logs import log_to
 from modelsoups.points import PLANS, evaluate_points, open_kitchen, read_sets
 from modelsoups.search import RunSpec
+from modelsoups.views import ViewSpec
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,12 +20,20 @@ torch.set_num_threads(snakemake.threads)
 spec = snakemake.params.spec
 files = dict(zip(snakemake.params.models, map(Path, snakemake.input.weights), strict=True))
 runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
-datasets, max_images = snakemake.params.datasets, spec["max_images"]
+sets = read_sets(
+    snakemake.params.datasets,
+    snakemake.input.images,
+    snakemake.input.labels,
+    snakemake.input.class_maps,
+    spec["max_images"],
+    ViewSpec(**snakemake.params.view),
+    snakemake.params.column,
+)
 kitchen = open_kitchen(
     BackboneSpec(**snakemake.params.backbone),
     snakemake.params.num_classes,
     files,
-    read_sets(datasets, snakemake.input.images, snakemake.input.labels, max_images),
+    sets,
     snakemake.params.batch_size,
 )
 points = evaluate_points(kitchen, PLANS[spec["kind"]](spec, runs, files))

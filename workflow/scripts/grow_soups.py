@@ -22,7 +22,7 @@ kitchen = open_kitchen(
     BackboneSpec(**snakemake.params.backbone),
     snakemake.params.num_classes,
     dict(zip(names, map(Path, snakemake.input.weights), strict=True)),
-    read_sets(datasets, snakemake.input.images, snakemake.input.labels),
+    read_sets(datasets, snakemake.input.images, snakemake.input.labels, snakemake.input.class_maps),
     snakemake.params.batch_size,
 )
 growth = grow(

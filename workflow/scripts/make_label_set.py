@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from modelsoups.datasets import read_classes
-from modelsoups.files import publish
-from modelsoups.label_sets import make_label_set
+from modelsoups.files import publish, write_json
+from modelsoups.label_sets import describe_label_set, make_label_set
 from modelsoups.logs import log_to
 
 if TYPE_CHECKING:
@@ -20,3 +20,4 @@ labels = make_label_set(
 )
 with publish(snakemake.output.labels) as draft:
     labels.to_parquet(draft, index=False)
+write_json(snakemake.output.record, describe_label_set(snakemake.params.spec, labels))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from modelsoups.label_sets import caption_label_set
 from modelsoups.logs import log_to
 from modelsoups.scores import read_scores
 from modelsoups.tables import print_table_4, table_4, write_table
@@ -16,7 +17,9 @@ table = table_4(
     read_scores(snakemake.input.scores),
     pd.read_parquet(snakemake.input.correct),
     roles=snakemake.params.roles,
-    label_sets=snakemake.params.label_sets,
+    label_sets={
+        name: caption_label_set(spec) for name, spec in snakemake.params.label_sets.items()
+    },
     study=snakemake.params.study,
     sweep=snakemake.wildcards.sweep,
 )
