@@ -120,7 +120,7 @@ def test_kitchen_opens_with_the_backbones_classifier(files, images) -> None:
     for name in ("000", "001"):
         kitchen.pour({name: 1.0})
         model.load_state_dict(read_weights(files[name]))
-        expected = predict(model, images[0], 4, torch.device("cpu"))
+        expected = predict(model, images.images, 4, torch.device("cpu"))
         np.testing.assert_allclose(kitchen.logits("photos"), expected, rtol=1e-3, atol=1e-3)
 
 
