@@ -123,7 +123,7 @@ def main() -> None:
             torch.save(read_weights(models / model / "weights.safetensors"), folder / f"{model}.pt")
             stored = read_logits(models / model / "logits" / dataset)
             accuracies[model] = float((stored.predictions == stored.labels).mean())
-        labels = np.load(args.data / "labels.npy")
+        labels = np.load(args.data.parent / "labels.npy")
         for i, (image, label) in enumerate(
             zip(np.load(args.data / "images.npy"), labels, strict=True)
         ):
