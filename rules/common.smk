@@ -367,7 +367,8 @@ def plan_backbones(wildcards):
 def plan_sweeps(wildcards):
     """Sweep -> the fields of its SweepSize, number of parameters aside."""
     recipes = config["recipes"].values()
-    learned = learned_passes() * config["datasets"][HELD_OUT]["num_images"]
+    passes = sum(learned_passes(recipe) for recipe in config["recipes"])
+    learned = passes * config["datasets"][HELD_OUT]["num_images"]
     return {
         sweep: {
             "epochs": [getattr(run, "epochs", 0) for run in runs.values()],

@@ -104,11 +104,8 @@ def feature_minutes(wildcards, attempt):
 
 
 def soup_minutes(wildcards, attempt):
-    """Minutes of a soup: a pass over the held-out set for every candidate and, in a learned soup,
-    four more for every epoch."""
-    passes = len(pool_of(wildcards)) + 4 * config["recipes"][wildcards.recipe].get(
-        "epochs", 3
-    )
+    """Minutes of a soup: a pass over the held-out set for every candidate, and a learned soup's."""
+    passes = len(pool_of(wildcards)) + learned_passes(wildcards.recipe)
     return minutes_of_passes(
         passes * config["datasets"][HELD_OUT]["num_images"], attempt
     )
@@ -171,10 +168,7 @@ def decode_memory(wildcards, attempt):
     return attempt * (4000 + 500 * decode_threads(wildcards))
 
 
-def learned_passes():
-    """Passes over the held-out set that learned soups take, beside those of their candidates."""
-    return sum(
-        4 * recipe.get("epochs", 3)
-        for recipe in config["recipes"].values()
-        if recipe["kind"] == "learned"
-    )
+def learned_passes(recipe):
+    """Passes over the held-out set that a learned soup takes beside its candidates': four an epoch."""
+    spec = config["recipes"][recipe]
+    return 4 * spec.get("epochs", 3) if spec["kind"] == "learned" else 0

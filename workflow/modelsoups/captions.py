@@ -152,9 +152,11 @@ CAPTIONS = {
 def caption(name: str, study: str, claims: pd.DataFrame, extra: str = "") -> str:
     """A caption in reStructuredText: what is shown, what the paper and this study found.
 
-    Args: name: a key of `CAPTIONS`. claims: of `to_table`. extra: a description of this study.
+    Args:
+        name: a key of `CAPTIONS`, or `figureH` and a number.
+        claims: of `to_table`. extra: a description of this study.
     """
-    shown, paper = CAPTIONS[name.rstrip("1234") if name.startswith("figureH") else name]
+    shown, paper = CAPTIONS["figureH" if name.startswith("figureH") else name]
     chosen = claims[[name in where.split() for where in claims["shown_in"]]]
     found = [
         f"{row.claim}: {row.here}. **{row.verdict.capitalize()}.**" for row in chosen.itertuples()
