@@ -178,6 +178,32 @@ def test_norm_in_training_mode_uses_and_updates_batch_statistics() -> None:
     torch.testing.assert_close(dict(folded.named_buffers()), buffers, rtol=1e-12, atol=1e-12)
 
 
+def test_gradients_in_bfloat16_round_no_worse_than_the_plain_models() -> None:
+    plain = make_model(act_layer="silu")
+    folded = copy.deepcopy(plain)
+    fast.fold_frozen_norms(folded)
+    images = make_images()
+    exact = logits_and_gradients(copy.deepcopy(plain).double(), images.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found, wanted = logits_and_gradients(folded, images), logits_and_gradients(plain, images)
+    assert all(t.dtype == torch.float32 for name, t in found.items() if name != "logits")
+    for name, tensor in exact.items():
+        error, plain_error = (((t[name] - tensor).norm() / tensor.norm()) for t in (found, wanted))
+        assert error < 3 * plain_error + 1e-3, f"{name}: {error:.1e}, plain {plain_error:.1e}"
+
+
+def test_relu6_in_place_has_the_plain_ones_gradient_and_keeps_no_copy() -> None:
+    x = torch.tensor([-1.0, 0.0, 0.5, 6.0, 7.0], requires_grad=True)
+    model = nn.Sequential(nn.ReLU6(inplace=True))
+    fast.fold_frozen_norms(model)
+    y = x * 1
+    out = model(y)
+    out.sum().backward()
+    assert out.data_ptr() == y.data_ptr()
+    assert out.tolist() == [0.0, 0.0, 0.5, 6.0, 6.0]
+    assert x.grad is not None and x.grad.tolist() == [0.0, 0.0, 1.0, 0.0, 0.0]
+
+
 def test_inference_mode_and_autocast() -> None:
     plain = make_model().eval()
     folded = copy.deepcopy(plain)

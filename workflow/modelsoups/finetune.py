@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from modelsoups.augment import build_augmentation
 from modelsoups.backbones import Classifier
+from modelsoups.fast import autocast
 from modelsoups.files import publish
 from modelsoups.parallel import Place, Terminated, ignore_sigterm, noting_sigterm
 from modelsoups.search import RunSpec
@@ -245,9 +246,11 @@ def finetune(
                 if mixup:
                     batch, targets = mixup(batch, targets)
                 with parallel.no_sync() if parallel and not is_last_part else nullcontext():
-                    with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+                    with autocast(device):
                         logits = forward(batch)
-                    loss = cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
+                    loss = cross_entropy(
+                        logits.float(), targets, label_smoothing=spec.label_smoothing
+                    )
                     loss = loss / compute.accumulate
                     loss.backward()
                 loss_sum += loss.detach()

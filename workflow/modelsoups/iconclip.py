@@ -18,6 +18,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 from tqdm import tqdm
 
 from modelsoups.backbones import Classifier
+from modelsoups.fast import autocast
 from modelsoups.files import publish
 from modelsoups.finetune import lr_factor
 from modelsoups.parallel import Terminated, noting_sigterm
@@ -215,7 +216,7 @@ def pretrain(
             compared, targets = batch_names(
                 own_names[rows], len(text), spec.num_negatives, generator
             )
-            with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+            with autocast(device):
                 embeddings = forward(images)
             scale = model.logit_scale.clamp(max=math.log(100)).exp()
             loss = contrastive_loss(
