@@ -92,7 +92,11 @@ rule study_seeds:
         class_maps=expand(
             "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
         ),
-        code=["workflow/modelsoups/seeds.py", "workflow/modelsoups/calibration.py"],
+        code=[
+            "workflow/modelsoups/seeds.py",
+            "workflow/modelsoups/points.py",
+            "workflow/modelsoups/calibration.py",
+        ],
     output:
         seeds="results/sweeps/{sweep}/seeds.parquet",
     log:
@@ -129,7 +133,7 @@ rule grow_soups:
         class_maps=expand(
             "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
         ),
-        code="workflow/modelsoups/growth.py",
+        code=["workflow/modelsoups/growth.py", "workflow/modelsoups/points.py"],
     output:
         growth="results/sweeps/{sweep}/growth.parquet",
     log:

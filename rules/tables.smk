@@ -95,7 +95,12 @@ rule what_holds:
     """The paper's claims with this study's numbers and computed verdicts, and all captions."""
     input:
         **claims_files(),
-        code=["workflow/modelsoups/holds.py", "workflow/modelsoups/captions.py"],
+        code=[
+            "workflow/modelsoups/holds.py",
+            "workflow/modelsoups/evidence.py",
+            "workflow/modelsoups/captions.py",
+            "workflow/modelsoups/tables.py",
+        ],
     output:
         csv="results/what-holds.csv",
         markdown="results/what-holds.md",

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -31,6 +32,7 @@ from modelsoups.backbones import (
     load_text_tower,
     read_state_dict,
     same_each_time,
+    weights_file,
 )
 from modelsoups.heads import zero_shot_head
 from modelsoups.minilm import load_minilm
@@ -337,6 +339,55 @@ def test_offline_hub_says_which_weights_and_what_to_do(tmp_path):
     assert "open_clip's weights 'openai' of ViT-B-32-quickgelu could not be had" in message
     for way in ("HF_HOME", "HF_HUB_OFFLINE=1", "a local file as `weights`"):
         assert way in message
+
+
+def put_in_hub_cache(home: Path, repository: str, name: str) -> Path:
+    """Where the hub's cache has a file of the newest revision, as a download leaves it."""
+    folder = home / "hub" / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text("0" * 40)
+    path = folder / "snapshots" / ("0" * 40) / name
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_file_behind_timms_weights_is_the_one_it_loads(tmp_path, name):
+    path = put_in_hub_cache(tmp_path, "timm/test_efficientnet.r160_in1k", name)
+    state = timm.create_model("test_efficientnet").state_dict()
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    code = (
+        "from modelsoups.backbones import *\n"
+        "spec = BackboneSpec(library='timm', model='test_efficientnet', weights='timm')\n"
+        "load_pretrained(spec, build_classifier(spec, 2))\n"
+        "print(weights_file(spec))\n"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+    assert found.stdout.splitlines() == [str(path)]
+
+
+def test_file_behind_a_tag_of_open_clip(tmp_path):
+    path = put_in_hub_cache(
+        tmp_path, "timm/vit_base_patch32_clip_224.openai", "open_clip_model.safetensors"
+    )
+    path.touch()
+    code = (
+        "from modelsoups.backbones import *\n"
+        "spec = BackboneSpec(library='open_clip', model='ViT-B-32-quickgelu', weights='openai')\n"
+        "print(weights_file(spec))\n"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+    assert found.stdout.splitlines() == [str(path)]
+
+
+def test_file_behind_local_and_random_weights(tmp_path):
+    library = {"library": "open_clip", "model": "ViT-B-32-quickgelu"}
+    path = tmp_path / "model.pt"
+    path.touch()
+    assert weights_file(BackboneSpec(**library, weights=str(path))) == path
+    assert weights_file(BackboneSpec(**library, weights="random")) is None
 
 
 def test_gated_weights_are_told_from_others():

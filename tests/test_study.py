@@ -141,10 +141,11 @@ def test_images_of_every_analysis_are_counted(config):
     # 9 x 9 points and three corners, 300 images of each of 7 sets, the training set one of them.
     assert counted["grid"]["points/plane-seed"] == 84 * 7 * 300
     assert counted["random-search"]["points/pairs"] == 20 * reported
-    # The start, and 10 runs and 2 soups at 4 alphas.
-    assert counted["random-search"]["points/wise"] == 49 * reported
-    # Three orders: 10 uniform soups on every set, and 1 + ... + 10 candidates on the held-out one.
-    assert counted["random-search"]["growth"] == 3 * (10 * (reported + held_out) + 55 * held_out)
+    # The start, and 12 runs and 2 soups at 4 alphas; of the other start 5 runs.
+    assert counted["random-search"]["points/wise"] == 57 * reported
+    assert counted["zero-shot-search"]["points/wise"] == 29 * reported
+    # Three orders: 12 uniform soups on every set, and 1 + ... + 12 candidates on the held-out one.
+    assert counted["random-search"]["growth"] == 3 * (12 * (reported + held_out) + 78 * held_out)
     assert counted["seeds"]["seeds"] == 2 * 5 * (reported + held_out)
     assert counted["grid"]["approximation"] == 21 * 3 * 22 * 6 * 100
 

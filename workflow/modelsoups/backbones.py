@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError
 from timm.data import resolve_data_config
 from torch import nn
@@ -125,6 +126,12 @@ def load_pretrained(spec: BackboneSpec, classifier: Classifier) -> None:
         LIBRARIES[spec.library].load(spec, classifier.backbone)
 
 
+def weights_file(spec: BackboneSpec) -> Path | None:
+    """The file that the weights of `spec` were loaded from, in the hub's cache where they are
+    the hub's; None if they are random."""
+    return None if spec.weights == "random" else LIBRARIES[spec.library].find(spec)
+
+
 def load_text_tower(spec: BackboneSpec, device: torch.device) -> TextTower:
     """The pre-trained text tower of `spec`, on `device`.
 
@@ -229,6 +236,22 @@ def load_timm(spec: BackboneSpec, module: nn.Module) -> None:
     module.load_state_dict({k: tensor for k, tensor in model.state_dict().items() if k in wanted})
 
 
+def find_timm(spec: BackboneSpec) -> Path:
+    if spec.weights != "timm":
+        return find_weights(spec.weights)
+    from timm.models._hub import HF_WEIGHTS_NAME, _get_safe_alternatives
+
+    hub = timm.get_pretrained_cfg(spec.model)
+    assert hub and hub.hf_hub_id, f"timm's weights of {spec.model} are not from the hub"
+    repository, _, revision = hub.hf_hub_id.partition("@")
+    name = hub.hf_hub_filename or HF_WEIGHTS_NAME
+    for each in (*_get_safe_alternatives(name), name):  # timm loads the first that there is
+        path = try_to_load_from_cache(repository, each, revision=revision or None)
+        if isinstance(path, str):
+            return Path(path)
+    raise ValueError(f"{repository} is not in the hub's cache; load its weights first")
+
+
 # IconCLIP: a network of timm and a projection to the embeddings of MiniLM.
 
 
@@ -247,6 +270,10 @@ def load_iconclip(spec: BackboneSpec, module: nn.Module) -> None:
     else:
         state, _ = read_iconclip(spec.weights)
         load_in_order(module, state, spec.weights)
+
+
+def find_iconclip(spec: BackboneSpec) -> Path:
+    return find_weights(spec.weights)
 
 
 def load_iconclip_text(spec: BackboneSpec, device: torch.device) -> TextTower:
@@ -348,6 +375,13 @@ def create_open_clip(spec: BackboneSpec) -> Any:
     return open_clip.create_model(spec.model, pretrained=tag, pretrained_text=False)
 
 
+def find_open_clip(spec: BackboneSpec) -> Path:
+    import open_clip
+
+    tag = open_clip.get_pretrained_cfg(spec.model, spec.weights)
+    return Path(open_clip.download_pretrained(tag) if tag else spec.weights)
+
+
 @dataclass(frozen=True)
 class Library:
     """What a source of backbones can do."""
@@ -355,13 +389,18 @@ class Library:
     check: Callable[[BackboneSpec], None]  # raises ValueError if it has no such model or weights
     build: Callable[[BackboneSpec], ImageTower]  # the architecture, without pre-trained weights
     load: Callable[[BackboneSpec, nn.Module], None]  # puts the pre-trained weights into the tower
+    find: Callable[[BackboneSpec], Path]  # the file that these weights come from
     load_text: Callable[[BackboneSpec, torch.device], TextTower] | None
 
 
 LIBRARIES = {
-    "timm": Library(check_timm, build_timm, load_timm, None),
-    "open_clip": Library(check_open_clip, build_open_clip, load_open_clip, load_open_clip_text),
-    "iconclip": Library(check_timm, build_iconclip, load_iconclip, load_iconclip_text),
+    "timm": Library(check_timm, build_timm, load_timm, find_timm, None),
+    "open_clip": Library(
+        check_open_clip, build_open_clip, load_open_clip, find_open_clip, load_open_clip_text
+    ),
+    "iconclip": Library(
+        check_timm, build_iconclip, load_iconclip, find_iconclip, load_iconclip_text
+    ),
 }
 
 

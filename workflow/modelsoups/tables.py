@@ -252,7 +252,7 @@ PAGE_STYLE = (
     "body{font:15px/1.45 sans-serif;margin:2em;max-width:110em}h1{font-size:1.2em}"
     "table{border-collapse:collapse}th{text-align:left;border-bottom:2px solid #444}"
     "td,th{padding:.3em .7em;vertical-align:top;border-bottom:1px solid #ddd}"
-    "td+td{font-variant-numeric:tabular-nums}.holds{color:#060}.fails{color:#900}"
+    "td+td{font-variant-numeric:tabular-nums}"
 )
 
 

@@ -3,7 +3,13 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from modelsoups.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
+from modelsoups.backbones import (
+    BackboneSpec,
+    build_classifier,
+    check_view,
+    load_pretrained,
+    weights_file,
+)
 from modelsoups.checkpoints import read_weights, write_weights
 from modelsoups.files import sha256, versions, write_json
 from modelsoups.logs import log_to
@@ -20,6 +26,7 @@ check_view(model.preprocessing, ViewSpec(**snakemake.params.view))
 load_pretrained(spec, model)
 model.head.load_state_dict(head)
 write_weights(snakemake.output.weights, model.state_dict())
+weights = weights_file(spec)
 record = {
     "model": snakemake.wildcards.start,
     "kind": snakemake.params.kind,
@@ -29,7 +36,7 @@ record = {
     "preprocessing": asdict(model.preprocessing),
     "inputs": {
         "head": sha256(snakemake.input.head),
-        "backbone": [sha256(path) for path in snakemake.input.backbone],
+        "backbone": weights and sha256(weights),
     },
     "versions": versions(),
 }
