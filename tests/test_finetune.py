@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -217,9 +219,7 @@ def test_accumulated_parts_of_a_batch_give_the_run_of_whole_batches(tmp_path, ki
 RANK = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
-from contextlib import nullcontext
 from pathlib import Path
-from unittest import mock
 from modelsoups.finetune import ComputeSpec
 from modelsoups.parallel import join
 from test_finetune import split_run
