@@ -31,7 +31,7 @@ def autocast(device: torch.device) -> torch.autocast:
 
     That is every GPU of today, and CPUs with AMX. Weights and their gradients stay float32.
     """
-    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    fast = device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
