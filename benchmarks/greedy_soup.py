@@ -5,7 +5,7 @@ a fresh average, and evaluated on all held-out images, which a DataLoader decode
 use the same classifier, batch size and number of threads, and take the accuracies of the single
 models as given.
 Run `snakemake results/sweeps/random-search/models/greedy/weights.safetensors`, then
-`python benchmarks/greedy_soup.py`: a minute.
+`python benchmarks/greedy_soup.py`: two minutes.
 """
 
 import argparse
