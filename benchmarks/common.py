@@ -53,8 +53,8 @@ def run_alone(function: Callable, *args: Any) -> Run:
 
 def _measure(sender: Connection, function: Callable, args: Sequence[Any]) -> None:
     torch.set_num_threads(THREADS)
-    # A process that was spawned spawns its own: each worker of a DataLoader would import torch anew,
-    # ten seconds a pass that no script has.
+    # A process that was spawned spawns its own, and each worker of a DataLoader would import torch
+    # anew: ten seconds a pass that no script has.
     multiprocessing.set_start_method("fork", force=True)
     before = _memory_mib("VmRSS")
     start = time.perf_counter()

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from common import Run, alternate, machine, median_ratio, median_seconds, run_alone
 
-from modelsoups.ensembles import EnsembleSpec, choose_ingredients, mean_logits
-from modelsoups.logits import read_logits, write_logits
+from modelsoups.evaluation.logits import read_logits, write_logits
+from modelsoups.soups.ensembles import EnsembleSpec, choose_ingredients, mean_logits
 
 
 def make_files(folder: Path, num_models: int, num_images: int, num_classes: int) -> list[Path]:

@@ -19,8 +19,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.pool import HeldOut
+from modelsoups.soups.pool import HeldOut
+from modelsoups.weights.checkpoints import read_weights, write_weights
 
 NUM_CLASSES = 54
 

@@ -19,12 +19,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.checkpoints import read_weights
-from modelsoups.files import read_json
-from modelsoups.greedy import GreedySpec, greedy
-from modelsoups.logits import read_logits
-from modelsoups.pool import Candidate, HeldOut, Trace
+from modelsoups.base.files import read_json
+from modelsoups.evaluation.logits import read_logits
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.soups.greedy import GreedySpec, greedy
+from modelsoups.soups.pool import Candidate, HeldOut, Trace
+from modelsoups.weights.checkpoints import read_weights
 
 BATCH_SIZE = 64
 

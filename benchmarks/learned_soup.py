@@ -20,9 +20,9 @@ from greedy_soup import build
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.learned import LearnedSpec, Learner, Mixture
-from modelsoups.pool import HeldOut
+from modelsoups.soups.learned import LearnedSpec, Learner, Mixture
+from modelsoups.soups.pool import HeldOut
+from modelsoups.weights.checkpoints import read_weights, write_weights
 
 NUM_CLASSES = 54
 

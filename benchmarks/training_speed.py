@@ -1,4 +1,4 @@
-"""Images per second of the plain model and of `modelsoups.fast`, training and inference.
+"""Images per second of the plain model and of `modelsoups.models.folding`, training and inference.
 
 The plain model trains in float32; ours, as fine-tuning does, in bfloat16 on a CPU with AMX.
 Both alternate in one process with one thread, and medians are compared, so that other load on the
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelsoups import fast
+from modelsoups.models import folding as fast
 
 # Without these, glibc returns large activations to the kernel, and each step pays for new pages.
 ALLOCATOR = {

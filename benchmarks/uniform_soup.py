@@ -18,8 +18,8 @@ import torch
 from common import Run, alternate, machine, median_ratio, median_seconds, run_alone
 from timm.models import load_state_dict
 
-from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.weights import average
+from modelsoups.weights.average import average
+from modelsoups.weights.checkpoints import read_weights, write_weights
 
 
 def ours(paths: list[Path], output: Path) -> None:

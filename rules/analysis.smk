@@ -7,8 +7,8 @@ rule make_label_set:
         index=index_of_label_set,
         classes=config["classes"],
         code=[
-            "workflow/modelsoups/label_sets.py",
-            "workflow/modelsoups/imagenet_labels.py",
+            "workflow/modelsoups/data/label_sets.py",
+            "workflow/modelsoups/data/imagenet_labels.py",
         ],
     output:
         labels="results/label-sets/{label_set}.parquet",
@@ -30,7 +30,7 @@ rule collect_correct:
     input:
         logits=scored_logits,
         label_sets=label_set_files,
-        code="workflow/modelsoups/paired.py",
+        code="workflow/modelsoups/evaluation/paired.py",
     output:
         correct="results/sweeps/{sweep}/correct.parquet",
     log:
@@ -54,7 +54,7 @@ rule evaluate_points:
         images=points_images,
         labels=points_labels,
         class_maps=points_class_maps,
-        code=["workflow/modelsoups/points.py", "workflow/modelsoups/geometry.py"],
+        code=["workflow/modelsoups/analyses/mixes.py", "workflow/modelsoups/weights/geometry.py"],
     output:
         points="results/sweeps/{sweep}/points/{points}.parquet",
     log:
@@ -93,9 +93,9 @@ rule study_seeds:
             "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
         ),
         code=[
-            "workflow/modelsoups/seeds.py",
-            "workflow/modelsoups/points.py",
-            "workflow/modelsoups/calibration.py",
+            "workflow/modelsoups/analyses/seeds.py",
+            "workflow/modelsoups/analyses/mixes.py",
+            "workflow/modelsoups/evaluation/calibration.py",
         ],
     output:
         seeds="results/sweeps/{sweep}/seeds.parquet",
@@ -133,7 +133,7 @@ rule grow_soups:
         class_maps=expand(
             "results/data/{dataset}/class_map.npy", dataset=EVALUATION_SETS
         ),
-        code=["workflow/modelsoups/growth.py", "workflow/modelsoups/points.py"],
+        code=["workflow/modelsoups/analyses/growth.py", "workflow/modelsoups/analyses/mixes.py"],
     output:
         growth="results/sweeps/{sweep}/growth.parquet",
     log:
@@ -167,7 +167,7 @@ rule approximate_pairs:
         images=reported_images,
         labels=reported_labels,
         class_maps=reported_class_maps,
-        code="workflow/modelsoups/approximation.py",
+        code="workflow/modelsoups/analyses/approximation.py",
     output:
         approximation="results/sweeps/{sweep}/approximation.parquet",
     log:

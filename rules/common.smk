@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from modelsoups.study import (
+from modelsoups.study.config import (
     STARTS,
     check_config,
     expand_sweeps,

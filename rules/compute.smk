@@ -7,7 +7,7 @@ more time and memory. Locally only a limit given by `--resources` has an effect.
 from functools import cache
 from math import ceil
 
-from modelsoups.study import count_analyses
+from modelsoups.study.config import count_analyses
 
 DECODED_PER_SECOND = 20  # images a thread: a cautious guess, for a slow network disk
 LISTED_PER_SECOND = 1000  # files of a data set: as cautious

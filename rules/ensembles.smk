@@ -5,7 +5,7 @@ rule make_ensemble:
     """The logits of an ensemble on every evaluation set, and the record of its ingredients."""
     input:
         logits=pool_logits,
-        code=["workflow/modelsoups/ensembles.py", "workflow/modelsoups/greedy.py"],
+        code=["workflow/modelsoups/soups/ensembles.py", "workflow/modelsoups/soups/greedy.py"],
     output:
         logits=expand(
             "results/sweeps/{sweep}/models/{ensemble}/logits/{dataset}.parquet",

@@ -41,7 +41,7 @@ rule score_sweep:
     input:
         logits=scored_logits,
         runs="results/sweeps/{sweep}/runs.csv",
-        code="workflow/modelsoups/scores.py",
+        code="workflow/modelsoups/evaluation/scores.py",
     output:
         scores="results/sweeps/{sweep}/scores.parquet",
     log:

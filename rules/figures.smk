@@ -9,11 +9,11 @@ for figure, source in FIGURES.items():
             files=source["files"],
             logits=source.get("logits", []),
             code=[
-                "workflow/modelsoups/drawing.py",
-                "workflow/modelsoups/evidence.py",
-                "workflow/modelsoups/figures.py",
+                "workflow/modelsoups/paper/drawing.py",
+                "workflow/modelsoups/analyses/evidence.py",
+                "workflow/modelsoups/paper/figures.py",
             ],
-            style="workflow/modelsoups/style.mplstyle",
+            style="workflow/modelsoups/paper/style.mplstyle",
         output:
             svg=report(
                 f"results/{figure}.svg",
@@ -47,8 +47,8 @@ rule draw_curves:
     input:
         files=run_curves,
         logits=[],
-        code=["workflow/modelsoups/drawing.py", "workflow/modelsoups/figures.py"],
-        style="workflow/modelsoups/style.mplstyle",
+        code=["workflow/modelsoups/paper/drawing.py", "workflow/modelsoups/paper/figures.py"],
+        style="workflow/modelsoups/paper/style.mplstyle",
     output:
         svg=report(
             "results/sweeps/{sweep}/curves.svg",

@@ -7,7 +7,7 @@ rule build_emoji:
         sources="resources/emoji/sources.csv",
         styles="resources/emoji/styles.csv",
         fxemoji="resources/emoji/fxemoji.csv",
-        code=["workflow/modelsoups/emoji.py", "workflow/modelsoups/iconify.py"],
+        code=["workflow/modelsoups/miniature/emoji.py", "workflow/modelsoups/miniature/iconify.py"],
     output:
         emoji="results/resources/emoji/emoji.parquet",
         classes="results/resources/emoji/classes.csv",

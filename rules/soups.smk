@@ -8,7 +8,7 @@ rule cook_soup:
         logits=pool_held_out_logits,
         images=images_of_held_out,
         labels=labels_of_held_out,
-        code=["workflow/modelsoups/recipes.py", "workflow/modelsoups/greedy.py"],
+        code=["workflow/modelsoups/soups/recipes.py", "workflow/modelsoups/soups/greedy.py"],
     output:
         weights="results/sweeps/{sweep}/models/{recipe}/weights.safetensors",
         record="results/sweeps/{sweep}/models/{recipe}/record.json",

@@ -13,7 +13,7 @@ rule table3:
     input:
         scores=f"results/sweeps/{config['table3']}/scores.parquet",
         correct=f"results/sweeps/{config['table3']}/correct.parquet",
-        code=["workflow/modelsoups/tables.py", "workflow/modelsoups/statistics.py"],
+        code=["workflow/modelsoups/paper/tables.py", "workflow/modelsoups/evaluation/statistics.py"],
     output:
         csv="results/table3.csv",
         markdown="results/table3.md",
@@ -41,7 +41,7 @@ rule table4:
     input:
         scores="results/sweeps/{sweep}/scores.parquet",
         correct="results/sweeps/{sweep}/correct.parquet",
-        code=["workflow/modelsoups/tables.py", "workflow/modelsoups/statistics.py"],
+        code=["workflow/modelsoups/paper/tables.py", "workflow/modelsoups/evaluation/statistics.py"],
     output:
         csv="results/table4-{sweep}.csv",
         markdown="results/table4-{sweep}.md",
@@ -70,7 +70,7 @@ rule list_hyperparameters:
     input:
         runs="results/sweeps/{sweep}/runs.csv",
         correct="results/sweeps/{sweep}/correct.parquet",
-        code="workflow/modelsoups/tables.py",
+        code="workflow/modelsoups/paper/tables.py",
     output:
         html=report(
             "results/sweeps/{sweep}/runs.html",
@@ -96,10 +96,10 @@ rule what_holds:
     input:
         **claims_files(),
         code=[
-            "workflow/modelsoups/holds.py",
-            "workflow/modelsoups/evidence.py",
-            "workflow/modelsoups/captions.py",
-            "workflow/modelsoups/tables.py",
+            "workflow/modelsoups/paper/claims.py",
+            "workflow/modelsoups/analyses/evidence.py",
+            "workflow/modelsoups/paper/captions.py",
+            "workflow/modelsoups/paper/tables.py",
         ],
     output:
         csv="results/what-holds.csv",

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from modelsoups.figures import figure_1, save
-from modelsoups.scores import read_scores
-from modelsoups.search import RunSpec
-from modelsoups.tables import table_3, to_markdown
+from modelsoups.evaluation.scores import read_scores
+from modelsoups.paper.figures import figure_1, save
+from modelsoups.paper.tables import table_3, to_markdown
+from modelsoups.study.search import RunSpec
 
 ROOT = Path(__file__).parents[1]
 MINIATURE = ROOT / "docs/miniature"

@@ -19,9 +19,9 @@ from imagenet_trees import (
     write_train,
     write_v2,
 )
-from modelsoups.checkpoints import read_weights
-from modelsoups.files import read_json
-from modelsoups.logits import read_logits
+from modelsoups.base.files import read_json
+from modelsoups.evaluation.logits import read_logits
+from modelsoups.weights.checkpoints import read_weights
 
 PAPER = yaml.safe_load((ROOT / "config/imagenet.yaml").read_text())
 RELEASED = yaml.safe_load((ROOT / "config/released.yaml").read_text())

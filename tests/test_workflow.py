@@ -22,10 +22,10 @@ from checkouts import (
     wait_for,
     write_config,
 )
-from modelsoups.checkpoints import read_weights
-from modelsoups.files import read_json
-from modelsoups.holds import FAILS, HOLDS, OPEN
-from modelsoups.logits import read_logits
+from modelsoups.base.files import read_json
+from modelsoups.evaluation.logits import read_logits
+from modelsoups.paper.claims import FAILS, HOLDS, OPEN
+from modelsoups.weights.checkpoints import read_weights
 
 FIGURES = {f"figure{name}" for name in ("1", "2", "3", "4", "B1", "B2", "D1", "G4", "K1", "L3")}
 

@@ -33,7 +33,7 @@ from checkouts import (
     wait_for,
     write_config,
 )
-from modelsoups.files import read_json
+from modelsoups.base.files import read_json
 
 CONFIG = ("--configfile", "config/test.yaml")
 TABLES = ("table3.csv", "table3.md", "sweeps/tiny-search/scores.parquet")

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.approximation import approximate_pairs, list_pairs
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.ensembles import group_files
-from modelsoups.evaluate import pick_device
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.points import read_sample, read_sets
-from modelsoups.search import RunSpec
-from modelsoups.weights import read_weights
+from modelsoups.analyses.approximation import approximate_pairs, list_pairs
+from modelsoups.analyses.mixes import read_sample, read_sets
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.soups.ensembles import group_files
+from modelsoups.study.search import RunSpec
+from modelsoups.weights.average import read_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups import emoji, iconify
+from modelsoups.miniature import emoji, iconify
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

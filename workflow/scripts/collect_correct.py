@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.ensembles import group_files
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.paired import collect_correct
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.paired import collect_correct
+from modelsoups.soups.ensembles import group_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

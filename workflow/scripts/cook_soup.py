@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.evaluate import pick_device
-from modelsoups.logs import log_to
-from modelsoups.pool import HeldOut
-from modelsoups.recipes import cook
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.soups.pool import HeldOut
+from modelsoups.soups.recipes import cook
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from modelsoups.drawing import FIGURES, Inputs
-from modelsoups.figures import save
-from modelsoups.files import publish
-from modelsoups.logs import log_to
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.paper.drawing import FIGURES, Inputs
+from modelsoups.paper.figures import save
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from modelsoups import iconify, icons
-from modelsoups.files import publish
-from modelsoups.logs import log_to
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.miniature import iconify, icons
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from modelsoups.evaluate import pick_device
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.minilm import load_minilm
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.minilm import load_minilm
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.checkpoints import read_weights, why_no_weights
-from modelsoups.evaluate import EvaluationSet, evaluate, pick_device
-from modelsoups.files import sha256
-from modelsoups.logs import log_to
+from modelsoups.base.files import sha256
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.evaluator import EvaluationSet, evaluate, pick_device
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.weights.checkpoints import read_weights, why_no_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.points import PLANS, evaluate_points, open_kitchen, read_sets
-from modelsoups.search import RunSpec
-from modelsoups.views import ViewSpec
+from modelsoups.analyses.mixes import PLANS, evaluate_points, open_kitchen, read_sets
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.data.views import ViewSpec
+from modelsoups.models.backbones import BackboneSpec
+from modelsoups.study.search import RunSpec
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
-from modelsoups.evaluate import pick_device, predict
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.views import ViewSpec, open_view
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.data.views import ViewSpec, open_view
+from modelsoups.evaluation.evaluator import pick_device, predict
+from modelsoups.models.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.checkpoints import read_weights, write_run
-from modelsoups.evaluate import pick_device
-from modelsoups.files import sha256, versions, write_json
-from modelsoups.finetune import ComputeSpec, finetune_or_skip
-from modelsoups.logs import log_to
-from modelsoups.parallel import join, split_up
-from modelsoups.search import RunSpec
-from modelsoups.views import open_training
+from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.data.views import open_training
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.study.search import RunSpec
+from modelsoups.training.loop import ComputeSpec, finetune_or_skip
+from modelsoups.training.processes import join, split_up
+from modelsoups.weights.checkpoints import read_weights, write_run
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

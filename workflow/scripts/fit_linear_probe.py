@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.evaluate import pick_device
-from modelsoups.files import versions, write_json
-from modelsoups.heads import LinearProbeSpec, empty_head, fit_linear_probe, read_head, write_head
-from modelsoups.logs import log_to
+from modelsoups.base.files import versions, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.heads import (
+    LinearProbeSpec,
+    empty_head,
+    fit_linear_probe,
+    read_head,
+    write_head,
+)
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec
-from modelsoups.ensembles import group_files
-from modelsoups.files import publish
-from modelsoups.growth import grow
-from modelsoups.logs import log_to
-from modelsoups.points import open_kitchen, read_sets
+from modelsoups.analyses.growth import grow
+from modelsoups.analyses.mixes import open_kitchen, read_sets
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.models.backbones import BackboneSpec
+from modelsoups.soups.ensembles import group_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

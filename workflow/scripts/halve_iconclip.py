@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.files import sha256
-from modelsoups.iconclip import halve
-from modelsoups.logs import log_to
+from modelsoups.base.files import sha256
+from modelsoups.base.logs import log_to
+from modelsoups.miniature.iconclip import halve
+from modelsoups.weights.checkpoints import read_weights, write_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.checkpoints import write_weights
-from modelsoups.files import sha256, versions, write_json
-from modelsoups.logs import log_to
-from modelsoups.released import check_fit, fetch, read_checkpoint
-from modelsoups.search import CheckpointSpec
+from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.study.search import CheckpointSpec
+from modelsoups.weights.checkpoints import write_weights
+from modelsoups.weights.foreign import check_fit, fetch, read_checkpoint
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

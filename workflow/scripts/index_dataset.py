@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelsoups.datasets import DatasetSpec, describe_dataset, index_dataset, read_classes
-from modelsoups.files import publish, write_json
-from modelsoups.logs import log_to
+from modelsoups.base.files import publish, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.data.datasets import DatasetSpec, describe_dataset, index_dataset, read_classes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from modelsoups.files import publish, read_json
-from modelsoups.logs import log_to
-from modelsoups.released import checkpoint_table
+from modelsoups.base.files import publish, read_json
+from modelsoups.base.logs import log_to
+from modelsoups.weights.foreign import checkpoint_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

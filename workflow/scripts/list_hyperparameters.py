@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.tables import print_runs, to_html
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.paper.tables import print_runs, to_html
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.files import publish
-from modelsoups.logs import log_to
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

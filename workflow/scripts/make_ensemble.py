@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelsoups.ensembles import EnsembleSpec, group_files, make_ensemble
-from modelsoups.files import write_json
-from modelsoups.logs import log_to
+from modelsoups.base.files import write_json
+from modelsoups.base.logs import log_to
+from modelsoups.soups.ensembles import EnsembleSpec, group_files, make_ensemble
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from modelsoups.backbones import (
+from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.data.views import ViewSpec
+from modelsoups.models.backbones import (
     BackboneSpec,
     build_classifier,
     check_view,
     load_pretrained,
     weights_file,
 )
-from modelsoups.checkpoints import read_weights, write_weights
-from modelsoups.files import sha256, versions, write_json
-from modelsoups.logs import log_to
-from modelsoups.views import ViewSpec
+from modelsoups.weights.checkpoints import read_weights, write_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.datasets import read_classes
-from modelsoups.files import publish, write_json
-from modelsoups.label_sets import describe_label_set, make_label_set
-from modelsoups.logs import log_to
+from modelsoups.base.files import publish, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.data.datasets import read_classes
+from modelsoups.data.label_sets import describe_label_set, make_label_set
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

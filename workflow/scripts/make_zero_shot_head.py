@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec, load_text_tower
-from modelsoups.datasets import read_classes
-from modelsoups.evaluate import pick_device
-from modelsoups.files import sha256, versions, write_json
-from modelsoups.heads import write_head, zero_shot_head
-from modelsoups.logs import log_to
-from modelsoups.prompts import read_templates
+from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.data.datasets import read_classes
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.backbones import BackboneSpec, load_text_tower
+from modelsoups.models.heads import write_head, zero_shot_head
+from modelsoups.models.prompts import read_templates
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from modelsoups.backbones import BackboneSpec, build_classifier
-from modelsoups.logs import log_to
-from modelsoups.plan import (
+from modelsoups.base.logs import log_to
+from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.study.plan import (
     DatasetSize,
     SweepSize,
     arrays_gib,

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from modelsoups.backbones import BackboneSpec, build_classifier, load_pretrained
-from modelsoups.checkpoints import write_weights
-from modelsoups.evaluate import pick_device
-from modelsoups.files import sha256, versions, write_json
-from modelsoups.iconclip import IconCLIP, PretrainingSpec, pretrain
-from modelsoups.logs import log_to
+from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.miniature.iconclip import IconCLIP, PretrainingSpec, pretrain
+from modelsoups.models.backbones import BackboneSpec, build_classifier, load_pretrained
+from modelsoups.weights.checkpoints import write_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.files import publish
-from modelsoups.logs import log_to
-from modelsoups.places import require_space
-from modelsoups.views import ResizeSpec, resize_images
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.base.paths import require_space
+from modelsoups.data.views import ResizeSpec, resize_images
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from modelsoups.logs import log_to
-from modelsoups.scores import score_files, write_scores
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.scores import score_files, write_scores
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

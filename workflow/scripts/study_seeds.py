@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.backbones import BackboneSpec
-from modelsoups.ensembles import group_files
-from modelsoups.files import publish
-from modelsoups.logits import read_logits
-from modelsoups.logs import log_to
-from modelsoups.points import open_kitchen, read_sets, select_all
-from modelsoups.search import RunSpec
-from modelsoups.seeds import study_seeds
+from modelsoups.analyses.mixes import open_kitchen, read_sets, select_all
+from modelsoups.analyses.seeds import study_seeds
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.logits import read_logits
+from modelsoups.models.backbones import BackboneSpec
+from modelsoups.soups.ensembles import group_files
+from modelsoups.study.search import RunSpec
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

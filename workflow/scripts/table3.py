@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.logs import log_to
-from modelsoups.scores import read_scores
-from modelsoups.tables import table_3, to_markdown, write_table
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.scores import read_scores
+from modelsoups.paper.tables import table_3, to_markdown, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

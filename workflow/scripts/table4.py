@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.label_sets import caption_label_set
-from modelsoups.logs import log_to
-from modelsoups.scores import read_scores
-from modelsoups.tables import print_table_4, table_4, write_table
+from modelsoups.base.logs import log_to
+from modelsoups.data.label_sets import caption_label_set
+from modelsoups.evaluation.scores import read_scores
+from modelsoups.paper.tables import print_table_4, table_4, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

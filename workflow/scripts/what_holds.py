@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.captions import DESCRIPTIONS, caption
-from modelsoups.files import publish
-from modelsoups.holds import all_claims, print_claims, to_table
-from modelsoups.logs import log_to
-from modelsoups.scores import read_scores
-from modelsoups.tables import write_table
+from modelsoups.base.files import publish
+from modelsoups.base.logs import log_to
+from modelsoups.evaluation.scores import read_scores
+from modelsoups.paper.captions import DESCRIPTIONS, caption
+from modelsoups.paper.claims import all_claims, print_claims, to_table
+from modelsoups.paper.tables import write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -1,0 +1,36 @@
+"""Real weights of a tiny network, and images for it."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modelsoups.analyses.mixes import ImageSet
+from weight_space import RUNS, make_model
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The initialisation and the four runs: real weights of a tiny network, a little apart."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    start = make_model().state_dict()
+    paths = {}
+    for model in ["initialization", *RUNS]:
+        weights = {
+            key: value + 0.05 * value.std(correction=0) * torch.randn_like(value)
+            if value.is_floating_point() and "running" not in key and model != "initialization"
+            else value
+            for key, value in start.items()
+        }
+        paths[model] = folder / f"{model}.safetensors"
+        save_file({key: value.contiguous() for key, value in weights.items()}, paths[model])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Eight images of noise and their labels."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
+    return ImageSet(images=pixels, labels=rng.integers(0, 3, 8))

@@ -1,0 +1,104 @@
+"""Which images each model has right, and comparisons of models on them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelsoups.data.label_sets import is_right
+from modelsoups.evaluation.failures import write_no_logits
+from modelsoups.evaluation.logits import write_logits
+from modelsoups.evaluation.paired import accuracy_of, collect_correct, compare
+
+CORRECT = pd.DataFrame(
+    {
+        "dataset": ["photos"] * 4 + ["toys"] * 2,
+        "index": [0, 1, 2, 3, 0, 1],
+        "a": [True, True, True, False, True, True],
+        "b": [True, False, False, False, True, False],
+    }
+)
+
+
+def test_table_has_a_row_an_image_and_label_sets_without_skipped_images(tmp_path) -> None:
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]  # predicts 0, 1, 2, 2
+    write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1, 2]), {})
+    table = collect_correct(
+        {"photos": {"a": tmp_path / "a.parquet"}},
+        {"relabelled": ("photos", pd.DataFrame({"labels": [[1], [], [1, 2], [0]]}))},
+    )
+    assert table["dataset"].tolist() == ["photos"] * 4 + ["relabelled"] * 3
+    assert table["index"].tolist() == [0, 1, 2, 3, 0, 2, 3]
+    assert table["a"].tolist() == [True, True, False, True, False, True, False]
+    assert table["a"].dtype == bool
+
+
+def test_images_of_a_label_set_averaged_by_class_have_their_class(tmp_path) -> None:
+    logits = np.eye(2, dtype=np.float32)[[0, 1, 0]]
+    write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1]), {})
+    sets = {
+        "by-class": pd.DataFrame({"labels": [[0], [0], []], "stratum": [0, 1, 1]}),
+        "by-image": pd.DataFrame({"labels": [[0], [], [0]]}),
+    }
+    table = collect_correct(
+        {"photos": {"a": tmp_path / "a.parquet"}},
+        {name: ("photos", labels) for name, labels in sets.items()},
+    )
+    assert table["stratum"].tolist() == [-1, -1, -1, 0, 1, -1, -1]
+    assert table["a"].tolist() == [True, True, False, True, False, True, True]
+
+
+def test_skipped_runs_are_left_out(tmp_path) -> None:
+    write_logits(tmp_path / "a.parquet", np.eye(2, dtype=np.float32), np.array([0, 0]), {})
+    write_no_logits(tmp_path / "b.parquet", "it diverged", {})
+    files = {name: tmp_path / f"{name}.parquet" for name in ("b", "a")}
+    assert list(collect_correct({"photos": files}, {})) == ["dataset", "index", "a"]
+
+
+def test_prediction_is_right_if_it_is_among_the_labels() -> None:
+    right = is_right(np.array([1, 1, 1]), [[0, 1], [2], []])
+    np.testing.assert_array_equal(right, [1, 0, np.nan])
+
+
+def test_mean_of_sets_counts_them_alike() -> None:
+    assert accuracy_of(CORRECT, ["a"], ["photos", "toys"]) == (3 / 4 + 1) / 2
+    assert accuracy_of(CORRECT, ["a", "b"], ["photos"]) == (3 / 4 + 1 / 4) / 2
+
+
+def test_one_set_and_two_models_are_compared_by_mcnemar() -> None:
+    result = compare(CORRECT, ["a"], ["b"], ["photos"])
+    assert (result.test, result.difference, result.p) == ("mcnemar", 0.5, 0.5)
+    assert result.low <= 0.5 <= result.high
+
+
+def test_means_are_compared_by_permutation() -> None:
+    several_sets = compare(CORRECT, ["a"], ["b"], ["photos", "toys"])
+    assert several_sets.test == "permutation"
+    # (1/2 + 1/2) / 2; of the 8 signs of two images (1/4 each) and one (1/2) two are as extreme.
+    assert several_sets.difference == pytest.approx(0.5)
+    assert several_sets.p == pytest.approx(0.25, abs=0.02)
+    assert compare(CORRECT, ["a", "b"], ["b"], ["photos"]).test == "permutation"
+
+
+BY_CLASS = pd.DataFrame(
+    {
+        "dataset": "multilabel",
+        "index": range(5),
+        "stratum": [0, 0, 1, 2, 2],
+        "a": [True, False, True, True, True],
+        "b": [True, False, False, True, False],
+    }
+)
+
+
+def test_classes_count_alike_where_accuracy_is_averaged_by_class() -> None:
+    # a: (1/2 + 1 + 1) / 3, of images 4/5; b: (1/2 + 0 + 1/2) / 3, of images 2/5.
+    assert accuracy_of(BY_CLASS, ["a"], ["multilabel"]) == pytest.approx(5 / 6)
+    assert accuracy_of(BY_CLASS, ["b"], ["multilabel"]) == pytest.approx(1 / 3)
+
+
+def test_means_over_classes_are_compared_by_permutation() -> None:
+    result = compare(BY_CLASS, ["a"], ["b"], ["multilabel"])
+    assert result.test == "permutation"
+    assert result.difference == pytest.approx(1 / 2)
+    # The differing images weigh 1/3 and 1/6; of their four signs two are as extreme.
+    assert result.p == pytest.approx(0.5, abs=0.02)

@@ -1,0 +1,312 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from modelsoups.evaluation.logits import read_logits, write_logits
+from modelsoups.soups.learned import LearnedSpec, Mixture, learned
+from modelsoups.soups.pool import Candidate, HeldOut, Trace
+from modelsoups.soups.rejection import score_all
+from modelsoups.weights.average import average
+from modelsoups.weights.checkpoints import read_weights, write_weights
+
+torch.set_num_threads(1)  # for tensors this small a second thread only costs
+
+NO_TRACE = Trace(None, None)
+NUM_IMAGES = 60
+
+
+class TinyNet(nn.Module):
+    """Two blocks with BatchNorm between an embedding and a head; the blocks share a kernel."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_stem = nn.Conv2d(3, 4, 1)
+        first, second = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+        second.weight = first.weight
+        self.blocks = nn.Sequential(
+            nn.Sequential(first, nn.BatchNorm2d(4), nn.Tanh()),
+            nn.Sequential(second, nn.BatchNorm2d(4), nn.Tanh()),
+        )
+        self.head = nn.Linear(4 * 9, 3)
+
+    def forward(self, images):
+        return self.head(self.blocks(self.conv_stem(images.float() / 255 - 0.5)).flatten(1))
+
+
+def make_pool(folder: Path, count: int = 4, spread: float = 1.0) -> tuple[list[Candidate], HeldOut]:
+    """Perturbations of one network, unequal in everything, their statistics included."""
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (NUM_IMAGES, 3, 3, 3), dtype=np.uint8)
+    held_out = HeldOut(TinyNet(), images, random.integers(0, 3, NUM_IMAGES), batch_size=20)
+    model = TinyNet()
+    center = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    candidates = []
+    for k in range(count):
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                noise = torch.randn_like(parameter) * center[name].std()
+                parameter.copy_(center[name] + noise)
+        for name, buffer in model.named_buffers():
+            if "running" in name:
+                middle = float(name.endswith("var"))
+                buffer.uniform_(middle - 0.5, middle + 0.5)
+        path = folder / f"{k}.safetensors"
+        write_weights(path, dict(model.state_dict()))
+        held_out.pour(read_weights(path))
+        logits = path.with_suffix(".parquet")
+        write_logits(logits, held_out.logits(), held_out.labels, {})
+        candidates.append(Candidate(name=f"{k:03}", weights=path, logits=logits))
+    return candidates, held_out
+
+
+def group_by_hand(per: str, key: str) -> str:
+    key = key.replace("blocks.1.0.weight", "blocks.0.0.weight")  # they are tied
+    layers = {"conv_stem": "embedding", "head": "head"}
+    return {
+        "model": "model",
+        "layer": layers.get(key.split(".")[0]) or ".".join(key.split(".")[:3]),
+        "tensor": key,
+    }[per]
+
+
+def make_opposites(folder: Path) -> tuple[list[Candidate], HeldOut]:
+    """Two candidates with opposite heads, and labels that the second one gets right."""
+    candidates, held_out = make_pool(folder, count=2)
+    weights = read_weights(candidates[1].weights)
+    opposite = {key: -tensor if "head" in key else tensor for key, tensor in weights.items()}
+    opposite["blocks.1.0.weight"] = opposite["blocks.0.0.weight"]
+    write_weights(candidates[0].weights, opposite)
+    held_out.labels[:] = read_logits(candidates[1].logits).predictions
+    for candidate in candidates:
+        held_out.pour(read_weights(candidate.weights))
+        write_logits(candidate.logits, held_out.logits(), held_out.labels, {})
+    return candidates, held_out
+
+
+def plain_autograd(candidates, held_out, spec: LearnedSpec):
+    """Eq. 2 with autograd through all models, as the official code does it."""
+    pool = [read_weights(c.weights) for c in candidates]
+    keys = [key for key in pool[0] if pool[0][key].is_floating_point()]
+    groups = sorted({group_by_hand(spec.coefficients_per, key) for key in keys})
+    start = 0.0 if spec.softmax else 1 / len(pool)
+    raw = torch.full((len(pool), len(groups)), start, requires_grad=True)
+    beta = torch.ones((), requires_grad=True)
+    optimizer = torch.optim.AdamW(
+        [raw, beta], lr=spec.learning_rate, weight_decay=spec.weight_decay
+    )
+    losses = []
+    for epoch in range(spec.epochs):
+        order = np.random.default_rng([spec.seed, epoch]).permutation(len(held_out))
+        for first in range(0, len(order), spec.batch_size):
+            batch = order[first : first + spec.batch_size]
+            alpha = raw.softmax(dim=0) if spec.softmax else raw
+            mix = {}
+            for key in keys:
+                column = alpha[:, groups.index(group_by_hand(spec.coefficients_per, key))]
+                if "running" in key:
+                    column = column.detach() if spec.softmax else torch.full((len(pool),), start)
+                mix[key] = sum(a * weights[key] for a, weights in zip(column, pool, strict=True))
+            logits = functional_call(
+                held_out.model, mix, (held_out.images(batch),), tie_weights=False
+            )
+            loss = cross_entropy(beta * logits, torch.from_numpy(held_out.labels[batch]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    alpha = (raw.softmax(dim=0) if spec.softmax else raw).detach()
+    return alpha, groups, beta.item(), losses
+
+
+def spec_for(per="model", softmax=True, resident=True, **fields) -> LearnedSpec:
+    size = 1.0 if resident else 0.0
+    return LearnedSpec(
+        coefficients_per=per, softmax=softmax, resident_gib=size, **{"batch_size": 25, **fields}
+    )
+
+
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("per", ["model", "layer", "tensor"])
+def test_gradient_is_that_of_autograd_through_all_models(tmp_path, per, softmax, resident):
+    candidates, held_out = make_pool(tmp_path)
+    spec = spec_for(per, softmax, resident)
+    pool = [read_weights(c.weights) for c in candidates]
+
+    mixture = Mixture(held_out.model, [c.weights for c in candidates], spec)
+    torch.manual_seed(1)
+    alpha = torch.rand(4, len(mixture.groups), requires_grad=True)
+    mixture.mix(alpha)
+    labels = torch.from_numpy(held_out.labels)
+    images = held_out.images(np.arange(NUM_IMAGES))
+    cross_entropy(held_out.model(images), labels).backward()
+    found = mixture.gradient()
+
+    mix = {}
+    for key, group in mixture.group_of.items():
+        column = alpha[:, mixture.groups.index(group)]
+        column = column.detach() if "running" in key else column
+        mix[key] = sum(a * weights[key] for a, weights in zip(column, pool, strict=True))
+    mix["blocks.1.0.weight"] = mix["blocks.0.0.weight"]
+    logits = functional_call(TinyNet().eval(), mix, (images,), tie_weights=False)
+    cross_entropy(logits, labels).backward()
+    torch.testing.assert_close(found, alpha.grad, rtol=2e-5, atol=2e-6)
+    assert found.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("per", ["model", "layer", "tensor"])
+def test_learning_follows_autograd_through_all_models(tmp_path, per, softmax, resident):
+    candidates, held_out = make_pool(tmp_path)
+    spec = spec_for(per, softmax, resident, weight_decay=0.01, learning_rate=0.02)
+    alpha, groups, beta, losses = plain_autograd(candidates, held_out, spec)
+    soup = learned(spec, candidates, held_out, NO_TRACE)
+    curve = [loss for epoch in soup.details["curve"] for loss in epoch]
+    np.testing.assert_allclose(curve, losses, rtol=1e-4)
+    np.testing.assert_allclose(soup.details["beta"], beta, rtol=1e-4)
+    found = soup.coefficients if per != "model" else {"model": soup.coefficients}
+    assert isinstance(found, dict)
+    for group, values in found.items():
+        if group == "statistics":
+            assert values == [0.25] * 4
+            continue
+        wanted = alpha[:, groups.index(group)]
+        np.testing.assert_allclose(values, wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("per", ["model", "layer", "tensor"])
+def test_the_soup_is_the_average_with_its_coefficients(tmp_path, per):
+    candidates, held_out = make_pool(tmp_path)
+    soup = learned(spec_for(per), candidates, held_out, NO_TRACE)
+    groups = soup.coefficients if per != "model" else {"model": soup.coefficients}
+    for values in groups.values():
+        assert len(values) == 4 and min(values) > 0
+        assert sum(values) == pytest.approx(1, abs=1e-12)
+    if per == "model":
+        wanted = average([c.weights for c in candidates], soup.coefficients)
+        assert all(soup.weights[key].equal(wanted[key]) for key in wanted)
+    assert soup.weights["blocks.1.0.weight"] is soup.weights["blocks.0.0.weight"]
+    assert soup.ingredients == ["000", "001", "002", "003"]
+    held_out.pour(soup.weights)
+    assert soup.held_out_accuracy == score_all("accuracy", held_out.logits(), held_out.labels)
+    json.dumps([soup.coefficients, soup.candidates, soup.details])
+
+
+def test_held_and_streamed_ingredients_give_the_same_soup(tmp_path, monkeypatch):
+    candidates, held_out = make_pool(tmp_path)
+    held = learned(spec_for("layer", resident=True), candidates, held_out, NO_TRACE)
+    monkeypatch.setattr(
+        "modelsoups.soups.learned.BLOCK", 44
+    )  # 11 columns a block: cuts every kernel
+    streamed = learned(spec_for("layer", resident=False), candidates, held_out, NO_TRACE)
+    for key in held.weights:
+        torch.testing.assert_close(streamed.weights[key], held.weights[key], rtol=1e-4, atol=1e-5)
+
+
+def test_a_soup_of_one_is_that_candidate(tmp_path):
+    candidates, held_out = make_pool(tmp_path, count=1)
+    soup = learned(spec_for("layer"), candidates, held_out, NO_TRACE)
+    wanted = read_weights(candidates[0].weights)
+    assert all(soup.weights[key].equal(wanted[key]) for key in wanted)
+
+
+def test_the_candidate_that_fits_gets_the_larger_coefficient(tmp_path):
+    candidates, held_out = make_opposites(tmp_path)
+    soup = learned(spec_for(epochs=10), candidates, held_out, NO_TRACE)
+    assert soup.coefficients[1] > 0.6
+    assert soup.details["curve"][-1][0] < soup.details["curve"][0][0]
+
+
+def test_free_coefficients_may_be_negative_and_leave_statistics_the_mean(tmp_path):
+    candidates, held_out = make_opposites(tmp_path)
+    spec = spec_for(softmax=False, epochs=20, learning_rate=0.1)
+    soup = learned(spec, candidates, held_out, NO_TRACE)
+    assert min(soup.coefficients) < 0
+    mean = average([c.weights for c in candidates])
+    assert soup.weights["blocks.0.1.running_var"].equal(mean["blocks.0.1.running_var"])
+
+
+def test_half_precision_ingredients_are_mixed_in_float32_and_come_back_as_half(tmp_path):
+    candidates, held_out = make_pool(tmp_path, count=2)
+    wanted = learned(spec_for(), candidates, held_out, NO_TRACE)
+    for candidate in candidates:
+        full = read_weights(candidate.weights)
+        halves = {k: t.half() if t.is_floating_point() else t for k, t in full.items()}
+        halves["blocks.1.0.weight"] = halves["blocks.0.0.weight"]  # tied as before
+        write_weights(candidate.weights, halves)
+    for resident in (True, False):
+        soup = learned(spec_for(resident=resident), candidates, held_out, NO_TRACE)
+        assert soup.weights["head.weight"].dtype == torch.float16
+        np.testing.assert_allclose(soup.coefficients, wanted.coefficients, rtol=1e-2)
+
+
+def test_an_interrupted_soup_goes_on_from_its_last_epoch_to_the_same_end(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    spec = spec_for("layer")
+    whole = learned(spec, candidates, held_out, NO_TRACE)
+    trace = Trace(tmp_path / "progress.json", "this spec")
+
+    def save_then_stop(state):
+        Trace.save(trace, state)
+        raise KeyboardInterrupt
+
+    trace.save = save_then_stop  # type: ignore[method-assign]
+    for epochs_done in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            learned(spec, candidates, held_out, trace)
+        assert len(trace.load()["curve"]) == epochs_done
+    del trace.save
+    soup = learned(spec, candidates, held_out, trace)
+    assert soup.details == whole.details
+    assert soup.coefficients == whole.coefficients
+    assert all(soup.weights[key].equal(whole.weights[key]) for key in whole.weights)
+
+
+def test_another_seed_is_another_order_of_images(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    curves = [
+        learned(spec_for(seed=seed), candidates, held_out, NO_TRACE).details["curve"]
+        for seed in (0, 0, 1)
+    ]
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_a_diverged_candidate_is_named(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    broken = read_weights(candidates[2].weights)
+    broken["head.bias"][0] = torch.inf
+    write_weights(candidates[2].weights, broken)
+    with pytest.raises(ValueError, match=r"2.safetensors: values are NaN or infinite in head.bias"):
+        learned(spec_for(), candidates, held_out, NO_TRACE)
+
+
+def test_a_diverging_loss_asks_for_a_lower_learning_rate(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    spec = spec_for(softmax=False, learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"held-out loss is .* in epoch 1; lower the learn"):
+        learned(spec, candidates, held_out, NO_TRACE)
+
+
+def test_unequal_keys_are_refused_before_anything_is_learned(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    other = tmp_path / "other.safetensors"
+    write_weights(other, {**read_weights(candidates[0].weights), "extra": torch.ones(1)})
+    candidates[1] = replace(candidates[1], weights=other)
+    with pytest.raises(ValueError, match=r"other.safetensors: extra is not expected"):
+        learned(spec_for(), candidates, held_out, NO_TRACE)
+
+
+def test_a_spec_with_an_impossible_value_is_refused():
+    with pytest.raises(ValueError, match="coefficients_per is 'block', allowed: model, layer, ten"):
+        LearnedSpec(coefficients_per="block")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="have to be at least 1, found 0 and 256"):
+        LearnedSpec(epochs=0)

@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import pytest
+
+from modelsoups.study.plan import (
+    DatasetSize,
+    SweepSize,
+    arrays_gib,
+    plan_study,
+    plan_sweep,
+    to_text,
+)
+
+SIZE = SweepSize(
+    epochs=[4, 6],
+    num_weights=5,  # the initialisation, two runs, two soups
+    num_ensembles=1,
+    num_greedy=1,
+    num_candidates=3,
+    num_parameters=2**28,
+    images_per_second=100,
+)
+SETS = {
+    "held-out": DatasetSize(num_images=100, num_classes=10),
+    "test": DatasetSize(num_images=200, num_classes=4),
+}
+
+
+def test_plan_of_a_sweep_counts_images_hours_and_disk():
+    plan = plan_sweep(SIZE, 1000, SETS["held-out"], list(SETS.values()), 50, logits_bytes=2)
+    assert (plan["num_runs"], plan["num_epochs"]) == (2, 10)
+    assert plan["training_images"] == 10_000  # 10 epochs of 1,000
+    assert plan["evaluation_images"] == 1_800  # 5 models of 300, and 3 candidates of 100
+    assert plan["training_hours"] == pytest.approx(10_000 / 100 / 3600)
+    assert plan["evaluation_hours"] == pytest.approx(1_800 / 50 / 3600)
+    assert plan["weights_gib"] == 5.0  # 5 times 2^28 numbers of 4 bytes
+    assert plan["logits_gib"] == pytest.approx((1000 + 800) * 2 * 6 / 2**30)
+
+
+def test_images_of_figures_and_learned_soups_are_counted():
+    size = replace(SIZE, other_images=5_000)
+    plan = plan_sweep(size, 1000, SETS["held-out"], list(SETS.values()), 50, logits_bytes=2)
+    assert plan["evaluation_images"] == 6_800
+
+
+def test_plan_of_a_study_sums_its_sweeps():
+    plan = plan_study({"a": SIZE, "b": SIZE}, 1000, "held-out", SETS, 50, logits_bytes=2)
+    assert plan.index.tolist() == ["a", "b", "total"]
+    assert plan.num_runs["total"] == 4
+    assert plan.weights_gib["total"] == 10.0
+
+
+def test_decoded_arrays_take_three_bytes_a_pixel():
+    assert arrays_gib({"test at 32px": (2**20, 32)}) == {"test at 32px": 3.0}
+
+
+def test_plan_in_print_names_the_study_and_the_disk_in_all():
+    plan = plan_study({"a": SIZE}, 1000, "held-out", SETS, 50, logits_bytes=2)
+    text = to_text(plan, "the study", {"test at 32px": 3.0})
+    assert text.startswith("Plan of the study: the study")
+    assert "Disk in all: 8.0 GiB" in text  # 5 of weights, 3 of arrays

@@ -1,0 +1,181 @@
+import math
+import random
+
+import pytest
+
+from modelsoups.study.search import (
+    CheckpointSpec,
+    RunSpec,
+    draw,
+    expand_files,
+    grid_search,
+    list_checkpoints,
+    list_runs,
+    random_search,
+)
+
+SHARED = {"batch_size": 512, "min_crop": 0.08, "warmup_steps": 500, "clip_norm": 1.0}
+PAPER = {  # Appendix J.2.1, "random search"
+    "lr": {"log_uniform": [1e-6, 1e-4]},
+    "weight_decay": {"log_uniform": [1e-4, 10**-0.2]},
+    "label_smoothing": {"choice": [0, {"uniform": [0, 0.25]}]},
+    "epochs": {"integer": [4, 16]},
+    "mixup": {"choice": [0, {"uniform": [0, 0.9]}]},
+    "augmentation": {
+        "choice": [
+            "minimal",
+            {"randaugment": {"magnitude": {"integer": [0, 20]}, "num_ops": {"integer": [0, 2]}}},
+        ],
+        "probabilities": [1 / 3, 2 / 3],
+    },
+}
+
+
+class Fixed(random.Random):
+    """A generator whose `random()` gives the numbers it was made with."""
+
+    def __init__(self, *numbers):
+        self.numbers = iter(numbers)
+
+    def random(self):
+        return next(self.numbers)
+
+
+def test_uniform_goes_from_low_to_high():
+    assert draw({"uniform": [2, 4]}, Fixed(0.25)) == 2.5
+
+
+def test_log_uniform_is_uniform_in_the_exponent():
+    # halfway between the exponents -6 and -4
+    assert draw({"log_uniform": [1e-6, 1e-4]}, Fixed(0.5)) == pytest.approx(1e-5)
+
+
+def test_integer_includes_both_ends():
+    assert draw({"integer": [4, 16]}, Fixed(0.0)) == 4
+    assert draw({"integer": [4, 16]}, Fixed(0.9999)) == 16
+
+
+def test_choice_draws_option_then_its_own_space():
+    assert draw({"choice": [0, {"uniform": [0, 1]}]}, Fixed(0.49)) == 0
+    assert draw({"choice": [0, {"uniform": [0, 1]}]}, Fixed(0.51, 0.75)) == 0.75
+
+
+def test_choice_respects_probabilities():
+    space = {"choice": ["a", "b"], "probabilities": [1 / 3, 2 / 3]}
+    assert [draw(space, Fixed(x)) for x in (0.33, 0.34, 0.9999)] == ["a", "b", "b"]
+
+
+def test_randaugment_becomes_a_timm_policy():
+    space = {"randaugment": {"magnitude": {"integer": [0, 20]}, "num_ops": 2}}
+    assert draw(space, Fixed(0.5)) == "rand-m10-n2"
+
+
+def test_unknown_space_is_named():
+    with pytest.raises(ValueError, match=r"unknown search space \{'normal': \[0, 1\]\}; allowed"):
+        draw({"normal": [0, 1]}, Fixed(0.5))
+
+
+def test_longer_search_begins_with_the_same_runs():
+    assert random_search(PAPER, 20, seed=3)[:7] == random_search(PAPER, 7, seed=3)
+
+
+def test_another_seed_gives_other_runs():
+    assert random_search(PAPER, 3, seed=0) != random_search(PAPER, 3, seed=1)
+
+
+def test_paper_search_has_the_papers_proportions_and_ranges():
+    runs = random_search(PAPER, 6000, seed=0)
+
+    def share(condition):
+        return sum(map(condition, runs)) / len(runs)
+
+    # three standard errors of a proportion over 6000 draws are below 0.02
+    assert share(lambda run: run["augmentation"] == "minimal") == pytest.approx(1 / 3, abs=0.02)
+    assert share(lambda run: run["mixup"] == 0) == pytest.approx(0.5, abs=0.02)
+    assert share(lambda run: run["label_smoothing"] == 0) == pytest.approx(0.5, abs=0.02)
+    assert share(lambda run: run["lr"] < 1e-5) == pytest.approx(0.5, abs=0.02)
+    assert share(lambda run: run["weight_decay"] < 10**-2.1) == pytest.approx(0.5, abs=0.02)
+    assert {run["epochs"] for run in runs} == set(range(4, 17))
+    assert {run["augmentation"] for run in runs} == {"minimal"} | {
+        f"rand-m{magnitude}-n{num_ops}" for magnitude in range(21) for num_ops in range(3)
+    }
+    assert max(run["mixup"] for run in runs) < 0.9
+    assert all(-4 <= math.log10(run["weight_decay"]) <= -0.2 for run in runs)
+
+
+def test_grid_is_every_combination_last_axis_fastest():
+    runs = grid_search({"lr": [1, 2], "seed": [0, 1]})
+    assert runs == [{"seed": s, "lr": lr} for lr, s in [(1, 0), (1, 1), (2, 0), (2, 1)]]
+
+
+def test_runs_of_a_sweep_are_numbered_and_complete():
+    runs = list_runs({"finetune": SHARED, "random": {"space": PAPER, "num_runs": 2, "seed": 0}})
+    assert list(runs) == ["000", "001"]
+    assert runs["001"].batch_size == 512
+    assert (runs["000"].seed, runs["001"].seed) == (0, 1)
+
+
+def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
+    space = {**PAPER, "momentum": 0.9, "clip_norm": 2.0}
+    del space["lr"]
+    with pytest.raises(
+        ValueError, match=r"unknown \['momentum'\], missing \['lr'\], given twice \['clip_norm'\]"
+    ):
+        list_runs({"finetune": SHARED, "random": {"space": space, "num_runs": 1, "seed": 0}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": 0}, "lr must be positive, got 0"),
+        ({"epochs": 0}, "epochs must be positive, got 0"),
+        ({"label_smoothing": 1}, "expected 0 <= label_smoothing < 1"),
+        ({"mixup": -0.1}, "mixup >= 0"),
+        ({"min_crop": 0}, r"min_crop must be in \(0, 1\], got 0"),
+        ({"batch_size": 3}, "batch_size must be even"),
+        ({"augmentation": "rand-m9"}, "'rand-m9' is none of minimal, medium, strong"),
+    ],
+)
+def test_run_out_of_range_is_refused(change, message):
+    spec = {**SHARED, "seed": 0, "lr": 1e-5, "weight_decay": 0.1, "epochs": 1, "mixup": 0}
+    spec |= {"label_smoothing": 0, "augmentation": "minimal"}
+    RunSpec(**spec)
+    with pytest.raises(ValueError, match=message):
+        RunSpec(**{**spec, **change})
+
+
+def test_checkpoints_are_numbered_by_their_place_and_one_is_the_initialization():
+    sweep = {
+        "files": "$HOME/model_{0..2}.pt",
+        "url": "https://example.org/v1",
+        "initialization": "$HOME/model_1.pt",
+    }
+    models = list_checkpoints(sweep)
+    assert list(models) == ["000", "initialization", "002"]
+    assert models["002"] == CheckpointSpec(
+        file="$HOME/model_2.pt", url="https://example.org/v1/model_2.pt"
+    )
+
+
+def test_files_of_a_star_are_sorted_with_numbers_by_value(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    for name in ("model_10.pt", "model_9.pt", "model_1.pt", "notes.txt"):
+        (tmp_path / name).touch()
+    names = [f"$PLACE/model_{number}.pt" for number in (1, 9, 10)]
+    assert expand_files("$PLACE/model_*.pt") == names
+    with pytest.raises(ValueError, match=r"nothing matches \$PLACE/\*.bin"):
+        expand_files("$PLACE/*.bin")
+
+
+def test_files_may_be_a_list():
+    models = list_checkpoints({"files": ["b.pt", "a.safetensors"]})
+    assert {name: spec.file for name, spec in models.items()} == {
+        "000": "b.pt",
+        "001": "a.safetensors",
+    }
+    assert models["000"].url is None
+
+
+def test_initialization_must_be_one_of_the_files():
+    with pytest.raises(ValueError, match="initialization: c.pt is none of the 2 files"):
+        list_checkpoints({"files": ["a.pt", "b.pt"], "initialization": "c.pt"})

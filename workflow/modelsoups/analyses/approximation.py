@@ -1,0 +1,330 @@
+"""The analytic approximation of the soup-ensemble loss difference (paper Sec. 4, eq. 1, App. K).
+
+    L_soup - L_ens  ~  a (1 - a) / 2 (- d2/da2 L_soup + beta^2 E_x Var_Y[df_Y])
+
+with df the end's minus the start's logits and Y drawn from softmax(beta f(theta_a)). The minus sign
+follows from Appendix K.3 (and from the text: "convexity of the loss indeed favors the soup"); the
+text version of eq. 1 has lost it.
+
+The derivative comes in two forms. `forward_mode` is exact at the point: nested forward-mode
+differentiation gives the first two derivatives of the logits along the line, from which that of the
+loss follows for any beta by the chain rule of K.3. It suits smooth networks, as the paper's ViTs. A
+network of ReLUs is piecewise smooth: its loss bends at kinks, which a derivative at a point does
+not see. `differences` does: (L(a - h) - 2 L(a) + L(a + h)) / h^2 with h = STEP.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.special import softmax
+from torch import nn
+from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from tqdm import tqdm
+
+from modelsoups.analyses.mixes import INITIALIZATION, ImageSet, Runs, select
+from modelsoups.data.class_maps import pool_alike, pool_logits
+from modelsoups.data.views import ViewOnRead
+from modelsoups.evaluation.calibration import fit_inverse_temperature
+from modelsoups.evaluation.metrics import accuracy, nll
+from modelsoups.evaluation.statistics import bootstrap_interval, correlation
+from modelsoups.weights.average import Weights
+
+STEP = 0.1  # of finite differences in alpha; the spacing of the paper's alphas (K.4)
+
+Logits = Callable[[torch.Tensor], torch.Tensor]  # alpha (scalar) -> logits (b, C)
+
+
+def derivatives(f: Logits, alpha: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """f and its first and second derivative at alpha, by forward mode over forward mode."""
+    at, one = torch.tensor(alpha), torch.tensor(1.0)
+    values, slopes = jvp(lambda a: jvp(f, (a,), (one,)), (at,), (one,))  # type: ignore[misc]
+    return values[0], values[1], slopes[1]
+
+
+class WrittenOut(TorchFunctionMode):
+    """Writes out operations whose second forward derivative torch 2.13 lacks or has wrong.
+
+    It has none of SiLU, and for layer norm another value than finite differences find
+    (tests/test_approximation.py).
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is F.silu:
+            return args[0] * torch.sigmoid(args[0])
+        if func is F.layer_norm:
+            return layer_norm(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def forward_mode() -> Iterator[None]:
+    """Where nested forward mode works: layers written out, attention without fused kernels."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), WrittenOut():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5) -> torch.Tensor:
+    """Layer norm, written out."""
+    places = tuple(range(-len(normalized_shape), 0))
+    centred = x - x.mean(places, keepdim=True)
+    scaled = centred * torch.rsqrt((centred * centred).mean(places, keepdim=True) + eps)
+    scaled = scaled if weight is None else scaled * weight
+    return scaled if bias is None else scaled + bias
+
+
+class Line:
+    """The logits of a model on images, along the line between two sets of weights."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        start: Weights,
+        end: Weights,
+        images: np.ndarray | ViewOnRead,
+        batch_size: int,
+        device: torch.device,
+        class_map: np.ndarray | None = None,
+    ):
+        """model: in evaluation mode, on `device`; its own weights are not used.
+
+        images: (n, H, W, 3) uint8. class_map: (T, K); None: the model's own classes.
+        """
+        self._class_map = class_map
+        self._model, self._images, self._batch_size = model, images, batch_size
+        self._device = device
+        self._start = {key: value.to(device) for key, value in start.items()}
+        self._step = {
+            key: end[key].to(device) - value
+            for key, value in self._start.items()
+            if value.is_floating_point() and not end[key].equal(start[key])
+        }
+
+    @torch.no_grad()
+    def logits(self, alpha: float) -> np.ndarray:
+        """Logits (n, T) float32 at (1 - alpha) start + alpha end."""
+        at = torch.tensor(alpha)
+        logits = np.concatenate([f(at).cpu().numpy() for f in self._batches()])
+        return logits if self._class_map is None else pool_logits(logits, self._class_map)
+
+    @torch.no_grad()
+    def derivatives(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits at alpha and their first and second derivative in alpha: (n, T) float32 each."""
+        with forward_mode():
+            parts = [derivatives(f, alpha) for f in self._batches()]
+        value, slope, curvature = (
+            torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
+        )
+        if self._class_map is not None:
+            value, slope, curvature = pool_alike(value, self._class_map, slope, curvature)
+        return value, slope, curvature
+
+    def _batches(self) -> Iterator[Logits]:
+        for first in range(0, len(self._images), self._batch_size):
+            batch = torch.from_numpy(np.array(self._images[first : first + self._batch_size]))
+            yield partial(self._forward, batch.to(self._device).permute(0, 3, 1, 2))
+
+    def _forward(self, pixels: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        weights = {
+            key: value + alpha * self._step[key] if key in self._step else value
+            for key, value in self._start.items()
+        }
+        return functional_call(self._model, weights, (pixels,))
+
+
+def loss_curvature(
+    logits: np.ndarray, first: np.ndarray, second: np.ndarray, labels: np.ndarray, beta: float
+) -> float:
+    """Second derivative in alpha of the mean cross-entropy of beta times the logits (K.3).
+
+    Args: logits, first, second: (n, C), the logits and their derivatives. labels: (n,).
+    """
+    logits, first, second = (x.astype(np.float64) for x in (logits, first, second))
+    probabilities = softmax(beta * logits, axis=1)
+    gradient = probabilities.copy()
+    gradient[np.arange(len(labels)), labels] -= 1
+    bend = beta * (gradient * second).sum(axis=1)
+    return float((beta**2 * variance(probabilities, first) + bend).mean())
+
+
+def variance(probabilities: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Variance of values (n, C) under each row's probabilities (n, C): (n,)."""
+    mean = (probabilities * values).sum(axis=1, keepdims=True)
+    return (probabilities * (values - mean) ** 2).sum(axis=1)
+
+
+def approximate(
+    alpha: float,
+    curvature: float,
+    soup: np.ndarray,
+    difference: np.ndarray,
+    beta: float,
+) -> float:
+    """The right-hand side of eq. 1.
+
+    Args:
+        curvature: second derivative of the soup's mean loss in alpha, at this beta.
+        soup: (n, C) logits of the soup. difference: (n, C), end minus start logits.
+    """
+    spread = variance(softmax(beta * soup.astype(np.float64), axis=1), difference).mean()
+    return float(alpha * (1 - alpha) / 2 * (-curvature + beta**2 * spread))
+
+
+def compare_with_ensemble(
+    alpha: float,
+    soup: tuple[np.ndarray, np.ndarray, np.ndarray],
+    beside: tuple[np.ndarray, np.ndarray],
+    start: np.ndarray,
+    end: np.ndarray,
+    labels: np.ndarray,
+) -> list[dict[str, Any]]:
+    """The true difference of soup and ensemble and its approximation, calibrated and with beta = 1.
+
+    "For every model pair, value of alpha and test set, we take beta = argmin of the soup's loss"
+    (K.4): beta is part of the analysis, no model is chosen by it.
+
+    Args:
+        soup: its logits and their two derivatives. beside: its logits at alpha - STEP and + STEP.
+        start, end: (n, C) logits of the two models.
+    Returns: a row a beta: calibrated, beta, loss_difference, error_difference (soup minus
+        ensemble), and the approximation with either curvature: forward_mode, differences.
+    """
+    ensemble = (1 - alpha) * start.astype(np.float64) + alpha * end.astype(np.float64)
+    difference = end.astype(np.float64) - start.astype(np.float64)
+    rows = []
+    for calibrated in (True, False):
+        beta = fit_inverse_temperature(soup[0], labels) if calibrated else 1.0
+        scaled = soup[0].astype(np.float64) * beta
+        losses = [nll(beta * logits.astype(np.float64), labels) for logits in beside]
+        curvatures = {
+            "forward_mode": loss_curvature(*soup, labels, beta),
+            "differences": (losses[0] - 2 * nll(scaled, labels) + losses[1]) / STEP**2,
+        }
+        rows.append(
+            {
+                "calibrated": calibrated,
+                "beta": beta,
+                "loss_difference": nll(scaled, labels) - nll(beta * ensemble, labels),
+                "error_difference": accuracy(ensemble, labels) - accuracy(soup[0], labels),
+                **{
+                    name: approximate(alpha, curvature, soup[0], difference, beta)
+                    for name, curvature in curvatures.items()
+                },
+            }
+        )
+    return rows
+
+
+def list_pairs(spec: Mapping[str, Any], runs: Runs) -> list[tuple[str, str, str, float]]:
+    """The pairs of K.4: start, end, what they differ in, and the larger learning rate.
+
+    spec: `learning_rates`, `levels` (hyper-parameters of each level of augmentation), `seeds` (the
+    first one is that of the pairs that do not differ in it).
+    """
+
+    def name(lr: float, level: Mapping[str, Any], seed: int) -> str:
+        return select(runs, {"lr": lr, "seed": seed, **level})
+
+    rates, levels, seeds = spec["learning_rates"], spec["levels"], spec["seeds"]
+    pairs = [
+        (name(a, level, seeds[0]), name(b, level, seeds[0]), "learning rate")
+        for level in levels
+        for a, b in combinations(rates, 2)
+    ]
+    pairs += [
+        (name(lr, a, seeds[0]), name(lr, b, seeds[0]), "augmentation")
+        for lr in rates
+        for a, b in combinations(levels, 2)
+    ]
+    pairs += [
+        (name(lr, level, a), name(lr, level, b), "seed")
+        for lr in rates
+        for level in levels
+        for a, b in combinations(seeds, 2)
+    ]
+    pairs += [
+        (INITIALIZATION, name(lr, level, seeds[0]), "initialization")
+        for lr in rates
+        for level in levels
+    ]
+    return [
+        (start, end, what, max(runs[model].lr for model in (start, end) if model in runs))
+        for start, end, what in pairs
+    ]
+
+
+def approximate_pairs(
+    model: nn.Module,
+    read: Callable[[str], Weights],
+    sets: Mapping[str, ImageSet],
+    outputs: Callable[[str, str], np.ndarray],
+    pairs: Sequence[tuple[str, str, str, float]],
+    alphas: Sequence[float],
+    batch_size: int,
+    device: torch.device,
+) -> pd.DataFrame:
+    """Every pair, alpha and dataset: what `compare_with_ensemble` finds (Figure K.1).
+
+    Args:
+        model: in evaluation mode on `device`. read: model's name -> its weights.
+        sets: by dataset. outputs: name, dataset -> stored logits of its images.
+        pairs: as `list_pairs` gives them. alphas: in (0, 1); at the ends both sides are zero.
+    Returns: start, end, varied, larger_lr, alpha, dataset, n, and the columns of
+        `compare_with_ensemble`.
+    """
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for start, end, what, larger_lr in tqdm(pairs, unit="pair", disable=None):
+            weights = read(start), read(end)
+            about = {"start": start, "end": end, "varied": what, "larger_lr": larger_lr}
+            for dataset, each in sets.items():
+                labels = each.labels
+                line = Line(model, *weights, each.images, batch_size, device, each.class_map)
+                ends = outputs(start, dataset), outputs(end, dataset)
+                for alpha in alphas:
+                    beside = line.logits(alpha - STEP), line.logits(alpha + STEP)
+                    soup = line.derivatives(alpha)
+                    for row in compare_with_ensemble(alpha, soup, beside, *ends, labels):
+                        yield {**about, "alpha": alpha, "dataset": dataset, "n": len(labels), **row}
+
+    return pd.DataFrame(rows())
+
+
+def agreement(points: pd.DataFrame, truth: str, curvature: str) -> dict[str, float]:
+    """How well the approximation predicts a column of `approximate_pairs`.
+
+    Args: curvature: forward_mode or differences.
+    Returns: correlation (Pearson's), low and high (95 %, bootstrap over pairs of models, whose
+        points belong together), same_sign (fraction of points whose approximation and truth have
+        one sign; points where either is zero do not count), n (points).
+    """
+    pairs = list(points.groupby(["start", "end"]).indices.values())
+    x, y = points[curvature].to_numpy(), points[truth].to_numpy()
+
+    def of_pairs(chosen: np.ndarray) -> float:
+        places = np.concatenate([pairs[i] for i in chosen])
+        return correlation(x[places], y[places])
+
+    low, high = bootstrap_interval(of_pairs, len(pairs))
+    decided = (x != 0) & (y != 0)
+    return {
+        "correlation": correlation(x, y),
+        "low": low,
+        "high": high,
+        "same_sign": float((np.sign(x) == np.sign(y))[decided].mean()),
+        "n": len(points),
+    }

@@ -1,0 +1,1 @@
+"""Files, paths on disk and logs: what every other room stands on."""

@@ -1,0 +1,1 @@
+"""Evaluation: models' outputs on data sets, and every number computed from them."""

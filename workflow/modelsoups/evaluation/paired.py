@@ -1,0 +1,109 @@
+"""Which images each model of a sweep has right: what paired tests and their intervals read.
+
+One table a sweep: `dataset` (or the name of a label set), `index` (the image's place in it), and
+one boolean column a model. It is small enough to keep: a bit an image and model. With a label set
+whose accuracy is averaged by class there is also `stratum`: the class of an image there, else -1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from modelsoups.data.label_sets import is_right
+from modelsoups.evaluation.failures import without_failures
+from modelsoups.evaluation.logits import read_predictions
+from modelsoups.evaluation.statistics import (
+    difference_interval,
+    mcnemar_test,
+    permutation_test,
+)
+
+Models = Sequence[str]  # of one row of a table; their scores on an image are averaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """First minus second, on the same images."""
+
+    difference: float  # of accuracies, fractions
+    low: float  # 95 % bootstrap interval over images, stratified by set
+    high: float
+    p: float  # two-sided, not corrected
+    test: str  # mcnemar or permutation
+
+
+def collect_correct(
+    files: Mapping[str, Mapping[str, Path]],
+    label_sets: Mapping[str, tuple[str, pd.DataFrame]],
+) -> pd.DataFrame:
+    """Whether each model is right on each image. Runs that failed and were skipped are left out.
+
+    Args:
+        files: dataset -> model -> its logits.
+        label_sets: name -> dataset, and what `make_label_set` gives for its images; those without
+            any label are left out.
+    """
+    stratified = any("stratum" in table for _, table in label_sets.values())
+    parts = []
+    for dataset, paths in files.items():
+        kept, _ = without_failures(list(paths), list(paths.values()))
+        stored = {model: read_predictions(paths[model]) for model in kept}
+        index = next(iter(stored.values()))["index"]
+        right = {model: table["prediction"] == table["label"] for model, table in stored.items()}
+        about = {"dataset": dataset, "index": index, **({"stratum": -1} if stratified else {})}
+        parts.append(pd.DataFrame({**about, **right}))
+        for name, (of, table) in label_sets.items():
+            if of == dataset:
+                here = about | {"dataset": name, **table.filter(["stratum"])}
+                values = {
+                    model: is_right(predictions["prediction"].to_numpy(), table["labels"])
+                    for model, predictions in stored.items()
+                }
+                part = pd.DataFrame({**here, **values}).dropna()
+                parts.append(part.astype(dict.fromkeys(stored, bool)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def accuracy_of(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) -> float:
+    """Unweighted mean over the datasets of the models' mean accuracy.
+
+    Of a label set that is averaged by class it is the mean over the classes.
+    """
+    return float(np.mean([scores.mean() for scores in strata(correct, models, datasets)]))
+
+
+def compare(
+    correct: pd.DataFrame, first: Models, second: Models, datasets: Sequence[str], seed: int = 0
+) -> Comparison:
+    """Compare two models, or means of models, on one dataset or on the mean of several.
+
+    Two models on one dataset: exact McNemar, for ensembles too, whose predictions are right or
+    wrong as any model's. Means of models, datasets or classes: a permutation test.
+    """
+    pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
+    differences = [ours - theirs for ours, theirs in pairs]
+    low, high = difference_interval(differences, seed)
+    if len(differences) == len(first) == len(second) == 1:
+        test, rows = "mcnemar", correct["dataset"] == datasets[0]
+        p = mcnemar_test(*(correct.loc[rows, models[0]].to_numpy() for models in (first, second)))
+    else:
+        test, p = "permutation", permutation_test(differences, seed)
+    difference = float(np.mean([d.mean() for d in differences]))
+    return Comparison(difference=difference, low=low, high=high, p=p, test=test)
+
+
+def strata(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) -> list[np.ndarray]:
+    """The models' mean score (n,) on each image, by the sets whose means count alike: a dataset
+    each or, of a label set that is averaged by class, which is to be the only one, a class each."""
+    parts = []
+    for dataset in datasets:
+        table = correct[correct["dataset"] == dataset]
+        scores = table[list(models)].to_numpy(dtype=float).mean(axis=1)
+        if "stratum" not in table or (table["stratum"] < 0).all():
+            parts.append(scores)
+        else:
+            parts += [scores[places] for places in table.groupby("stratum").indices.values()]
+    return parts

@@ -1,0 +1,1 @@
+"""How the data and the backbone of the miniature study were made."""

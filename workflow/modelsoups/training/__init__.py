@@ -1,0 +1,1 @@
+"""Fine-tuning: the loop, augmentation, and several processes for one run."""

@@ -1,0 +1,1 @@
+"""Weights: files, averages, geometry, layers, and checkpoints made elsewhere."""

@@ -1,0 +1,226 @@
+"""Weights: average them, and put them into a model (paper Sec. 2: a soup is an average).
+
+What becomes of the special cases:
+
+- *Rounding*: sums are float64 and are cast once, to the ingredients' dtype.
+- *Mixed dtypes*: keys may differ in dtype. One key with several floating dtypes gets the one that
+  holds them all (float16 with bfloat16: float32), with a warning; other differences are an error.
+- *Integer and boolean tensors* (position indices) are not averaged: they must be equal, and are
+  kept. BatchNorm's counters `num_batches_tracked` may differ: the largest is kept.
+- *Tied tensors* (several keys, one storage; language models) are computed once and stay tied. A
+  file holds them once, under the first key, and its metadata say which other keys are the same.
+- *Normalisation statistics* are averaged as any other tensor; `estimate_statistics` replaces them
+  by those of given images.
+- *Non-finite values* are an error that names the files and keys.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from modelsoups.weights.checkpoints import (
+    Checkpoint,
+    Entry,
+    InMemory,
+    Source,
+    Weights,
+    check_alike,
+    find_tied,
+    read_weights,
+    read_whole,
+    write_weights,
+)
+
+__all__ = ["Weights", "read_weights", "write_weights"]  # those of `checkpoints`
+
+# Elements summed at a time: few enough for the cache, and for torch not to split them among
+# threads of its own; enough to outweigh the call.
+CHUNK = 2**15 - 1
+COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative average
+
+
+def average(
+    ingredients: Sequence[Mapping[str, torch.Tensor]] | Sequence[str | Path],
+    coefficients: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+) -> Weights:
+    """The sum of `coefficients` times ingredients; without coefficients, their mean.
+
+    Each element is a float64 sum in the order of the ingredients, rounded once. The sum of K
+    float32 numbers is off by at most K 2^-53 of the largest partial sum, so the result is the
+    correctly rounded one unless that lies this close to the middle of two float32 numbers (a chance
+    of about K 2^-29). It never depends on anything but the ingredients.
+
+    Args:
+        ingredients: weights, or safetensors files, of equal keys and shapes; at least one. An
+            ingredient that stands twice counts twice.
+        coefficients: (num_ingredients,), or key -> (num_ingredients,) for each floating tensor.
+
+    Raises:
+        ValueError: keys or shapes differ, integer tensors differ, or values are not finite.
+    """
+    if not ingredients:
+        raise ValueError("expected ingredients to average, found none")
+    sources: list[Source] = [
+        InMemory(f"ingredient {i}", item) if isinstance(item, Mapping) else Checkpoint(item)
+        for i, item in enumerate(ingredients)
+    ]
+    common = check_alike(sources)
+    tied = find_tied(common)
+    result = common_integers(sources, common)
+    keys = [key for key in common if key not in result and key not in tied]
+    each: Sequence[Sequence[float] | None]
+    if isinstance(coefficients, Mapping):
+        if missing := [key for key in keys if key not in coefficients]:
+            raise ValueError(f"expected coefficients for {', '.join(missing)}, found none")
+        each = [coefficients[key] for key in keys]
+    else:
+        each = [coefficients] * len(keys)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        means = threads.map(partial(_average_tensor, sources, common), keys, each)
+        result.update(zip(keys, means, strict=True))
+    return {key: result[tied.get(key, key)] for key in common}
+
+
+def _average_tensor(
+    sources: Sequence[Source],
+    common: Mapping[str, Entry],
+    key: str,
+    coefficients: Sequence[float] | None,
+) -> torch.Tensor:
+    entry = common[key]
+    if coefficients is not None and len(coefficients) != len(sources):
+        raise ValueError(f"expected {len(sources)} coefficients, found {len(coefficients)}")
+    factors = [1.0] * len(sources) if coefficients is None else [float(c) for c in coefficients]
+    divisor = len(sources) if coefficients is None else 1
+    size = min(CHUNK, entry.numel)
+    dtypes = [source.entries[key].dtype for source in sources]
+    buffers = {dtype: torch.empty(size, dtype=dtype) for dtype in set(dtypes)}
+    total = torch.empty(size, dtype=torch.float64)
+    result = torch.empty(entry.numel, dtype=entry.dtype)
+    for start in range(0, entry.numel, CHUNK):
+        stop = min(start + CHUNK, entry.numel)
+        part = total[: stop - start].zero_()
+        for source, dtype, factor in zip(sources, dtypes, factors, strict=True):
+            part.add_(source.read(key, start, stop, buffers[dtype]), alpha=factor)
+        result[start:stop] = part.div_(divisor)
+    if not result.isfinite().all():
+        _raise_non_finite(sources, key)
+    return result.view(entry.shape)
+
+
+def common_integers(sources: Sequence[Source], common: Mapping[str, Entry]) -> Weights:
+    """The integer and boolean tensors of a soup: those that all sources have.
+
+    Raises:
+        ValueError: they differ; names every key and source. BatchNorm's counters may.
+    """
+    result: Weights = {}
+    problems = []
+    for key in [key for key, entry in common.items() if not entry.dtype.is_floating_point]:
+        values = [read_whole(source, key) for source in sources]
+        if key.endswith(COUNTER):
+            result[key] = torch.stack(values).amax(0)
+            continue
+        result[key] = values[0].clone()
+        pairs = zip(sources, values, strict=True)
+        different = [str(source.path) for source, value in pairs if not value.equal(values[0])]
+        if different:
+            problems.append(f"\n  {key} ({common[key].dtype}) in {', '.join(different)}")
+    if problems:
+        raise ValueError(
+            "integers cannot be averaged and have to be equal in all ingredients; other than in "
+            f"{sources[0].path} are:{''.join(problems)}"
+        )
+    return result
+
+
+def check_finite(weights: Mapping[str, torch.Tensor], name: str | Path) -> None:
+    """Raise a ValueError that names every tensor with values that are NaN or infinite."""
+    if broken := [key for key, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise ValueError(
+            f"{name}: values are NaN or infinite in {', '.join(broken)}; "
+            "leave diverged runs out of the pool"
+        )
+
+
+def _raise_non_finite(sources: Sequence[Source], key: str) -> None:
+    bad = [str(s.path) for s in sources if not read_whole(s, key).isfinite().all()]
+    raise ValueError(
+        f"{key} of the average is not finite; values are NaN or infinite in "
+        f"{', '.join(bad) or 'no ingredient: the coefficients are too large'}; "
+        "leave diverged runs out of the pool"
+    )
+
+
+@torch.no_grad()
+def copy_into(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Copy weights into a model's tensors, in place: a compiled model stays compiled.
+
+    Of tensors that the model ties, one is enough.
+
+    Raises:
+        ValueError: keys or shapes differ, or keys that the model ties have different values.
+    """
+    state = model.state_dict()
+    tied = find_tied(InMemory("model", state).entries)
+    groups: dict[str, list[str]] = {}
+    for key in state:
+        groups.setdefault(tied.get(key, key), []).append(key)
+    problems = [f"{key} is not expected" for key in weights.keys() - state.keys()]
+    for keys in groups.values():
+        given = [key for key in keys if key in weights]
+        if not given:
+            problems.append(f"{keys[0]} is missing")
+        for key in given:
+            if weights[key].shape != state[key].shape:
+                shapes = f"{tuple(weights[key].shape)}, expected {tuple(state[key].shape)}"
+                problems.append(f"{key} has shape {shapes}")
+            elif weights[key] is not weights[given[0]] and not weights[key].equal(
+                weights[given[0]]
+            ):
+                problems.append(f"{key} differs from {given[0]}, to which the model ties it")
+    if problems:
+        raise ValueError(f"the weights do not fit the model: {'; '.join(sorted(problems))}")
+    for keys in groups.values():
+        key = next(key for key in keys if key in weights)
+        state[key].copy_(weights[key], non_blocking=True)
+
+
+@torch.no_grad()
+def estimate_statistics(model: nn.Module, batches: Iterable[torch.Tensor]) -> Weights:
+    """Replace the statistics of a model's BatchNorms by their mean over batches, in place.
+
+    Averaged weights give other activations than each ingredient's, which averaged statistics do
+    not describe (Izmailov et al. 2018, Sec. 3.2).
+
+    Args:
+        batches: images (b, 3, H, W), of one size, since batches count alike.
+
+    Returns:
+        the new statistics by key, on the CPU; empty for a model without BatchNorm.
+    """
+    norms = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+    }
+    before = {name: (norm.momentum, norm.training) for name, norm in norms.items()}
+    try:
+        for norm in norms.values():
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over batches
+            norm.train()
+        for images in batches if norms else ():
+            model(images)
+    finally:
+        for name, norm in norms.items():
+            norm.momentum, norm.training = before[name]
+    return {
+        f"{name}.{key}": buffer.cpu().clone()
+        for name, norm in norms.items()
+        for key, buffer in norm.named_buffers(recurse=False)
+    }
