@@ -220,3 +220,9 @@ def test_estimated_statistics_are_the_means_over_batches():
 def test_a_model_without_normalisation_statistics_has_none_to_estimate():
     model = nn.Sequential(nn.LayerNorm(2), nn.BatchNorm1d(2, track_running_stats=False))
     assert estimate_statistics(model, [torch.ones(3, 2)]) == {}
+
+
+def test_statistics_are_not_estimated_on_no_images():
+    with pytest.raises(ValueError, match="expected batches of images to estimate statistics on"):
+        estimate_statistics(nn.BatchNorm2d(1), [])
+    assert estimate_statistics(nn.LayerNorm(2), []) == {}

@@ -1,10 +1,18 @@
 import json
+import os
+import re
+import signal
 import struct
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from modelsoups.base.files import sha256
 from modelsoups.weights.checkpoints import (
     Checkpoint,
     InMemory,
@@ -33,6 +41,84 @@ def test_weights_of_every_dtype_and_shape_survive_a_file(tmp_path):
     assert all(found[key].equal(weights[key]) for key in weights)
 
 
+def test_a_file_has_the_bytes_that_the_safetensors_package_writes(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    dtypes = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+    dtypes += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
+    weights = {
+        f"{name}.{dtype}": torch.randn(5, 3, generator=generator).mul(9).to(dtype)
+        for dtype in dtypes
+        for name in ("layers.10", "layers.9", "größe", 'a"b\\c\n\x01\x7f')
+    }
+    weights |= {
+        "scalar": torch.tensor(2.5),
+        "none": torch.empty(0, 4),
+        "none.int": torch.empty(0).int(),
+    }
+    for length in range(8):  # the header is filled up to a multiple of eight bytes
+        named = weights | {"x" * length: torch.ones(1)}
+        write_weights(tmp_path / "ours", named)
+        save_file(named, tmp_path / "theirs", metadata={"format": "pt"})
+        assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    write_weights(tmp_path / "ours", {})
+    save_file({}, tmp_path / "theirs", metadata={"format": "pt"})
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_equal_weights_and_metadata_give_equal_bytes(tmp_path):
+    metadata = {key: key for key in "abcdefgh"}
+    hashes = set()
+    for _ in range(5):
+        write_weights(tmp_path / "w", {"a": torch.ones(2)}, metadata)
+        hashes.add(sha256(tmp_path / "w"))
+    assert len(hashes) == 1
+    with safe_open(tmp_path / "w", "pt") as file:
+        assert file.metadata() == {"format": "pt", **{key: f'"{key}"' for key in "abcdefgh"}}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_the_mode_of_a_file_of_weights_follows_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_weights(tmp_path / "w", {"a": torch.ones(2)})
+        write_weights(tmp_path / "w", {"a": torch.ones(3)})  # replaced
+    finally:
+        os.umask(before)
+    assert (tmp_path / "w").stat().st_mode & 0o777 == mode
+
+
+def test_a_process_killed_while_it_writes_weights_leaves_drafts_alone(tmp_path):
+    path = tmp_path / "w.safetensors"
+    program = (
+        "import torch; from modelsoups.weights.checkpoints import write_weights\n"
+        f"while True: write_weights({str(path)!r}, {{'a': torch.ones(10_000_000)}})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    stop = time.monotonic() + 60
+    while time.monotonic() < stop:
+        if any(each.name != path.name for each in tmp_path.iterdir()):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    left = [each.name for each in tmp_path.iterdir() if each.name != path.name]
+    assert all(re.fullmatch(r"\.w\.safetensors\..*\.draft", name) for name in left), left
+
+
+def test_a_dtype_that_no_file_holds_is_named_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"w: expected tensors of .*, found a \(torch.complex64\)"):
+        write_weights(tmp_path / "w", {"a": torch.ones(1).to(torch.complex64), "b": torch.ones(1)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_views_of_one_tensor_are_written_by_value(tmp_path):
+    both = torch.arange(6.0)
+    write_weights(tmp_path / "w", {"a": both[:4], "b": both[2:], "c": both.view(2, 3).T})
+    found = load_file(tmp_path / "w")
+    assert found["a"].tolist() == [0, 1, 2, 3]
+    assert found["b"].tolist() == [2, 3, 4, 5]
+    assert found["c"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
 def test_channels_last_weights_are_written_by_value(tmp_path):
     kernel = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
     write_weights(tmp_path / "weights.safetensors", {"kernel": kernel})
@@ -47,6 +133,47 @@ def test_tied_tensors_are_stored_once_and_come_back_tied(tmp_path):
     found = read_weights(tmp_path / "weights.safetensors")
     assert found["head"] is found["embedding"]
     assert found["head"].equal(embedding)
+
+
+def tied_file(path, metadata):
+    """A file with the tensors `embedding` and `norm`, and these metadata."""
+    tensors = {"embedding": torch.arange(6.0).view(2, 3), "norm": torch.ones(3)}
+    save_file(tensors, path, metadata=metadata)
+
+
+def test_files_that_name_ties_in_the_earlier_way_are_read_as_before(tmp_path):
+    path = tmp_path / "w.safetensors"
+    tied_file(path, {"format": "pt", "tied": json.dumps({"head": "embedding"})})
+    found = read_weights(path)
+    assert [*found] == ["embedding", "norm", "head"]
+    assert found["head"] is found["embedding"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["yes", "true", "[]", '["embedding"]', '{"head": "wte"}', '{"norm": "embedding"}', '{"a": 1}'],
+)
+def test_metadata_of_others_that_are_named_tied_are_not_taken_for_ours(tmp_path, text):
+    path = tmp_path / "w.safetensors"
+    tied_file(path, {"format": "pt", "tied": text})
+    assert {key: t.numel() for key, t in read_weights(path).items()} == {"embedding": 6, "norm": 3}
+
+
+@pytest.mark.parametrize("text", ["yes", '{"head": "wte"}', '{"norm": "embedding"}'])
+def test_ties_of_our_own_that_do_not_fit_the_tensors_are_refused(tmp_path, text):
+    path = tmp_path / "w.safetensors"
+    tied_file(path, {"modelsoups.tied": text})
+    with pytest.raises(
+        ValueError, match="its metadata modelsoups.tied = .* do not fit its tensors"
+    ):
+        read_weights(path)
+
+
+def test_ties_written_now_have_a_name_of_their_own(tmp_path):
+    shared = torch.ones(2)
+    write_weights(tmp_path / "w.safetensors", {"a": shared, "b": shared})
+    metadata = Checkpoint(tmp_path / "w.safetensors").metadata
+    assert metadata == {"format": "pt", "modelsoups.tied": '{"b": "a"}'}
 
 
 def test_a_transposed_view_is_not_tied():
@@ -75,22 +202,118 @@ def test_a_cut_file_is_refused_with_both_sizes(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     size = path.stat().st_size
     with pytest.raises(
-        ValueError, match=rf"w\.safetensors: not a whole .*{size:,} bytes.* {size + 100:,}"
+        ValueError,
+        match=rf"w\.safetensors: not a whole .* it is cut \({size:,} bytes, its header says "
+        rf"{size + 100:,}\); copy or download it again",
     ):
         Checkpoint(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a torch file", b"\xff" * 64])
-def test_another_kind_of_file_is_refused(tmp_path, content):
-    (tmp_path / "w.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
-        Checkpoint(tmp_path / "w.safetensors")
+def test_a_file_cut_within_its_header_is_refused_with_both_sizes(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.ones(100)}, path)
+    length = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(
+        ValueError, match=rf"it is cut \(30 bytes, its header says {length}\); copy"
+    ):
+        Checkpoint(path)
+
+
+def test_a_file_with_bytes_behind_its_tensors_is_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.ones(100)}, path)
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(ValueError, match=f"it has {size + 4} bytes, its header says {size}$"):
+        Checkpoint(path)
+
+
+OTHER_FILES = {
+    "an empty file": b"",
+    "a zip archive": b"PK\x03\x04 a torch file",
+    "a file that begins with the bytes ff ff": b"\xff" * 64,
+    "null bytes": b"\0" * 64,
+    "an HTML page": b"<!doctype html><p>Log in",
+    "a text file that begins": b'{"some": {"json": 1}}',
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("what", OTHER_FILES)
+def test_another_kind_of_file_is_refused_with_what_it_is(tmp_path, what):
+    path, content = tmp_path / "w.safetensors", OTHER_FILES[what]
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=f"w.safetensors: expected a safetensors file, found {what}"
+    ):
+        Checkpoint(path)
+
+
+def write_header(path, header, data=b""):
+    """A safetensors file with this header (a dictionary, or JSON) and these bytes of tensors."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def floats(start, stop, count=None):
+    """An entry of a header: a vector of float32 in these bytes."""
+    shape = [(stop - start) // 4 if count is None else count]
+    return {"dtype": "F32", "shape": shape, "data_offsets": [start, stop]}
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"a": floats(0, 8), "b": floats(4, 16)}, r"b \(data_offsets \[4, 16\]\) begins within a"),
+        ({"a": floats(0, 16), "b": floats(0, 16)}, "b .* begins within a"),
+        ({"a": floats(8, 16)}, "a .* leaves a gap after the header"),
+        ({"a": floats(0, 4), "b": floats(8, 16)}, "b .* leaves a gap after a"),
+        (
+            {"a": floats(-4, 16)},
+            r"a has shape \[5\] and data_offsets \[-4, 16\]; expected integers",
+        ),
+        ({"b": floats(0, 16), "a": floats(-8, 0)}, "a has .* expected integers from 0 on"),
+        (
+            {"a": floats(0, 16) | {"shape": [-2, -2]}},
+            r"a has shape \[-2, -2\] .* expected integers",
+        ),
+        ({"a": floats(0, 16) | {"shape": [4.0]}}, "a has .* expected integers from 0 on"),
+        ({"a": floats(0, 16, count=3)}, "a takes 16 bytes, which is not its shape"),
+        ({"a": {"dtype": "F32", "shape": [4]}}, "a has no dtype, shape and data_offsets but {"),
+        ({"a": {**floats(0, 16), "shape": 4}}, "a has no dtype, shape and data_offsets but"),
+        ({"a": None}, "a has no dtype, shape and data_offsets but null"),
+        ({"a": floats(0, 16), "__metadata__": ["x"]}, "its metadata are"),
+        (b'{"a": 1, "a": 2}', "a stands there twice"),
+        (b"{not json}", "Expecting property name"),
+        (b'{"a":' + b"[" * 100_000 + b"}", "maximum recursion depth"),
+    ],
+)
+def test_a_header_that_breaks_a_rule_of_the_format_is_refused_by_name(tmp_path, header, message):
+    path = tmp_path / "w.safetensors"
+    write_header(path, header, bytes(16))
+    with pytest.raises(ValueError, match=f"w.safetensors: not a whole safetensors file: {message}"):
+        Checkpoint(path)
+    with pytest.raises(SafetensorError):  # as the format's own package does
+        safe_open(path, "pt")
+
+
+def test_tensors_may_lie_in_any_order_and_have_no_element(tmp_path):
+    path = tmp_path / "w.safetensors"
+    header = {"b": floats(8, 16), "none": floats(8, 8), "a": floats(0, 8), "last": floats(16, 16)}
+    write_header(path, header, struct.pack("<4f", 1, 2, 3, 4))
+    found = read_weights(path)
+    assert {key: tensor.tolist() for key, tensor in found.items()} == {
+        "b": [3, 4],
+        "none": [],
+        "a": [1, 2],
+        "last": [],
+    }
 
 
 def test_an_unknown_dtype_is_named(tmp_path):
-    header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
     path = tmp_path / "w.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"ab")
+    write_header(path, {"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}, b"ab")
     with pytest.raises(ValueError, match="a has dtype F8_E4M3, not one of"):
         Checkpoint(path)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from modelsoups.weights.checkpoints import Entry
+from modelsoups.weights.checkpoints import Entry, write_weights
 from modelsoups.weights.geometry import (
     angle,
     displacement_products,
@@ -72,6 +72,16 @@ def test_repeated_weights_are_matrices_of_blocks(key, shape, counts) -> None:
     assert is_repeated_weight(key, Entry(torch.float32, shape, 0)) == counts
 
 
+def test_tied_tensors_count_once(tmp_path) -> None:
+    paths = []
+    for x in (0.0, 1.0, 2.0):
+        shared = torch.tensor([x])
+        paths.append(tmp_path / str(x))
+        write_weights(paths[-1], {"embedding": shared, "head": shared, "norm": torch.tensor([x])})
+    products = displacement_products(paths[0], paths[1:])
+    np.testing.assert_allclose(products, [[2, 4], [4, 8]])
+
+
 def test_no_tensor_that_counts_is_an_error(write) -> None:
     start = write("start", a=[1.0])
     with pytest.raises(ValueError, match="expected tensors that count, found none among \\['a'\\]"):
@@ -84,7 +94,7 @@ def test_corners_keep_their_distances() -> None:
     np.testing.assert_allclose(corners, [[0, 0], [3, 0], [1, 2]])
 
 
-def test_coefficients_place_a_point_in_the_plane() -> None:
+def test_coefficients_give_the_mix_at_its_coordinates() -> None:
     start, first, second = np.array([1.0, 1, 1]), np.array([3.0, 1, 1]), np.array([2.0, 2, 2])
     displacements = np.stack([first, second]) - start
     corners = plane_coordinates(displacements @ displacements.T)
@@ -94,8 +104,8 @@ def test_coefficients_place_a_point_in_the_plane() -> None:
     for x, y in [(0.0, 0.0), (2.0, 0.0), (0.3, -1.7)]:
         coefficients = plane_coefficients(corners, (x, y))
         assert coefficients.sum() == pytest.approx(1)
-        point = coefficients @ np.stack([start, first, second])
-        np.testing.assert_allclose(point, start + x * u1 + y * u2)
+        mix = coefficients @ np.stack([start, first, second])
+        np.testing.assert_allclose(mix, start + x * u1 + y * u2)
 
 
 def test_corners_have_unit_coefficients() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 def log_to(path: str | Path) -> None:
     """Send this process's log records, warnings and an uncaught exception to a file."""
     logging.basicConfig(
-        filename=path, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        filename=path,
+        encoding="utf-8",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
     )
     logging.captureWarnings(True)
     default_hook = sys.excepthook

@@ -3,16 +3,25 @@
 A path such as `$IMAGENET/train` is kept as it is written in the config, in the parameters of rules
 and in the index of a data set, and is resolved when a file is opened. So a study that moves to
 another machine, or data that move to another disk, makes nothing anew.
+
+What ships with the workflow (`resources/...`) is found although the working folder is another one:
+the environment variable MODELSOUPS_HOME names the workflow's own folder.
 """
 
 import os
 import re
 import shutil
+from glob import iglob
 from pathlib import Path
+
+OWN_FOLDER = "MODELSOUPS_HOME"  # the environment variable that names the workflow's folder
 
 
 def resolve(path: str | Path) -> Path:
     """The path with its environment variables put in.
+
+    A relative path (or pattern with `*`) that the working folder does not have, but the workflow's
+    own folder does, is the latter's.
 
     Raises:
         ValueError: a variable is not set; says how to set it.
@@ -23,7 +32,15 @@ def resolve(path: str | Path) -> Path:
             f"{path}: the environment variable {unset[0]} is not set; export {unset[0]}=<folder>, "
             "or write it under `folders` in the config"
         )
+    own = os.environ.get(OWN_FOLDER)
+    if own and not _has(".", resolved) and _has(own, resolved):
+        return Path(own, resolved)
     return Path(resolved)
+
+
+def _has(folder: str, path: str) -> bool:
+    """Whether a path, or something that it matches as a pattern, is there, seen from a folder."""
+    return os.path.exists(os.path.join(folder, path)) or any(iglob(path, root_dir=folder))
 
 
 def require(path: str | Path, what: str) -> Path:

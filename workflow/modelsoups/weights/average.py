@@ -30,12 +30,8 @@ from modelsoups.weights.checkpoints import (
     Weights,
     check_alike,
     find_tied,
-    read_weights,
     read_whole,
-    write_weights,
 )
-
-__all__ = ["Weights", "read_weights", "write_weights"]  # those of `checkpoints`
 
 # Elements summed at a time: few enough for the cache, and for torch not to split them among
 # threads of its own; enough to outweigh the call.
@@ -202,6 +198,8 @@ def estimate_statistics(model: nn.Module, batches: Iterable[torch.Tensor]) -> We
 
     Returns:
         the new statistics by key, on the CPU; empty for a model without BatchNorm.
+    Raises:
+        ValueError: a model with BatchNorm, and no batch.
     """
     norms = {
         name: module
@@ -214,8 +212,11 @@ def estimate_statistics(model: nn.Module, batches: Iterable[torch.Tensor]) -> We
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over batches
             norm.train()
+        images = None
         for images in batches if norms else ():
             model(images)
+        if norms and images is None:
+            raise ValueError("expected batches of images to estimate statistics on, found none")
     finally:
         for name, norm in norms.items():
             norm.momentum, norm.training = before[name]

@@ -3,12 +3,16 @@
 A `Checkpoint` is a file of which only the header has been read; its tensors are read when asked
 for, with `pread` into a buffer that is used again, so that averaging K files takes the memory of
 the result alone. (Mapped pages would be as fast, but count as the process's memory.)
+
+Files are read and written here rather than by the safetensors package. Its files are for their
+owner alone, whatever the umask; where a process is killed they stay under a random name; and their
+metadata come in another order each time, so that equal weights would have different hashes. Else
+the bytes are those that it writes.
 """
 
 import json
 import logging
 import os
-import struct
 import weakref
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -16,26 +20,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 
-from modelsoups.base.files import publish
+from modelsoups.base.files import publish, what_is
 
 logger = logging.getLogger(__name__)
 
 Weights = dict[str, torch.Tensor]
 
+# In the order in which tensors lie in a file: the widest first, so that all are aligned.
 DTYPES = {
+    "I64": torch.int64,
     "F64": torch.float64,
     "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
     "I32": torch.int32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
     "I16": torch.int16,
     "I8": torch.int8,
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+ALIGNMENT = 8  # bytes, of the header's length
+
+# Where the metadata say which keys share another's tensor. It was "tied" in earlier files, which
+# other programs may write for reasons of their own.
+TIED, FORMERLY_TIED = "modelsoups.tied", "tied"
 
 
 class Entry(NamedTuple):
@@ -43,7 +53,7 @@ class Entry(NamedTuple):
 
     dtype: torch.dtype
     shape: tuple[int, ...]
-    place: int  # byte offset in the file, or a hash of the place in memory; equal if tied
+    storage: int  # byte offset in the file, or a hash of the address in memory; equal if tied
 
     @property
     def numel(self) -> int:
@@ -57,42 +67,34 @@ class Checkpoint:
         """Read and check the header.
 
         Raises:
-            ValueError: not safetensors, cut, or with a dtype that no soup is made of.
+            ValueError: something else than a safetensors file, a cut one, one that breaks a rule of
+                the format, or with a dtype that no soup is made of.
         """
         self.path = Path(path)
         self._fd = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._fd)
         size = os.fstat(self._fd).st_size
+        start = b"" if self.path.is_dir() else os.pread(self._fd, 9, 0)
+        length = int.from_bytes(start[:8], "little")
+        if start[4:] != b"\0\0\0\0{":  # the length of a header, below 4 GiB, and the header
+            raise ValueError(f"{path}: expected a safetensors file, found {what_is(path)}")
         try:
-            (length,) = struct.unpack("<Q", os.pread(self._fd, 8, 0))
-            header = json.loads(os.pread(self._fd, min(length, size), 8))
-            self.metadata: dict[str, str] = header.pop("__metadata__", {})
-            begin, end = 8 + length, 8 + length
-            self.entries: dict[str, Entry] = {}
-            for key, info in header.items():
-                start, stop = info["data_offsets"]
-                if info["dtype"] not in DTYPES:
-                    raise ValueError(f"{key} has dtype {info['dtype']}, not one of {[*DTYPES]}")
-                entry = Entry(DTYPES[info["dtype"]], tuple(info["shape"]), begin + start)
-                if stop - start != entry.numel * entry.dtype.itemsize:
-                    raise ValueError(f"{key} takes {stop - start} bytes, which is not its shape")
-                self.entries[key] = entry
-                end = max(end, begin + stop)
-            if end != size:
-                raise ValueError(f"it has {size:,} bytes, its header says {end:,}")
-            for key, other in json.loads(self.metadata.get("tied", "{}")).items():
+            if 8 + length > size:
+                raise ValueError(_cut(size, 8 + length))
+            header = json.loads(os.pread(self._fd, length, 8), object_pairs_hook=_without_repeats)
+            self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
+            self.entries = read_entries(header, 8 + length, size)
+            for key, other in read_tied(self.metadata, self.entries).items():
                 self.entries[key] = self.entries[other]
-        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-            raise ValueError(
-                f"{path}: not a whole safetensors file ({error}); copy or make it again"
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: not a whole safetensors file: {error}") from error
 
     def read(self, key: str, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
         """Elements start..stop of a tensor, flat, in `buffer` (of its dtype, long enough)."""
         entry = self.entries[key]
         part = buffer[: stop - start]
         view = part.view(torch.uint8).numpy().data
-        offset = entry.place + start * entry.dtype.itemsize
+        offset = entry.storage + start * entry.dtype.itemsize
         while view:
             count = os.preadv(self._fd, [view], offset)
             if not count:
@@ -146,14 +148,37 @@ def read_weights(path: str | Path) -> Weights:
 def write_weights(
     path: str | Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write weights as safetensors, atomically; tied tensors once. Metadata are stored as JSON."""
+    """Write weights as safetensors, atomically; tied tensors once. Metadata are stored as JSON.
+
+    The same weights and metadata give the same bytes. Of the weights no second copy is made.
+
+    Raises:
+        ValueError: a dtype that no file holds.
+    """
     tied = find_tied(InMemory(str(path), weights).entries)
-    own = {key: tensor.contiguous() for key, tensor in weights.items() if key not in tied}
     text = {key: json.dumps(value) for key, value in (metadata or {}).items()}
     if tied:
-        text["tied"] = json.dumps(tied)
-    with publish(path) as draft:
-        save_file(own, draft, metadata={"format": "pt", **text})
+        text[TIED] = json.dumps(tied)
+    own = {key: tensor.detach() for key, tensor in weights.items() if key not in tied}
+    if unknown := [f"{key} ({t.dtype})" for key, t in own.items() if t.dtype not in NAMES]:
+        raise ValueError(f"{path}: expected tensors of {[*DTYPES]}, found {', '.join(unknown)}")
+    order = sorted(own, key=lambda key: ([*NAMES].index(own[key].dtype), key))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **text}}
+    start = 0
+    for key in order:
+        stop = start + own[key].nbytes
+        header[key] = {
+            "dtype": NAMES[own[key].dtype],
+            "shape": [*own[key].shape],
+            "data_offsets": [start, stop],
+        }
+        start = stop
+    head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % ALIGNMENT)
+    with publish(path) as draft, open(draft, "wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for key in order:
+            file.write(own[key].cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def write_run(path: str | Path, weights: Mapping[str, torch.Tensor], failure: str | None) -> None:
@@ -168,6 +193,81 @@ def why_no_weights(path: str | Path) -> str | None:
     """The reason why a run failed, from its file of weights; None if it did not."""
     text = Checkpoint(path).metadata.get("failure")
     return None if text is None else json.loads(text)
+
+
+def read_entries(header: Mapping[str, Any], begin: int, size: int) -> dict[str, Entry]:
+    """The tensors of a safetensors file of `size` bytes, which begin at byte `begin`.
+
+    Raises:
+        ValueError: names a tensor that breaks a rule of the format: it has no shape, its bytes are
+            not as many as that takes, or the bytes of all do not lie side by side without gaps.
+    """
+    entries, spans = {}, []
+    for key, info in header.items():
+        try:
+            name, shape, (start, stop) = info["dtype"], tuple(info["shape"]), info["data_offsets"]
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"{key} has no dtype, shape and data_offsets but {json.dumps(info)[:80]}"
+            ) from None
+        if name not in NAMES.values():
+            raise ValueError(f"{key} has dtype {name}, not one of {[*DTYPES]}")
+        if not all(isinstance(number, int) and number >= 0 for number in (*shape, start, stop)):
+            raise ValueError(
+                f"{key} has shape {[*shape]} and data_offsets {[start, stop]}; expected integers "
+                "from 0 on"
+            )
+        entry = Entry(DTYPES[name], shape, begin + start)
+        if stop - start != entry.numel * entry.dtype.itemsize:
+            raise ValueError(f"{key} takes {stop - start} bytes, which is not its shape")
+        entries[key] = entry
+        spans.append((start, stop, key))
+    end, before = 0, "the header"
+    for start, stop, key in sorted(spans):
+        if start != end:
+            what = "begins within" if start < end else "leaves a gap after"
+            raise ValueError(f"{key} (data_offsets {[start, stop]}) {what} {before}")
+        end, before = stop, key
+    if begin + end > size:
+        raise ValueError(_cut(size, begin + end))
+    if begin + end < size:
+        raise ValueError(f"it has {size:,} bytes, its header says {begin + end:,}")
+    return entries
+
+
+def read_tied(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Each key that shares another's tensor -> that one, from a file's metadata.
+
+    What earlier files call `tied` counts only if it can hardly be anything else: names without a
+    tensor, each of them with the name of a tensor in this file.
+
+    Raises:
+        ValueError: the project's own entry does not fit the tensors.
+    """
+    if not isinstance(metadata, Mapping):
+        raise ValueError(f"its metadata are {metadata!r:.80}, not a mapping")
+    name = TIED if TIED in metadata else FORMERLY_TIED
+    try:
+        tied = json.loads(metadata.get(name, "{}"))
+        fits = tied.keys().isdisjoint(entries) and all(key in entries for key in tied.values())
+    except (ValueError, TypeError, AttributeError):
+        fits = False
+    if name == TIED and not fits:
+        raise ValueError(f"its metadata {TIED} = {metadata[TIED][:80]!r} do not fit its tensors")
+    return tied if fits else {}
+
+
+def _cut(size: int, expected: int) -> str:
+    return f"it is cut ({size:,} bytes, its header says {expected:,}); copy or download it again"
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of a JSON object, whose keys must differ."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)} stands there twice")
+    return mapping
 
 
 def find_tied(entries: Mapping[str, Entry]) -> dict[str, str]:

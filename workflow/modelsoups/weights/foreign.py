@@ -2,23 +2,27 @@
 mlfoundations/model-soups) are state dicts in the layout of OpenAI's clip package."""
 
 import logging
-import pickle
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
+from zipfile import is_zipfile
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from modelsoups.base.files import publish
+from modelsoups.base.files import publish, sha256, what_is
 from modelsoups.base.paths import require, require_space, resolve
 from modelsoups.weights.checkpoints import Weights, read_weights
 
 logger = logging.getLogger(__name__)
+
+STALLED = 60  # seconds without a byte after which a download is given up
+BLOCK = 2**20  # bytes of a download that are in memory
 
 # OpenAI's image tower has the tensors of open_clip's under the same names.
 PREFIXES = {"model.visual.": "backbone.", "classification_head.": "head."}
@@ -38,8 +42,11 @@ UNUSED = (
 def read_checkpoint(path: str | Path) -> Weights:
     """The weights in a checkpoint of this project's layout or of the released ones'.
 
+    They may lie in the file still, mapped into memory, until they are used.
+
     Raises:
-        ValueError: the file is cut, holds something other than tensors, or has another layout.
+        ValueError: the file is none of weights, is cut, holds something other than tensors, or has
+            another layout.
     """
     state = read_weights(path) if Path(path).suffix == ".safetensors" else read_state(path)
     own = {"head.weight", "head.bias"} <= state.keys()
@@ -64,50 +71,98 @@ def check_fit(
         )
 
 
-def fetch(file: str, url: str | None) -> Path:
+def fetch(file: str, url: str | None, digest: str | None = None) -> Path:
     """Path of a file, which is downloaded if it is not there and has an address.
 
+    Args:
+        file: may begin with $VARIABLE.
+        digest: hex SHA-256 that the file must have; None: any.
     Raises:
-        ValueError: it is not there and cannot be had, or comes short.
+        ValueError: it is not there and cannot be had, comes short, or is another file.
     """
     path = resolve(file)
     if path.exists() or url is None:
-        return require(file, "a checkpoint")
+        check_digest(require(file, "a checkpoint"), digest)
+        return path
     try:
-        with urlopen(url) as response, publish(path) as draft:
-            size = int(response.headers["Content-Length"])
-            require_space(path, size)
+        with urlopen(url, timeout=STALLED) as response, publish(path) as draft:
+            length = response.headers.get("Content-Length")  # a server need not tell
+            size = None if length is None else int(length)
+            require_space(path, size or 0)
             with (
                 tqdm.wrapattr(response, "read", total=size, desc=path.name, disable=None) as source,
                 open(draft, "wb") as target,
             ):
-                shutil.copyfileobj(source, target)
-            if (found := draft.stat().st_size) != size:
+                shutil.copyfileobj(source, target, BLOCK)
+            if size not in (None, found := draft.stat().st_size):
                 raise ValueError(f"{url}: expected {size:,} bytes, {found:,} came; try again")
-    except URLError as error:
+            check_digest(draft, digest, url)
+    except (OSError, HTTPException) as error:
         raise ValueError(
-            f"{file}: not there, and {url} cannot be reached ({error.reason}); download it "
-            "elsewhere and put it there"
+            f"{file}: not there, and {url} cannot be downloaded ({error}); try "
+            "again, or download it elsewhere and put it there"
         ) from error
     return path
+
+
+def check_digest(path: Path, digest: str | None, source: str | None = None) -> None:
+    """Raise a ValueError unless a file has this SHA-256; None: it may have any."""
+    if digest and (found := sha256(path)) != digest.lower():
+        cure = "correct" if source else "delete the file to have it downloaded, or correct"
+        raise ValueError(
+            f"{source or path}: expected a file of SHA-256 {digest}, found one of {found}; {cure} "
+            "`sha256` in the config if this is the right file"
+        )
 
 
 def read_state(path: str | Path) -> Weights:
     """The state dict in a file of torch.save; no code from the file is run.
 
     Raises:
-        ValueError: the file is cut, or holds something other than tensors.
+        ValueError: the file is another kind of file, is cut, or holds something other than tensors.
     """
+    kind = what_is(path)
+    if kind not in ("a zip archive", "a pickle"):
+        safe = kind == "a safetensors file"
+        cure = "name it *.safetensors" if safe else "put the checkpoint itself there"
+        raise ValueError(f"{path}: expected a file of torch.save, found {kind}; {cure}")
+    zipped = kind == "a zip archive"  # as torch.save writes since 1.6; can be mapped into memory
+    if zipped and not is_zipfile(path):
+        raise ValueError(f"{path}: the file is cut; copy or download it again")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path}: expected a whole file with tensors and nothing else ({error}); "
-            "download it again"
-        ) from error
+        state = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
+    except Exception as error:  # bytes that are no weights can fail an unpickler in any way
+        raise ValueError(f"{path}: {_why_not_loaded(error, kind)}") from error
     if not isinstance(state, Mapping):
-        raise ValueError(f"{path}: expected a state dict, found {type(state).__name__}")
+        raise ValueError(
+            f"{path}: expected a state dict (names with a tensor each), found an object of type "
+            f"{type(state).__name__}; save `model.state_dict()`"
+        )
+    others = {
+        key: type(value).__name__
+        for key, value in state.items()
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor)
+    }
+    if others:
+        shown = ", ".join(f"{key!r}: {name}" for key, name in [*others.items()][:5])
+        raise ValueError(
+            f"{path}: expected a state dict (names with a tensor each), found {shown} "
+            f"({len(others)} in all); save the part that holds the weights in a file of its own"
+        )
     return dict(state)
+
+
+def _why_not_loaded(error: Exception, kind: str) -> str:
+    """What an error of torch.load says of the file, and what to do; its advice is to run code."""
+    text = str(error)
+    if isinstance(error, EOFError) or "unexpected EOF" in text:
+        return "the file is cut; copy or download it again"
+    wanted = "expected a file of torch.save with tensors and nothing else"
+    if "TorchScript" in text:
+        return f"{wanted}, found a TorchScript program; save `torch.jit.load(file).state_dict()`"
+    if found := re.search(r"GLOBAL (\S+)", text):
+        return f"{wanted}, found {found[1]}; save `model.state_dict()` alone"
+    return f"{wanted}, found {kind} that is damaged or that torch.save did not write"
 
 
 def convert_released(state: Mapping[str, torch.Tensor], source: str) -> Weights:

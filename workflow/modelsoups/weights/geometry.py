@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from modelsoups.weights.checkpoints import Checkpoint, Entry, Source, check_alike, read_whole
+from modelsoups.weights.checkpoints import (
+    Checkpoint,
+    Entry,
+    Source,
+    check_alike,
+    find_tied,
+    read_whole,
+)
 from modelsoups.weights.layers import layer_of
 
 
@@ -30,12 +37,19 @@ def displacement_products(
 ) -> np.ndarray:
     """Inner products of the models' displacements from `start`: (k, k) float64.
 
+    Tied tensors, which are one parameter, count once.
+
     Args: files of weights; counts: whether a floating tensor counts, from its key and header.
     Raises: ValueError if keys or shapes differ, or no tensor counts.
     """
     sources: list[Source] = [Checkpoint(path) for path in (start, *models)]
     common = check_alike(sources)
-    keys = [k for k, entry in common.items() if entry.dtype.is_floating_point and counts(k, entry)]
+    tied = find_tied(common)
+    keys = [
+        key
+        for key, entry in common.items()
+        if entry.dtype.is_floating_point and key not in tied and counts(key, entry)
+    ]
     if not keys:
         raise ValueError(f"{start}: expected tensors that count, found none among {list(common)}")
     products = np.zeros((len(models), len(models)))
@@ -69,18 +83,18 @@ def plane_coordinates(products: np.ndarray) -> np.ndarray:
     return np.array([[0, 0], [length, 0], [along, np.sqrt(across)]])
 
 
-def plane_coefficients(corners: np.ndarray, point: Sequence[float]) -> np.ndarray:
-    """Coefficients (3,) of start, first and second model at a point; they sum to one.
+def plane_coefficients(corners: np.ndarray, mix: Sequence[float]) -> np.ndarray:
+    """Coefficients (3,) of start, first and second model in a mix; they sum to one.
 
-    Args: corners: (3, 2) of `plane_coordinates`. point: (2,) in the same basis.
+    Args: corners: (3, 2) of `plane_coordinates`. mix: (2,) in the same basis.
     """
-    second = point[1] / corners[2, 1]
-    first = (point[0] - second * corners[2, 0]) / corners[1, 0]
+    second = mix[1] / corners[2, 1]
+    first = (mix[0] - second * corners[2, 0]) / corners[1, 0]
     return np.array([1 - first - second, first, second])
 
 
 def plane_grid(corners: np.ndarray, resolution: int, margin: float = 0.3) -> np.ndarray:
-    """Points of a grid around the corners: (resolution^2, 2), x varying fastest.
+    """Mixes on a grid around the corners: (resolution^2, 2), x varying fastest.
 
     Args: margin: beyond the corners' box, as a fraction of its larger side.
     """
