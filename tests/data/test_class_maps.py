@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 
 from imagenet_trees import write_objectnet
-from modelsoups.data.class_maps import build_class_map, pool_logits, read_objectnet, read_synsets
+from modelsoups.data.class_maps import (
+    build_class_map,
+    load_json,
+    pool_logits,
+    read_objectnet,
+    read_synsets,
+)
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/data/objectnet"
@@ -83,3 +89,10 @@ def test_own_classes_leave_the_logits_as_they_are():
 def test_map_beyond_the_models_classes_is_an_error():
     with pytest.raises(ValueError, match="class map names class 3, the model has 3"):
         pool_logits(np.zeros((1, 3)), np.array([[3]]))
+
+
+def test_file_that_is_no_json_is_named(tmp_path):
+    path = tmp_path / "real.json"
+    path.write_text("<html>404</html>")
+    with pytest.raises(ValueError, match="real.json: expected ReaL's labels, found no JSON"):
+        load_json(path, "ReaL's labels")

@@ -2,26 +2,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import encode
 from imagenet_trees import WNIDS, write_train
 from modelsoups.data.datasets import (
-    DatasetSpec,
-    SplitSpec,
+    check_counts,
     describe_dataset,
     hash_names,
     held_out_mask,
     image_key,
     index_dataset,
     read_classes,
-    read_images,
 )
+from modelsoups.data.specs import CountsSpec, DatasetSpec, SplitSpec
 
 CLASSES = ["dog", "cat", "owl"]
 
 
 def spec(path, **changes):
-    fields = {"role": "test", "path": str(path), "where": {"style": ["a"]}, "num_images": 3}
-    return DatasetSpec(**{**fields, "label": "kind", "group": "style", **changes})
+    fields = {"path": str(path), "where": {"style": ["a"]}, "label": "kind", "group": "style"}
+    return DatasetSpec(**{**fields, **changes})
 
 
 def indexed(*arguments, **changes):
@@ -46,33 +44,45 @@ def test_integer_labels_are_taken_as_they_are(parquet):
     assert indexed(parquet, label="number").label.tolist() == [0, 1, 2]
 
 
-def test_missing_column_is_named_with_those_there(parquet):
-    with pytest.raises(ValueError, match=r"no column \['breed'\]; it has \['image', 'kind'"):
-        indexed(parquet, label="breed")
+def test_wrong_number_of_images_says_which_rows_count(parquet):
+    message = "where .*: expected 4 images, found 3.* rows of its Parquet files that match `where`"
+    with pytest.raises(ValueError, match=message):
+        check_counts(spec(parquet), CountsSpec(num_images=4), indexed(parquet), CLASSES)
 
 
-def test_wrong_number_of_images_is_an_error(parquet):
-    with pytest.raises(ValueError, match="where .*: expected 4 images, found 3"):
-        indexed(parquet, num_images=4)
+def tree(tmp_path, **counts):
+    """Check the counts of a tree of three classes with two images each."""
+    root = write_train(tmp_path, per_class=2)
+    of = DatasetSpec(path=str(root), layout="class-folders")
+    index, class_map = index_dataset(of, WNIDS)
+    check_counts(of, CountsSpec(**counts), index, class_map.ids)
+
+
+def test_wrong_number_of_images_says_which_suffixes_count(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"found 6.*the files that end in \.bmp, \.jpeg, .*\.webp$"
+    ):
+        tree(tmp_path, num_images=7)
+
+
+def test_counts_that_are_known_pass(tmp_path):
+    tree(tmp_path, num_images=6, num_classes=3, images_per_class=2)
+
+
+def test_index_does_not_depend_on_the_counts_that_are_expected(parquet):
+    """So that a corrected count, as all prose, makes nothing anew but the record."""
+    fields = set(DatasetSpec.__dataclass_fields__)
+    assert not fields & {"num_images", "num_classes", "images_per_class", "role", "counterpart"}
 
 
 def test_label_outside_the_classes_is_named(parquet):
     with pytest.raises(
-        ValueError, match=r"1 images have a label that is none of the 2 classes .*owl"
+        ValueError,
+        match=r"1 images have a label that is none of the 2 classes .*owl.*parquet, row 4",
     ):
         index_dataset(spec(parquet), CLASSES[:2])
     with pytest.raises(ValueError, match=r"1 images have a label .*\(e.g. \['2'\]\)"):
         index_dataset(spec(parquet, label="number"), CLASSES[:2])
-
-
-def test_bytes_come_in_index_order_across_row_groups(parquet, pixels):
-    assert list(read_images(indexed(parquet))) == [encode(pixels[row]) for row in (0, 2, 4)]
-
-
-def test_files_come_as_paths_with_their_variables_resolved(tmp_path, monkeypatch):
-    monkeypatch.setenv("PLACE", str(tmp_path))
-    index = pd.DataFrame({"file": ["$PLACE/b.png", "$PLACE/a.png"], "row": [-1, -1]})
-    assert list(read_images(index)) == [tmp_path / "b.png", tmp_path / "a.png"]
 
 
 def test_classes_need_id_and_name_and_no_id_twice(tmp_path):
@@ -87,15 +97,15 @@ def test_classes_need_id_and_name_and_no_id_twice(tmp_path):
         read_classes(path)
 
 
-def train(path, part, num_images, **split):
-    split = {"part": part, "num_images": 15, "per_class": 2, "seed": 0, **split}
-    fields = {"role": "train", "layout": "class-folders", "path": str(path), "split": split}
-    return index_dataset(DatasetSpec(num_images=num_images, **fields), WNIDS)[0]
+def train(path, part, **split):
+    split = SplitSpec(**{"part": part, "num_images": 15, "per_class": 2, "seed": 0, **split})
+    of = DatasetSpec(path=str(path), layout="class-folders", split=split)
+    return index_dataset(of, WNIDS)[0]
 
 
 def test_split_holds_out_as_many_of_each_class_and_leaves_the_rest(tmp_path):
     root = write_train(tmp_path, per_class=5)
-    held_out, rest = train(root, "held-out", 6), train(root, "rest", 9)
+    held_out, rest = train(root, "held-out"), train(root, "rest")
     assert held_out.label.tolist() == [0, 0, 1, 1, 2, 2]
     assert rest.label.tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert not set(held_out.name) & set(rest.name)
@@ -128,7 +138,7 @@ def test_split_is_the_same_in_another_order_and_under_the_hubs_names():
 def test_split_of_a_truncated_set_is_an_error(tmp_path):
     root = write_train(tmp_path, per_class=4)
     with pytest.raises(ValueError, match="expected 15 images, found 12"):
-        train(root, "held-out", 6)
+        train(root, "held-out")
 
 
 def indices_of(tmp_path, held_out):
@@ -143,34 +153,48 @@ def test_file_of_indices_replaces_the_seeded_choice(tmp_path):
     root = write_train(tmp_path / "train", per_class=5)
     path = indices_of(tmp_path, [0, 4, 5, 9, 11, 12])
     guard = {3: f"{WNIDS[1]}_41.JPEG"}  # image 9 is the fourth held-out one, number 41 of class 1
-    held_out = train(root, "held-out", 6, indices=path, guard=guard)
+    held_out = train(root, "held-out", indices=path, guard=guard)
     assert [name[-7:] for name in held_out.name[:2]] == ["_1.JPEG", "41.JPEG"]
-    assert len(train(root, "rest", 9, indices=path, guard=guard)) == 9
+    assert len(train(root, "rest", indices=path, guard=guard)) == 9
 
 
 @pytest.mark.parametrize(
     ("held_out", "guard", "message"),
     [
         ([0, 1, 2, 5, 10, 11], {}, "expected 2 held-out images of each class, found 1 to 3"),
+        ([0, 1, 5, 6], {}, "expected 2 held-out images of each class, found 0 to 2"),
         ([0, 1, 5, 6, 10, 11], {3: "_41.JPEG"}, "held-out image 3 should be _41.JPEG, found .*_11"),
+        ([0, 1, 5, 6, 10, 11], {9: "_1.JPEG"}, "held-out image 9 .* found no such image"),
     ],
 )
 def test_indices_of_another_order_of_files_are_refused(tmp_path, held_out, guard, message):
     root = write_train(tmp_path / "train", per_class=5)
     with pytest.raises(ValueError, match=message):
-        train(root, "held-out", 6, indices=indices_of(tmp_path, held_out), guard=guard)
+        train(root, "held-out", indices=indices_of(tmp_path, held_out), guard=guard)
 
 
 def test_indices_of_another_set_are_refused(tmp_path):
     root = write_train(tmp_path / "train", per_class=5)
     np.save(tmp_path / "idxs.npy", np.ones(7))
     with pytest.raises(ValueError, match=r"a number for each of 15 images, found shape \(7,\)"):
-        train(root, "held-out", 6, indices=str(tmp_path / "idxs.npy"))
+        train(root, "held-out", indices=str(tmp_path / "idxs.npy"))
 
 
 def test_record_of_a_data_set_has_its_counts_and_the_hash_of_its_names(parquet):
     index, class_map = index_dataset(spec(parquet), CLASSES)
-    record = describe_dataset(spec(parquet), index, class_map)
+    record = describe_dataset(spec(parquet), CountsSpec(num_images=3), index, class_map.ids)
     assert (record["num_images"], record["num_classes"]) == (3, 3)
     assert record["names_sha256"] == hash_names(index[::-1])
     assert record["target_classes"] == CLASSES
+    assert "trim_border" not in record["spec"]  # what is off is not written
+
+
+def test_record_of_a_data_set_with_another_count_is_refused(parquet):
+    index, class_map = index_dataset(spec(parquet), CLASSES)
+    with pytest.raises(ValueError, match="expected 4 images, found 3"):
+        describe_dataset(spec(parquet), CountsSpec(num_images=4), index, class_map.ids)
+
+
+def test_border_to_be_trimmed_stands_in_the_index_where_there_is_one(parquet):
+    assert "trim_border" not in indexed(parquet)
+    assert indexed(parquet, trim_border=2).trim_border.tolist() == [2, 2, 2]

@@ -17,7 +17,7 @@ from modelsoups.data.imagenet_labels import (
 )
 from modelsoups.data.label_sets import caption_label_set, describe_label_set, make_label_set
 from modelsoups.evaluation.logits import write_logits
-from modelsoups.evaluation.paired import accuracy_of, collect_correct
+from modelsoups.evaluation.paired import accuracy_of, collect_correct, judge_label_set
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/data/imagenet_multilabel"
@@ -113,12 +113,12 @@ def test_multilabel_accuracy_is_the_mean_over_classes_of_the_scored_images(tmp_p
     labels = make_label_set(config, index, CLASSES)
     predictions = np.eye(3, dtype=np.float32)[[1, 2, 1, 0, 2]]
     write_logits(tmp_path / "a.parquet", predictions, index.label.to_numpy(), {})
-    correct = collect_correct(
-        {"imagenet": {"a": tmp_path / "a.parquet"}}, {"multilabel": ("imagenet", labels)}
-    )
+    files = {"a": tmp_path / "a.parquet"}
+    correct = judge_label_set("multilabel", files, labels)
     # Class 0: 1 of 2; class 1: 1 of 1, one is problematic; class 2: 1 of 1, unclear counts.
     assert accuracy_of(correct, ["a"], ["multilabel"]) == pytest.approx((1 / 2 + 1 + 1) / 3)
-    assert accuracy_of(correct, ["a"], ["imagenet"]) == pytest.approx(2 / 5)
+    by_single_label = collect_correct({"imagenet": files})
+    assert accuracy_of(by_single_label, ["a"], ["imagenet"]) == pytest.approx(2 / 5)
     record = describe_label_set(config, labels)
     assert record["spec"]["version"] == "3.0.0"
     assert (record["num_images"], record["num_scored"], record["num_with_several"]) == (5, 4, 1)
@@ -133,9 +133,7 @@ def test_real_accuracy_is_the_mean_over_the_images_with_a_label(tmp_path):
     labels = make_label_set(config, index, CLASSES)
     predictions = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]
     write_logits(tmp_path / "a.parquet", predictions, index.label.to_numpy(), {})
-    correct = collect_correct(
-        {"imagenet": {"a": tmp_path / "a.parquet"}}, {"real": ("imagenet", labels)}
-    )
+    correct = judge_label_set("real", {"a": tmp_path / "a.parquet"}, labels)
     assert accuracy_of(correct, ["a"], ["real"]) == pytest.approx(2 / 3)  # right, right, -, wrong
     assert caption_label_set(config) == ""
 

@@ -1,17 +1,16 @@
 """A test for each data set, on a small tree in its real layout."""
 
-import json
+import os
+import subprocess
+import sys
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from scipy.io import savemat
 
 from imagenet_trees import (
     WNIDS,
     write_flat_val,
-    write_image,
     write_objectnet,
     write_renditions,
     write_sketch,
@@ -19,12 +18,18 @@ from imagenet_trees import (
     write_v2,
 )
 from modelsoups.data.class_maps import pool_logits
-from modelsoups.data.datasets import DatasetSpec, index_dataset
+from modelsoups.data.datasets import check_counts, index_dataset
+from modelsoups.data.specs import CountsSpec, DatasetSpec
 
 
 def spec(path, **fields):
-    fields = {"role": "test", "layout": "class-folders", "num_images": 6, **fields}
-    return DatasetSpec(path=str(path), **fields)
+    return DatasetSpec(**{"path": str(path), "layout": "class-folders", **fields})
+
+
+def count(path, **counts):
+    """Check the known counts of a tree."""
+    index, class_map = index_dataset(spec(path), WNIDS)
+    check_counts(spec(path), CountsSpec(**counts), index, class_map.ids)
 
 
 def test_imagenet_train_lists_folder_by_folder_past_files_beside_the_images(tmp_path):
@@ -33,7 +38,7 @@ def test_imagenet_train_lists_folder_by_folder_past_files_beside_the_images(tmp_
     (root / WNIDS[0] / ".DS_Store").write_text("x")
     (root / WNIDS[0] / "._n01443537_1.JPEG").write_text("x")
     (root / WNIDS[0] / "list.txt").write_text("x")
-    index, class_map = index_dataset(spec(root, images_per_class=2, num_classes=3), WNIDS)
+    index, class_map = index_dataset(spec(root), WNIDS)
     assert index.label.tolist() == [0, 0, 1, 1, 2, 2]
     assert index.name[:2].tolist() == ["n01443537/n01443537_1.JPEG", "n01443537/n01443537_11.JPEG"]
     assert index.file[0] == f"{root}/n01443537/n01443537_1.JPEG"
@@ -72,7 +77,7 @@ def test_truncated_set_names_the_classes_that_are_short(tmp_path):
     (root / WNIDS[1] / f"{WNIDS[1]}_1.JPEG").unlink()
     message = r"expected 6 images, found 5; expected 2 images of each class.*\(n01484850: 1\)"
     with pytest.raises(ValueError, match=message):
-        index_dataset(spec(root, images_per_class=2), WNIDS)
+        count(root, num_images=6, images_per_class=2)
 
 
 def test_class_without_images_is_named(tmp_path):
@@ -80,10 +85,11 @@ def test_class_without_images_is_named(tmp_path):
     for file in (root / WNIDS[2]).iterdir():
         file.unlink()
     with pytest.raises(ValueError, match=r"of 3 classes, found 2; none of \['n01558993'\]"):
-        index_dataset(spec(root, num_images=4, num_classes=3), WNIDS)
+        count(root, num_images=4, num_classes=3)
 
 
 VAL_LABELS = [2, 0, 1, 1, 0, 2]
+VAL_FIRST = "ILSVRC2012_val_00000001.JPEG"
 
 
 def test_flat_validation_set_takes_labels_from_a_line_an_image(tmp_path):
@@ -92,7 +98,7 @@ def test_flat_validation_set_takes_labels_from_a_line_an_image(tmp_path):
     labels.write_text("".join(f"{WNIDS[label]}\n" for label in VAL_LABELS))
     index, _ = index_dataset(spec(root, layout="flat", labels=str(labels)), WNIDS)
     assert index.label.tolist() == VAL_LABELS
-    assert index.name[0] == "ILSVRC2012_val_00000001.JPEG"
+    assert index.name[0] == VAL_FIRST
 
 
 def test_flat_validation_set_takes_labels_from_the_devkit(tmp_path):
@@ -138,8 +144,7 @@ def test_imagenet_v2_folders_are_numbers(tmp_path):
     """Sorted as text, 10 comes before 2."""
     root = write_v2(tmp_path, num_classes=12, per_class=1)
     wnids = [f"n{number:08d}" for number in range(12)]
-    fields = {"layout": "numeric-folders", "num_images": 12, "images_per_class": 1}
-    index, _ = index_dataset(spec(root, **fields), wnids)
+    index, _ = index_dataset(spec(root, layout="numeric-folders"), wnids)
     assert index.label.tolist() == list(range(12))
     assert index.name[2].startswith("2/") and index.name[10].startswith("10/")
 
@@ -147,7 +152,7 @@ def test_imagenet_v2_folders_are_numbers(tmp_path):
 def test_imagenet_r_labels_count_among_its_own_classes(tmp_path):
     """Of the three classes the first two are R's; logits of the third are left out."""
     root = write_renditions(tmp_path, WNIDS[:2])
-    index, class_map = index_dataset(spec(root, num_images=4, class_map="imagenet-r"), WNIDS)
+    index, class_map = index_dataset(spec(root, class_map="imagenet-r"), WNIDS)
     assert index.label.tolist() == [0, 0, 1, 1]
     logits = np.array([[1, 0, 9], [0, 1, 9], [0, 1, 9], [0, 1, 9]], np.float32)
     right = pool_logits(logits, class_map.logits).argmax(axis=1) == index.label
@@ -156,7 +161,7 @@ def test_imagenet_r_labels_count_among_its_own_classes(tmp_path):
 
 def test_imagenet_a_has_other_classes(tmp_path):
     root = write_renditions(tmp_path, WNIDS[2:])
-    index, class_map = index_dataset(spec(root, num_images=2, class_map="imagenet-a"), WNIDS)
+    index, class_map = index_dataset(spec(root, class_map="imagenet-a"), WNIDS)
     assert index.label.tolist() == [0, 0]
     assert class_map.logits.tolist() == [[2]]
 
@@ -171,7 +176,7 @@ def test_imagenet_sketch_lies_one_folder_deeper(tmp_path):
 
 def test_objectnet_keeps_the_folders_that_overlap(tmp_path):
     root = write_objectnet(tmp_path)
-    fields = {"num_images": 4, "class_map": "objectnet", "mappings": str(root / "mappings")}
+    fields = {"class_map": "objectnet", "mappings": str(root / "mappings")}
     index, class_map = index_dataset(spec(root / "images", **fields), WNIDS)
     assert index.label.tolist() == [0, 0, 1, 1]
     assert index.name.str.split("/").str[0].tolist() == ["alarm_clock"] * 2 + ["tie"] * 2
@@ -181,44 +186,33 @@ def test_objectnet_keeps_the_folders_that_overlap(tmp_path):
     assert right.tolist() == [True, True, False, True]
 
 
-def hub_snapshot(folder, shards, labels):
-    """Parquet files as the hub has them: image {bytes, path}, label; wnid at the path's end."""
-    folder.mkdir(parents=True)
-    number = 0
-    for shard in range(shards):
-        rows = []
-        for label in labels[shard::shards]:
-            name = f"{WNIDS[label]}_{number}_{WNIDS[label]}.JPEG"
-            write_image(folder / "one.jpg", seed=number)
-            rows.append({"bytes": (folder / "one.jpg").read_bytes(), "path": name})
-            number += 1
-        (folder / "one.jpg").unlink()
-        table = pa.table({"image": rows, "label": labels[shard::shards]})
-        metadata = {b"huggingface": json.dumps({"info": {}}).encode()}
-        pq.write_table(
-            table.replace_schema_metadata(metadata),
-            folder / f"train-{shard:05d}-of-{shards:05d}.parquet",
-        )
-
-
-def test_hub_snapshot_is_read_shard_by_shard(tmp_path, monkeypatch):
-    hub_snapshot(tmp_path / "data", 2, [0, 1, 2, 2, 1])
-    monkeypatch.setenv("HUB", str(tmp_path))
-    fields = {"layout": "parquet", "num_images": 5}
-    index, _ = index_dataset(spec("$HUB/data/train-*.parquet", **fields), WNIDS)
-    assert index.label.tolist() == [0, 2, 1, 1, 2]  # 0, 2 and 4 of the labels, then 1 and 3
-    assert index.row.tolist() == [0, 1, 2, 0, 1]
-    assert index.file[0] == "$HUB/data/train-00000-of-00002.parquet"
-    assert index.name[0] == "n01443537_0_n01443537.JPEG"
-
-
-def test_missing_snapshot_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="no such file. Is the download whole"):
-        index_dataset(spec(f"{tmp_path}/train-*.parquet", layout="parquet"), WNIDS)
-
-
 def test_unknown_layout_lists_those_there_are(tmp_path):
     with pytest.raises(
         ValueError, match="layout 'tar' is unknown; allowed: parquet, class-folders"
     ):
-        spec(tmp_path, layout="tar")
+        index_dataset(spec(tmp_path, layout="tar"), WNIDS)
+
+
+def test_text_is_read_as_utf_8_whatever_the_locale(tmp_path):
+    """In a plain C locale Python's own default is ASCII."""
+    write_flat_val(tmp_path / "val", num_images=1)
+    (tmp_path / "labels.txt").write_text("\u00e9l\u00e9phant\n", "utf-8")
+    (tmp_path / "labels.json").write_text('["\u00e9l\u00e9phant"]', "utf-8")
+    code = f"""
+from modelsoups.data.class_maps import load_json
+from modelsoups.data.datasets import index_dataset
+from modelsoups.data.specs import DatasetSpec
+
+folder = {str(tmp_path)!r}
+spec = DatasetSpec(path=folder + "/val", layout="flat", labels=folder + "/labels.txt")
+index, _ = index_dataset(spec, load_json(folder + "/labels.json", "classes"))
+assert index.label.tolist() == [0]
+"""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **plain}, check=True)
+
+
+def test_labels_that_are_no_text_are_named(tmp_path):
+    root = write_flat_val(tmp_path / "val")
+    with pytest.raises(ValueError, match="^.*00001.JPEG: expected a text file with a class id a"):
+        index_dataset(spec(root, layout="flat", labels=f"{root}/{VAL_FIRST}"), WNIDS)

@@ -12,24 +12,22 @@ from torchvision.datasets.folder import default_loader
 
 from conftest import encode
 from imagenet_trees import WNIDS, write_train
-from modelsoups.data.datasets import DatasetSpec, index_dataset
+from modelsoups.data.datasets import index_dataset
+from modelsoups.data.specs import DatasetSpec, ResizeSpec, ViewSpec
 from modelsoups.data.views import (
     EncodedImages,
-    ResizeSpec,
     ViewOnRead,
-    ViewSpec,
     apply_view,
     check_images,
     decode,
     open_training,
-    open_view,
     resize_images,
 )
 
 
 @pytest.fixture
 def index(parquet):
-    spec = DatasetSpec(role="test", path=str(parquet), num_images=6, label="number", group="style")
+    spec = DatasetSpec(path=str(parquet), label="number", group="style")
     return index_dataset(spec, ["dog", "cat", "owl"])[0]
 
 
@@ -37,8 +35,7 @@ def index(parquet):
 def tree(tmp_path):
     """Six JPEG files in class folders."""
     root = write_train(tmp_path / "train", per_class=2)
-    fields = {"layout": "class-folders", "num_images": 6}
-    return index_dataset(DatasetSpec(role="train", path=str(root), **fields), WNIDS)[0]
+    return index_dataset(DatasetSpec(path=str(root), layout="class-folders"), WNIDS)[0]
 
 
 def decoded(index, view, **options):
@@ -95,13 +92,32 @@ def test_odd_files_decode_to_the_bit_as_in_an_image_folder(tmp_path):
         assert (image == open_clips(default_loader(file))).all(), file
 
 
-def test_border_is_trimmed_before_the_resize():
-    pixels = np.zeros((14, 18, 3), np.uint8)
-    pixels[2:-2, 2:-2] = 200  # a border of 2 pixels of another colour
-    image = Image.fromarray(pixels)
+@pytest.fixture
+def framed(tmp_path):
+    """The index of two images of one colour with a border of 2 pixels of another, to be trimmed."""
+    files = [str(tmp_path / f"{number}.png") for number in range(2)]
+    for number, file in enumerate(files):
+        pixels = np.zeros((14, 18, 3), np.uint8)
+        pixels[2:-2, 2:-2] = 100 + 50 * number
+        Image.fromarray(pixels).save(file)
+    return pd.DataFrame({"file": files, "row": -1, "trim_border": 2})
+
+
+def test_border_is_trimmed_before_the_resize(framed):
     view = ViewSpec(size=10, resize=10)
-    assert (apply_view(view, image, trim_border=2) == 200).all()
-    assert (apply_view(view, image) != 200).any()
+    colours = [(image.min(), image.max()) for image in decoded(framed, view)]
+    assert colours == [(100, 100), (150, 150)]
+    assert (decoded(framed.drop(columns="trim_border"), view) < 100).any()
+
+
+def test_border_is_trimmed_wherever_images_are_read_on_the_fly(framed, tmp_path):
+    view = ViewSpec(size=10, resize=10)
+    assert (ViewOnRead(framed, view)[:] == decoded(framed, view)).all()
+    assert (EncodedImages(framed, size=10)[1] == 150).all()
+    resized = resize_images(ResizeSpec(shortest=8), framed, tmp_path / "images.arrow")
+    small = EncodedImages(resized, size=10)[1]  # trimmed once, not twice
+    assert small.shape == (8, 11, 3)
+    assert abs(small.astype(int) - 150).max() <= 2
 
 
 def test_unreadable_image_is_named(tmp_path, pixels):
@@ -129,6 +145,14 @@ def test_view_on_read_gives_what_the_array_holds(tree):
     assert (on_read[4:9] == array[4:]).all()
 
 
+def test_view_on_read_gives_images_in_the_order_asked_for(index):
+    """Across row groups, and with repeats: a batch may be filled up with its own images."""
+    view = ViewSpec(size=8, resize=8)
+    array, on_read = decoded(index, view), ViewOnRead(index, view)
+    asked = np.array([5, 1, 4, 5, 1, 0])
+    assert (on_read[asked] == array[asked]).all()
+
+
 def test_encoded_images_are_read_at_their_own_size(tree):
     images = EncodedImages(tree, size=8)
     assert images.shape == (6, 8, 8, 3)
@@ -145,8 +169,8 @@ def test_resized_images_are_read_at_random(tmp_path, monkeypatch):
         files.append(str(tmp_path / f"{number}.png"))
     index = pd.DataFrame({"file": files, "row": -1})
     path = tmp_path / "images.arrow"
-    resize_images(ResizeSpec(shortest=16, quality=90), index, path, threads=2)
-    images = EncodedImages(index.assign(file=str(path), row=range(5)), size=8)
+    index = resize_images(ResizeSpec(shortest=16, quality=90), index, path, threads=2)
+    images = EncodedImages(index, size=8)
     # (24, 16): 16 * 30 // 20; the fourth is small already.
     assert [images[n].shape[:2] for n in (4, 2, 0, 3, 1)] == [
         (16, 16),
@@ -174,11 +198,15 @@ def test_training_at_random_from_parquet_says_what_to_do(index):
         EncodedImages(index, size=8)[0]
 
 
-def test_training_and_views_open_arrays_and_indices_alike(tree, tmp_path):
-    view = ViewSpec(size=8, resize=8)
-    np.save(tmp_path / "images.npy", decoded(tree, view))
+def test_unreadable_training_file_is_named_without_a_row(tree):
+    path = Path(tree.file[2])
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ValueError, match=f"^{path}: not a readable image"):
+        EncodedImages(tree, size=8)[2]
+
+
+def test_training_opens_arrays_and_indices_alike(tree, tmp_path):
+    np.save(tmp_path / "images.npy", decoded(tree, ViewSpec(size=8, resize=8)))
     tree.to_parquet(tmp_path / "index.parquet")
-    array, on_read = (open_view(tmp_path / name, view) for name in ("images.npy", "index.parquet"))
-    assert (array[:6] == on_read[:6]).all()
-    assert open_training(tmp_path / "images.npy", 8).shape == array.shape
-    assert open_training(tmp_path / "index.parquet", 8).shape == array.shape
+    assert open_training(tmp_path / "images.npy", 8).shape == (6, 8, 8, 3)
+    assert open_training(tmp_path / "index.parquet", 8).shape == (6, 8, 8, 3)

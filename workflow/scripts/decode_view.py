@@ -9,7 +9,8 @@ import pandas as pd
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.base.paths import require_space
-from modelsoups.data.views import ViewSpec, decode
+from modelsoups.data.specs import ViewSpec
+from modelsoups.data.views import decode
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -26,7 +27,6 @@ with publish(snakemake.output.images) as draft:
         view,
         images,
         column=snakemake.params.column,
-        trim_border=snakemake.params.trim_border,
         threads=snakemake.threads,
     )
     images.flush()

@@ -7,32 +7,30 @@ import torch
 
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.data.views import ViewSpec, open_view
-from modelsoups.evaluation.evaluator import pick_device, predict
+from modelsoups.data.specs import ViewSpec
+from modelsoups.data.tasks import TASKS
+from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.models.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
+from modelsoups.models.devices import pick_device
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-device = pick_device()
+view = ViewSpec(**snakemake.params.view)
 spec = BackboneSpec(**snakemake.params.backbone)
-model = build_classifier(spec, num_classes=1).to(device).eval()
-check_view(model.preprocessing, ViewSpec(**snakemake.params.view))
+model = build_classifier(spec, num_classes=1)
+check_view(model.preprocessing, view)
 load_pretrained(spec, model)
-for images, output in zip(snakemake.input.images, snakemake.output.features, strict=True):
-    features = predict(
-        model.features,
-        open_view(
-            images,
-            ViewSpec(**snakemake.params.view),
-            snakemake.params.column,
-            threads=snakemake.threads,
-        ),
-        snakemake.params.batch_size,
-        device,
-        label="features",
-    )
+model.head = torch.nn.Identity()  # type: ignore[assignment] # its outputs are the features
+evaluator = Evaluator(
+    model,
+    device=pick_device(),
+    batch_size=snakemake.resources.batch_size,
+    fill=False,  # every run starts from these digits: they stay those of runs made before
+)
+for path, output in zip(snakemake.input.images, snakemake.output.features, strict=True):
+    examples = TASKS[spec.task].open(path, view, snakemake.params.column, snakemake.threads)
     with publish(output) as draft, open(draft, "wb") as file:
-        np.save(file, features)
+        np.save(file, evaluator.outputs(examples, label="features"))

@@ -4,21 +4,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelsoups.base.files import publish, write_json
+from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.data.datasets import DatasetSpec, describe_dataset, index_dataset, read_classes
+from modelsoups.data.specs import parse_dataset
+from modelsoups.data.tasks import TASKS
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 log_to(snakemake.log[0])
-spec = DatasetSpec(**snakemake.params.spec)
-classes = read_classes(snakemake.input.classes)
-index, class_map = index_dataset(spec, classes.id.tolist())
+spec = parse_dataset(snakemake.params.spec)
+index, class_map = TASKS[spec.task].index(spec, snakemake.params.class_ids)
 with publish(snakemake.output.index) as draft:
     index.to_parquet(draft)
 with publish(snakemake.output.labels) as draft, open(draft, "wb") as file:
     np.save(file, index.label.to_numpy())
 with publish(snakemake.output.class_map) as draft, open(draft, "wb") as file:
     np.save(file, class_map.logits)
-write_json(snakemake.output.record, describe_dataset(spec, index, class_map))

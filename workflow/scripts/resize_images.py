@@ -7,7 +7,8 @@ import pandas as pd
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.base.paths import require_space
-from modelsoups.data.views import ResizeSpec, resize_images
+from modelsoups.data.specs import ResizeSpec
+from modelsoups.data.views import resize_images
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -16,7 +17,7 @@ log_to(snakemake.log[0])
 index = pd.read_parquet(snakemake.input.index)
 spec = ResizeSpec(**snakemake.params.resize)
 require_space(snakemake.output.images, spec.estimated_bytes(len(index)))
-resize_images(
+resized = resize_images(
     spec,
     index,
     snakemake.output.images,
@@ -24,4 +25,4 @@ resize_images(
     threads=snakemake.threads,
 )
 with publish(snakemake.output.index) as draft:
-    index.assign(file=snakemake.output.images, row=range(len(index))).to_parquet(draft)
+    resized.to_parquet(draft)

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from modelsoups.base.paths import require
-
-Name = Literal["imagenet-a", "imagenet-r", "objectnet"]
+from modelsoups.data.specs import ClassMapName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class ClassMap:
 
 
 def build_class_map(
-    name: Name | None, classes: Sequence[str], mappings: str | Path | None = None
+    name: ClassMapName | None, classes: Sequence[str], mappings: str | Path | None = None
 ) -> ClassMap:
     """The class map of a data set.
 
@@ -63,12 +62,26 @@ def build_class_map(
 
 def read_synsets(name: str) -> list[str]:
     """The wnids of `imagenet-a` or `imagenet-r`, as timm ships them."""
-    return timm_file(f"{name.replace('-', '_')}_synsets.txt").read_text().split()
+    return timm_file(f"{name.replace('-', '_')}_synsets.txt").read_text("utf-8").split()
 
 
 def timm_file(name: str) -> Path:
     """A table that timm ships; found without importing timm, which imports torch."""
     return Path(str(distribution("timm").locate_file(f"timm/data/_info/{name}")))
+
+
+def load_json(path: str | Path, what: str) -> Any:
+    """The content of a JSON file that must exist, `what` it is.
+
+    Raises:
+        ValueError: it does not, or is no JSON; names it.
+    """
+    try:
+        return json.loads(require(path, what).read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path}: expected {what}, found no JSON ({error}); is the download whole?"
+        ) from error
 
 
 def read_objectnet(mappings: Path) -> ClassMap:
@@ -82,7 +95,7 @@ def read_objectnet(mappings: Path) -> ClassMap:
         ValueError: a file is missing or the files do not fit one another; names the label.
     """
     folders, labels, numbers = (
-        json.loads(require(mappings / f"{name}.json", "a file of ObjectNet's archive").read_text())
+        load_json(mappings / f"{name}.json", "a file of ObjectNet's archive")
         for name in (
             "folder_to_objectnet_label",
             "objectnet_to_imagenet_1k",
@@ -90,7 +103,7 @@ def read_objectnet(mappings: Path) -> ClassMap:
         )
     )
     text = require(mappings / "imagenet_to_label_2012_v2", "a file of ObjectNet's archive")
-    lines = [line.strip() for line in text.read_text().splitlines()]
+    lines = [line.strip() for line in text.read_text("utf-8").splitlines()]
     number_of_line = {line: int(number) for number, line in numbers.items()}
 
     def find(label: str) -> int:
@@ -125,8 +138,8 @@ def pool_alike(
     So the derivatives of the logits become those of the pooled ones.
     """
     largest = logits[:, class_map].argmax(axis=2)  # (n, T)
-    places = class_map[np.arange(len(class_map)), largest]
-    return tuple(np.take_along_axis(array, places, axis=1) for array in (logits, *others))
+    numbers = class_map[np.arange(len(class_map)), largest]
+    return tuple(np.take_along_axis(array, numbers, axis=1) for array in (logits, *others))
 
 
 def pool_logits(logits: np.ndarray, class_map: np.ndarray) -> np.ndarray:

@@ -4,14 +4,12 @@ Each gives a list of accepted classes for every image of ImageNet's validation s
 empty list is not scored.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from modelsoups.base.paths import require
-from modelsoups.data.class_maps import timm_file
+from modelsoups.data.class_maps import load_json, timm_file
 from modelsoups.data.datasets import image_key
 
 NUM_VALIDATION_IMAGES = 50_000
@@ -40,19 +38,18 @@ def from_real(spec: RealSpec, index: pd.DataFrame, classes: pd.DataFrame) -> lis
     Raises:
         ValueError: another number of labels, labels of other classes, or an image without number.
     """
+    path = spec.path or timm_file("imagenet_real_labels.json")
     if spec.path is None:
-        text = timm_file("imagenet_real_labels.json").read_text()
-        if classes.id.tolist() != timm_file("imagenet_synsets.txt").read_text().split():
+        wnids = timm_file("imagenet_synsets.txt").read_text("utf-8").split()
+        if classes.id.tolist() != wnids:
             raise ValueError(
                 "ReaL's labels number ImageNet's 1,000 classes by their sorted wnids; the study "
                 f"has {len(classes)} classes, the first {classes.id[0]}. For others give `path`"
             )
-    else:
-        text = require(spec.path, "ReaL's labels (real.json)").read_text()
-    labels = json.loads(text)
+    labels = load_json(path, "ReaL's labels (real.json)")
     if len(labels) != NUM_VALIDATION_IMAGES:
         raise ValueError(
-            f"{spec.path}: expected labels of {NUM_VALIDATION_IMAGES} images, found {len(labels)}; "
+            f"{path}: expected labels of {NUM_VALIDATION_IMAGES} images, found {len(labels)}; "
             "take real.json of google-research/reassessed-imagenet"
         )
     accepted = [labels[validation_number(name) - 1] for name in index.name]
@@ -73,7 +70,7 @@ def from_multilabel(
     Raises:
         ValueError: the file is of another version than the spec says, or names unknown classes.
     """
-    content = json.loads(require(spec.path, "the multi-label annotations (JSON)").read_text())
+    content = load_json(spec.path, "the multi-label annotations (JSON)")
     if not {"initial_annots", "problematic_images"} <= content.keys():
         raise ValueError(
             f"{spec.path}: expected the keys initial_annots and problematic_images, found "

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from modelsoups.base.files import versions
 from modelsoups.data.imagenet_labels import MultilabelSpec, RealSpec, from_multilabel, from_real
+from modelsoups.data.parquet import open_parquet
 
 # Words of class names that say nothing about what is drawn.
 FILLERS = {"a", "an", "doing", "making", "of", "the", "with"}
@@ -40,8 +41,7 @@ def from_keywords(
         label: [set(words.split()) - FILLERS for words in name.lower().split(" or ")]
         for label, name in enumerate(classes["name"])
     }
-    (path,) = index["file"].unique()
-    keywords = pq.read_table(path, columns=[spec.column])[spec.column].take(index["row"].to_numpy())
+    keywords = read_keywords(spec, index)
     return [
         sorted(
             {own}
@@ -51,25 +51,48 @@ def from_keywords(
                 if any(words and words <= set(found) for words in options)
             }
         )
-        for own, found in zip(index["label"].tolist(), keywords.to_pylist(), strict=True)
+        for own, found in zip(index["label"].tolist(), keywords, strict=True)
     ]
 
 
-@dataclass(frozen=True)
+def read_keywords(spec: KeywordsSpec, index: pd.DataFrame) -> list[list[str]]:
+    """The keywords of each image of an index; none where the file has null.
+
+    Raises:
+        ValueError: images are not in Parquet files, or these have no such column; names the file.
+    """
+    keywords: list[list[str]] = [[] for _ in range(len(index))]
+    for file, positions in index.groupby("file", sort=False).indices.items():
+        rows = index["row"].to_numpy()[positions]
+        if rows[0] < 0:
+            raise ValueError(f"{file}: label sets of kind keywords need images in Parquet files")
+        parquet = open_parquet(str(file))
+        if spec.column not in (names := parquet.schema_arrow.names):
+            raise ValueError(f"{file}: no column {spec.column!r} of keywords; it has {names}")
+        column = parquet.read(columns=[spec.column])[spec.column]
+        if not pa.types.is_list(column.type):
+            raise ValueError(
+                f"{file}: column {spec.column!r} is of type {column.type}; expected lists of words"
+            )
+        for position, found in zip(positions, column.take(rows).to_pylist(), strict=True):
+            keywords[position] = found or []
+    return keywords
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """A source of label sets."""
 
     spec: type
     labels: Callable[..., list[list[int]]]  # spec, index, classes -> the classes of each image
-    class_average: bool = (
-        False  # accuracy is the mean over the classes' accuracies, not the images'
-    )
+    # Accuracy is the mean over the classes' accuracies, not over the images.
+    class_average: bool = False
 
 
 LABEL_SETS = {
-    "keywords": Kind(KeywordsSpec, from_keywords),
-    "real": Kind(RealSpec, from_real),
-    "multilabel": Kind(MultilabelSpec, from_multilabel, class_average=True),
+    "keywords": Kind(spec=KeywordsSpec, labels=from_keywords),
+    "real": Kind(spec=RealSpec, labels=from_real),
+    "multilabel": Kind(spec=MultilabelSpec, labels=from_multilabel, class_average=True),
 }
 
 

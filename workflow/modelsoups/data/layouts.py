@@ -8,32 +8,29 @@ data, or its number as an integer), `group`.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from modelsoups.base.paths import require, resolve
+from modelsoups.base.paths import require
 from modelsoups.data.class_maps import ClassMap
+from modelsoups.data.parquet import list_parquet
+from modelsoups.data.specs import DatasetSpec
 
-if TYPE_CHECKING:
-    from modelsoups.data.datasets import DatasetSpec
-
-SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
+# Of torchvision's ImageFolder, in any case.
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LIST_AT_ONCE = 16  # folders: on network disks the waiting adds up
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
-def list_class_folders(spec: "DatasetSpec", class_map: ClassMap) -> pd.DataFrame:
+def list_class_folders(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     """A folder a class, named by its id: ImageNet, ImageNet-R, -A, -Sketch, ObjectNet."""
     return list_folders(spec.path, class_map.ids, class_map.ignored)
 
 
-def list_numeric_folders(spec: "DatasetSpec", class_map: ClassMap) -> pd.DataFrame:
+def list_numeric_folders(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     """A folder a class, named by its number without padding: ImageNet-V2.
 
     Sorted as text, `10` stands before `2`: labels by position in a sorted list are wrong here.
@@ -42,7 +39,7 @@ def list_numeric_folders(spec: "DatasetSpec", class_map: ClassMap) -> pd.DataFra
     return listing.assign(id=listing.id.astype(np.int64))
 
 
-def list_flat(spec: "DatasetSpec", class_map: ClassMap) -> pd.DataFrame:
+def list_flat(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     """All images in one folder, with labels in a file: ImageNet's validation set as it unpacks."""
     folder = require(spec.path, "a folder of images")
     names = image_names(folder)
@@ -59,62 +56,28 @@ def list_flat(spec: "DatasetSpec", class_map: ClassMap) -> pd.DataFrame:
     )
 
 
-def list_parquet(spec: "DatasetSpec", class_map: ClassMap) -> pd.DataFrame:
-    """Parquet files in the layout of the Hugging Face hub; `path` may be a pattern with `*`."""
-    pattern = resolve(spec.path)
-    places = [Path(place) for place in sorted(pattern.parent.glob(pattern.name))]
-    if not places:
-        raise ValueError(
-            f"{spec.path}: no such file. Is the download whole (data sets behind terms need them "
-            "accepted), and the path right?"
-        )
-    folder = os.path.dirname(spec.path)
-    return pd.concat(
-        [list_parquet_file(spec, os.path.join(folder, place.name), place) for place in places],
-        ignore_index=True,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A way in which data sets come."""
+
+    list_images: Callable[[DatasetSpec, ClassMap], pd.DataFrame]
+    reads: str  # what counts as an image, for errors
 
 
-def list_parquet_file(spec: "DatasetSpec", file: str, place: Path) -> pd.DataFrame:
-    """The rows of one file that match `spec.where`."""
-    parquet = pq.ParquetFile(place)
-    schema = parquet.schema_arrow
-    groups = [spec.group] if spec.group in schema.names or spec.group != "group" else []
-    if missing := {spec.image, spec.label, *groups, *spec.where} - set(schema.names):
-        raise ValueError(
-            f"{file}: no column {sorted(missing)}; it has {schema.names}. "
-            "Name the right ones in the data set's config."
-        )
-    has_path = schema.field(spec.image).type.get_field_index("path") >= 0
-    wanted = {spec.label, *groups, *spec.where, *([f"{spec.image}.path"] if has_path else [])}
-    table = parquet.read(columns=sorted(wanted))
-    chosen = np.ones(len(table), dtype=bool)
-    for column, values in spec.where.items():
-        chosen &= pc.is_in(table[column], pc.cast(values, table[column].type)).to_numpy()
-    rows = np.flatnonzero(chosen)
-    table = table.take(rows)
-    paths = pc.struct_field(table[spec.image], "path").to_pylist() if has_path else []
-    ids = table[spec.label]
-    return pd.DataFrame(
-        {
-            "file": file,
-            "row": rows.astype(np.int64),
-            "name": paths or [f"{Path(file).name}:{row}" for row in rows],
-            "id": ids.to_numpy() if pa.types.is_integer(ids.type) else ids.to_pylist(),
-            "group": table[spec.group].cast(pa.string()).to_pylist() if groups else "",
-        }
-    )
-
-
-LAYOUTS: dict[str, Callable[["DatasetSpec", ClassMap], pd.DataFrame]] = {
-    "parquet": list_parquet,
-    "class-folders": list_class_folders,
-    "numeric-folders": list_numeric_folders,
-    "flat": list_flat,
+FILES = f"the files that end in {', '.join(SUFFIXES)}"
+LAYOUTS = {
+    "parquet": Layout(
+        list_images=list_parquet, reads="the rows of its Parquet files that match `where`"
+    ),
+    "class-folders": Layout(list_images=list_class_folders, reads=FILES),
+    "numeric-folders": Layout(list_images=list_numeric_folders, reads=FILES),
+    "flat": Layout(list_images=list_flat, reads=FILES),
 }
 
 
-def list_folders(root: str, ids: Sequence[str], ignored: frozenset[str] = frozenset()):
+def list_folders(
+    root: str, ids: Sequence[str], ignored: frozenset[str] = frozenset()
+) -> pd.DataFrame:
     """The images in the folders `ids` of `root`, folder by folder, each sorted by name.
 
     Files beside the folders (a README) are passed over.
@@ -122,8 +85,8 @@ def list_folders(root: str, ids: Sequence[str], ignored: frozenset[str] = frozen
     Raises:
         ValueError: folders are missing, or there are others; names the first of them.
     """
-    place = require(root, f"a folder with the class folders {ids[0]}, ...")
-    found = {entry.name for entry in os.scandir(place) if entry.is_dir()}
+    folder = require(root, f"a folder with the class folders {ids[0]}, ...")
+    found = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
     found = {name for name in found if not name.startswith(".")}
     missing = [id for id in ids if id not in found]
     unknown = sorted(found - set(ids) - ignored)
@@ -134,7 +97,7 @@ def list_folders(root: str, ids: Sequence[str], ignored: frozenset[str] = frozen
             "unpacked in full, and the path that of the folder right above the class folders?"
         )
     with ThreadPoolExecutor(LIST_AT_ONCE) as pool:
-        names = list(pool.map(image_names, (place / id for id in ids)))
+        names = list(pool.map(image_names, (folder / id for id in ids)))
     pairs = [(id, name) for id, inside in zip(ids, names, strict=True) for name in inside]
     return pd.DataFrame(
         {
@@ -181,13 +144,23 @@ def read_flat_labels(path: Path, names: Sequence[str]) -> list[str]:
             raise ValueError(f"{path}: no label for {len(unlabelled)} images, e.g. {unlabelled[0]}")
         return [by_name[stem] for stem in stems]
     else:
-        labels = path.read_text().split()
+        labels = read_words(path)
     if len(labels) != len(names):
         raise ValueError(
             f"{path}: expected a label for each of {len(names)} images, found {len(labels)}; are "
             "they of another set, or images missing?"
         )
     return labels
+
+
+def read_words(path: Path) -> list[str]:
+    """The words of a text file."""
+    try:
+        return path.read_text("utf-8").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected a text file with a class id a line ({error})"
+        ) from error
 
 
 def read_devkit(folder: Path) -> list[str]:
@@ -201,4 +174,4 @@ def read_devkit(folder: Path) -> list[str]:
     truth = require(data / DEVKIT_TRUTH, "the devkit's labels")
     meta = loadmat(require(data / "meta.mat", "the devkit's classes"), squeeze_me=True)["synsets"]
     wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in np.atleast_1d(meta)}
-    return [wnids[int(number)] for number in truth.read_text().split()]
+    return [wnids[int(number)] for number in read_words(truth)]

@@ -1,0 +1,233 @@
+"""Data sets in Parquet files, as the Hugging Face hub has them: their rows, and the images in them.
+
+The column of images has encoded files: as binary values, or as structs with the field `bytes` and
+perhaps `path`, the file's name.
+"""
+
+import glob
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from modelsoups.base.paths import resolve
+from modelsoups.data.class_maps import ClassMap
+from modelsoups.data.specs import DatasetSpec
+
+
+def list_parquet(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
+    """The rows of a data set's files that match `spec.where`, a listing (see layouts).
+
+    An image is named by the path stored with it or, where there is none or several have the same,
+    by file and row.
+    """
+    root, found = find_files(spec.path)
+    listing = pd.concat(
+        [list_file(spec, f"{root}{path}").assign(path=path) for path in found],
+        ignore_index=True,
+    )
+    by_row = listing.pop("path") + ":" + listing["row"].astype(str)
+    names = listing["name"]
+    named = names.notna() & ~names.duplicated(keep=False)
+    return listing.assign(name=names.where(named, by_row))
+
+
+def find_files(path: str) -> tuple[str, list[str]]:
+    """The files of a path: the folder that they are in, as written, and their sorted paths there.
+
+    Args:
+        path: a file; a folder, for the files `*.parquet` in it; or a pattern with `*`, in the
+            names of folders too.
+    Raises:
+        ValueError: there is none.
+    """
+    resolved, parts = resolve(path), path.rstrip("/").split("/")
+    if resolved.is_dir():
+        fixed, pattern = parts, "*.parquet"
+    elif resolved.exists():
+        fixed, pattern = parts[:-1], glob.escape(parts[-1])
+    else:
+        fixed = list(takewhile(lambda part: not set("*?[") & set(part), parts))
+        pattern = "/".join(parts[len(fixed) :])
+    root = "".join(f"{part}/" for part in fixed)
+    folder = resolve(root)
+    found = [
+        str(each.relative_to(folder))
+        for each in sorted(folder.glob(pattern) if pattern else [])
+        if each.is_file() and not each.name.startswith(".")
+    ]
+    if not found:
+        raise ValueError(
+            f"{path}: no such Parquet file. Is the download whole (data sets behind terms need "
+            "them accepted), and the path right?"
+        )
+    return root, found
+
+
+def open_parquet(file: str) -> pq.ParquetFile:
+    """A Parquet file, by its path as written.
+
+    Raises:
+        ValueError: it is none, or cut short; names it.
+    """
+    try:
+        return pq.ParquetFile(resolve(file))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{file}: not a readable Parquet file ({error}); is the download whole?"
+        ) from error
+
+
+def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
+    """The rows of one file that match `spec.where`; `name` is null where no path is stored.
+
+    Raises:
+        ValueError: a column is missing or of a wrong type, or a label is; says which and where.
+    """
+    parquet = open_parquet(file)
+    schema = parquet.schema_arrow
+    groups = [spec.group] if spec.group in schema.names or spec.group != "group" else []
+    if missing := {spec.image, spec.label, *groups, *spec.where} - set(schema.names):
+        raise ValueError(
+            f"{file}: no column {sorted(missing)}; it has {schema.names}. "
+            "Name the right ones in the data set's config."
+        )
+    has_path = check_images_column(file, schema.field(spec.image))
+    wanted = {spec.label, *groups, *spec.where, *([f"{spec.image}.path"] if has_path else [])}
+    table = parquet.read(columns=sorted(wanted))
+    chosen = np.ones(len(table), dtype=bool)
+    for column, values in spec.where.items():
+        chosen &= is_among(table[column], values, f"{file}: column {column!r}")
+    rows = np.flatnonzero(chosen)
+    table = table.take(rows)
+    paths = pc.struct_field(table[spec.image], "path").to_pylist() if has_path else []
+    names = [path or None for path in paths] if has_path else [None] * len(rows)
+    return pd.DataFrame(
+        {
+            "file": file,
+            "row": rows.astype(np.int64),
+            "name": pd.array(names, dtype="str"),
+            "id": class_ids(table[spec.label], rows, f"{file}: column {spec.label!r}"),
+            "group": as_text(table[spec.group], f"{file}: column {spec.group!r}") if groups else "",
+        }
+    )
+
+
+def check_images_column(file: str, field: pa.Field) -> bool:
+    """Whether a column of images has paths too.
+
+    Raises:
+        ValueError: it does not hold encoded images.
+    """
+    is_struct = pa.types.is_struct(field.type)
+    names = [field.type.field(n).name for n in range(field.type.num_fields)] if is_struct else []
+    encoded = field.type.field("bytes").type if "bytes" in names else field.type
+    is_binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    if not any(check(encoded) for check in is_binary):
+        raise ValueError(
+            f"{file}: column {field.name!r} is of type {field.type}; expected images as encoded "
+            "files: binary, or structs with the field `bytes`"
+        )
+    return "path" in names
+
+
+def is_among(column: pa.ChunkedArray, values: Sequence[Any], named: str) -> np.ndarray:
+    """(n,) bool: which values of a column are among these; a null is not.
+
+    Raises:
+        ValueError: they cannot be values of the column.
+    """
+    column = decode_dictionary(column)
+    try:
+        return pc.is_in(column, pc.cast(values, column.type)).to_numpy()
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{named} is of type {column.type}, `where` asks for {list(values)} ({error})"
+        ) from error
+
+
+def class_ids(column: pa.ChunkedArray, rows: np.ndarray, named: str) -> np.ndarray | list[str]:
+    """The labels in a column, (n,) integers or strings.
+
+    Args: rows: of the file, (n,).
+    Raises:
+        ValueError: labels are neither, or missing; says in which rows.
+    """
+    column = decode_dictionary(column)
+    if column.null_count:
+        missing = rows[column.is_null().to_numpy()]
+        raise ValueError(
+            f"{named} has no label (null) in {len(missing)} rows, the first {missing[:5].tolist()};"
+            " leave them out by `where`, or name another column as `label`"
+        )
+    if pa.types.is_integer(column.type):
+        return column.to_numpy()
+    if not any(check(column.type) for check in (pa.types.is_string, pa.types.is_large_string)):
+        raise ValueError(
+            f"{named} is of type {column.type}; expected labels: numbers of classes (integers), or "
+            "their ids (strings)"
+        )
+    return column.to_pylist()
+
+
+def as_text(column: pa.ChunkedArray, named: str) -> list[str | None]:
+    """The values of a column as strings."""
+    try:
+        return decode_dictionary(column).cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        raise ValueError(
+            f"{named} is of type {column.type}; expected groups: strings or numbers"
+        ) from error
+
+
+def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column with plain values where it is stored as numbers of a dictionary."""
+    is_coded = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_coded else column
+
+
+def read_rows(file: str, rows: np.ndarray, column: str) -> Iterator[bytes]:
+    """The encoded images in these ascending rows of a file, one row group in memory at once.
+
+    Raises:
+        ValueError: a row has no image, or there is no such row; names it.
+    """
+    parquet = open_parquet(file)
+    if rows[-1] >= parquet.metadata.num_rows:
+        raise ValueError(
+            f"{file}: row {rows[-1]} was listed, but the file has {parquet.metadata.num_rows}; it "
+            "has been changed since. Delete results/data/<dataset>, so that it is listed anew"
+        )
+    assert (np.diff(rows) > 0).all(), "rows must ascend"
+    start = 0
+    for group in range(parquet.num_row_groups):
+        stop = start + parquet.metadata.row_group(group).num_rows
+        inside = rows[(rows >= start) & (rows < stop)]
+        if len(inside):
+            images = parquet.read_row_group(group, columns=[column])[column]
+            for row in inside.tolist():
+                yield encoded_bytes(images[row - start].as_py(), f"{file}, row {row}")
+        start = stop
+
+
+def encoded_bytes(value: bytes | dict[str, Any] | None, named: str) -> bytes:
+    """The encoded file in a value of a column of images.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found, path = (value["bytes"], value.get("path")) if isinstance(value, dict) else (value, None)
+    if found is not None:
+        return found
+    if path:
+        raise ValueError(
+            f"{named}: the image is not in this file, which has only the path {path!r} of another; "
+            "embed the images (push_to_hub of Hugging Face's datasets does), or unpack them into "
+            "class folders"
+        )
+    raise ValueError(f"{named}: there is no image (null); leave the row out by `where`")
