@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelsoups.models import folding as fast
+from modelsoups.models.devices import autocast
+from modelsoups.models.folding import fold_frozen_norms
 
 # Without these, glibc returns large activations to the kernel, and each step pays for new pages.
 ALLOCATOR = {
@@ -40,13 +41,13 @@ def make_steps(model_name: str, folded: bool, images: Tensor) -> dict[str, Calla
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     if folded:
-        fast.fold_frozen_norms(model)
+        fold_frozen_norms(model)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=folded)
     labels = torch.arange(len(images)) % 54
 
     def train() -> None:
         optimizer.zero_grad()
-        with fast.autocast(images.device) if folded else nullcontext():
+        with autocast(images.device) if folded else nullcontext():
             logits = model(images)
         F.cross_entropy(logits.float(), labels).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -112,7 +113,7 @@ def main() -> None:
     if args.job:
         train_for(args, images)
         return
-    with fast.autocast(images.device):
+    with autocast(images.device):
         amx = torch.is_autocast_enabled("cpu")
     print(
         f"{args.model}, {args.pixels} px, batch {args.batch}, training in "

@@ -93,7 +93,7 @@ def test_coloured_drawings_keep_their_colours():
 
 def test_interrupted_pretraining_ends_with_the_same_weights(data, tmp_path, monkeypatch):
     whole, curve = train(data, tmp_path / "whole.pt")
-    saves, save = [], iconclip._save
+    saves, save = [], iconclip.save_state
 
     def stop_after_two(*state):
         save(*state)
@@ -101,7 +101,7 @@ def test_interrupted_pretraining_ends_with_the_same_weights(data, tmp_path, monk
         if len(saves) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(iconclip, "_save", stop_after_two)
+    monkeypatch.setattr(iconclip, "save_state", stop_after_two)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "resume.pt")
     monkeypatch.undo()
@@ -147,9 +147,31 @@ def test_state_of_another_run_is_not_taken(data, tmp_path):
     assert equal(taken, fresh)
 
 
+def test_pretraining_with_a_state_that_is_cut_starts_anew(data, tmp_path, caplog):
+    resume = tmp_path / "resume.pt"
+    whole, _ = train(data, resume)
+    resume.write_bytes(resume.read_bytes()[:-1000])
+    again, curve = train(data, resume)
+    assert "starting anew" in caplog.text
+    assert curve[-1]["step"] == 9
+    assert equal(again, whole)
+
+
+def test_fewer_drawings_than_a_batch_are_an_error(data, tmp_path):
+    with pytest.raises(ValueError, match="at least a batch of 100 drawings, found 12"):
+        train(data, tmp_path / "resume.pt", replace(SPEC, batch_size=100))
+
+
 def test_diverged_loss_stops_with_a_reason(data, tmp_path):
     with pytest.raises(FloatingPointError, match="smaller lr"):
         train(data, tmp_path / "resume.pt", replace(SPEC, lr=float("inf")))
+
+
+def test_weights_that_the_last_step_made_infinite_are_an_error(data, tmp_path):
+    """One step: its loss is that of the start."""
+    spec = replace(SPEC, sizes=(32,), batch_size=12, warmup_steps=1, lr=float("inf"))
+    with pytest.raises(FloatingPointError, match="the weights are not finite at the end"):
+        train(data, tmp_path / "resume.pt", spec)
 
 
 def test_halved_weights_make_the_same_embeddings_to_a_thousandth():

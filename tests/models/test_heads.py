@@ -96,3 +96,19 @@ def test_head_is_read_as_it_was_written(tmp_path):
     again = read_head(tmp_path / "head.safetensors")
     assert torch.equal(again.weight, head.weight)
     assert torch.equal(again.bias, head.bias)
+
+
+def test_head_that_is_not_finite_is_refused(tmp_path):
+    head = Head(torch.tensor([[1.0], [torch.nan], [torch.inf]]), torch.zeros(3))
+    with pytest.raises(FloatingPointError, match="2 of 3 classes .* the first is number 1"):
+        write_head(tmp_path / "head.safetensors", head)
+    assert not (tmp_path / "head.safetensors").exists()
+
+
+def test_probe_on_features_that_are_not_finite_is_refused(clusters):
+    features, labels = clusters
+    broken = features.clone()
+    broken[7, 2] = torch.nan
+    spec = LinearProbeSpec(l2=(1.0,))
+    with pytest.raises(FloatingPointError, match="1 of 300 rows of held-out .* first is row 7;"):
+        fit_linear_probe(spec, features, labels, broken, labels, zeros())

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import open_clip
@@ -12,13 +15,24 @@ RESOURCES = Path(__file__).parents[2] / "resources"
 
 def write(tmp_path, text):
     path = tmp_path / "prompts.txt"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
 def test_each_line_is_a_template(tmp_path):
     templates = read_templates(write(tmp_path, "a photo of a {}.\n\nthe {}\n"))
     assert fill(templates, "C{}#") == ["a photo of a C{}#.", "the C{}#"]
+
+
+def test_templates_are_read_as_utf8_in_any_locale(tmp_path):
+    path = write(tmp_path, "une photo d’été de {}\n")
+    code = (
+        "import sys; from modelsoups.models.prompts import read_templates; "
+        "sys.stdout.buffer.write(read_templates(sys.argv[1])[0].encode())"
+    )
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = subprocess.run([sys.executable, "-c", code, str(path)], env=env, capture_output=True)
+    assert found.stdout.decode() == "une photo d’été de {}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,8 @@ import torch
 from PIL import Image
 from timm.data.auto_augment import AugmentOp
 
-from modelsoups.training.augmentation import build_augmentation
+from modelsoups.study.search import RunSpec
+from modelsoups.training.augmentation import AugmentedImages, build_augmentation
 
 GREY = (0.5, 0.5, 0.5)
 
@@ -81,3 +83,19 @@ def test_magnitudes_above_ten_saturate_as_in_the_official_code(picture):
 
     assert (posterize(15) == posterize(10)).all()
     assert (posterize(5) != posterize(10)).any()
+
+
+def test_drawn_image_is_augmented_as_the_run_says_to_the_views_size():
+    """A minimal crop of a grey image of another size is grey, (3, 32, 32)."""
+    spec = RunSpec(
+        seed=0, lr=1e-3, weight_decay=0.0, epochs=1, label_smoothing=0.0, mixup=0.0,
+        augmentation="minimal", min_crop=0.5, batch_size=2, warmup_steps=0, clip_norm=1.0,
+    )  # fmt: skip
+
+    class Pixels(list):
+        shape = (2, 32, 32, 3)  # as of encoded images: what they are brought to
+
+    pixels = Pixels([np.full((40, 50, 3), value, np.uint8) for value in (100, 200)])
+    examples = AugmentedImages(pixels, spec, SimpleNamespace(mean_color=GREY))
+    assert len(examples) == 2
+    assert torch.equal(examples.draw(1, epoch=0), torch.full((3, 32, 32), 200, dtype=torch.uint8))

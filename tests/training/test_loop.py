@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from unittest import mock
 
 import numpy as np
@@ -12,16 +13,15 @@ import torch
 
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.study.search import RunSpec
+from modelsoups.training.augmentation import AugmentedImages
 from modelsoups.training.loop import (
     ComputeSpec,
-    batches_of_epoch,
     finetune,
     finetune_or_skip,
     freeze_norm_statistics,
-    lr_factor,
-    split_batch,
 )
-from modelsoups.training.processes import Terminated
+from modelsoups.training.methods import FOLLOWERS
+from modelsoups.training.processes import Terminated, torchrun_options
 
 CPU = torch.device("cpu")
 TINY = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
@@ -51,18 +51,20 @@ def fresh_model():
     return build_classifier(TINY, num_classes=2)
 
 
-def test_schedule_warms_up_linearly_then_follows_a_cosine_to_zero():
-    factors = [lr_factor(step, warmup_steps=4, num_steps=12) for step in range(12)]
-    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert factors[4] == 1.0  # cos(0)
-    assert factors[8] == pytest.approx(0.5)  # half of the 8 steps after the warm-up
-    assert factors[11] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
-    assert lr_factor(12, 4, 12) == pytest.approx(0)
+def arguments_of(model, data, spec, resume):
+    """What `finetune` is called with."""
+    images, labels = data
+    return model, AugmentedImages(images, spec, model), labels, spec, CPU, resume, {}
+
+
+def train(model, data, spec, resume, **how):
+    """Fine-tune a model in place; its curve."""
+    return finetune(*arguments_of(model, data, spec, resume), **how)
 
 
 def test_training_lowers_the_loss(data, tmp_path):
     spec = run_spec(epochs=6, mixup=0, label_smoothing=0, augmentation="minimal", lr=3e-3)
-    curve = finetune(fresh_model(), *data, spec, CPU, tmp_path / "resume.pt", {})
+    curve = train(fresh_model(), data, spec, tmp_path / "resume.pt")
     assert len(curve) == 6
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
 
@@ -70,7 +72,7 @@ def test_training_lowers_the_loss(data, tmp_path):
 def test_same_seed_gives_the_same_weights_and_another_seed_others(data, tmp_path):
     def weights(seed):
         model = fresh_model()
-        finetune(model, *data, run_spec(seed=seed, epochs=1), CPU, tmp_path / f"{seed}.pt", {})
+        train(model, data, run_spec(seed=seed, epochs=1), tmp_path / f"{seed}.pt")
         (tmp_path / f"{seed}.pt").unlink()
         return model.state_dict()
 
@@ -108,11 +110,11 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     data, tmp_path, whole, step, save_minutes
 ):
     compute = ComputeSpec(save_minutes=save_minutes)
-    arguments = (*data, run_spec(), CPU, tmp_path / "resume.pt", {})
+    arguments = (data, run_spec(), tmp_path / "resume.pt")
     with pytest.raises(Killed):
-        finetune(raise_at(fresh_model(), step, Killed), *arguments, compute=compute)
+        train(raise_at(fresh_model(), step, Killed), *arguments, compute=compute)
     resumed = fresh_model()
-    curve = finetune(resumed, *arguments, compute=compute)
+    curve = train(resumed, *arguments, compute=compute)
     assert_same_weights(resumed, whole[0])
     assert [row["loss"] for row in curve] == [row["loss"] for row in whole[1]]
 
@@ -122,57 +124,35 @@ def whole(tmp_path_factory):
     """An uninterrupted run: its model and its curve."""
     model = fresh_model()
     resume = tmp_path_factory.mktemp("whole") / "resume.pt"
-    return model, finetune(model, *make_data(), run_spec(), CPU, resume, {})
+    return model, train(model, make_data(), run_spec(), resume)
 
 
 def test_sigterm_saves_within_the_epoch_and_the_next_attempt_ends_with_the_same_weights(
     data, tmp_path, whole
 ):
-    arguments = (*data, run_spec(), CPU, tmp_path / "resume.pt", {})
+    arguments = (data, run_spec(), tmp_path / "resume.pt")
     model = fresh_model()
     calls = iter(range(100))
     model.register_forward_hook(
         lambda *_: os.kill(os.getpid(), signal.SIGTERM) if next(calls) == 4 else None
     )
     with pytest.raises(Terminated, match="saved in .*resume.pt after step 2 of epoch 2"):
-        finetune(model, *arguments)
+        train(model, *arguments)
     resumed = fresh_model()
-    finetune(resumed, *arguments)
+    train(resumed, *arguments)
     assert_same_weights(resumed, whole[0])
 
 
 def test_sigterm_has_its_former_effect_after_a_run(data, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    finetune(fresh_model(), *data, run_spec(epochs=1), CPU, tmp_path / "resume.pt", {})
+    train(fresh_model(), data, run_spec(epochs=1), tmp_path / "resume.pt")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_processes_that_augment_change_nothing(data, tmp_path, whole):
     model = fresh_model()
-    arguments = (*data, run_spec(), CPU, tmp_path / "resume.pt", {})
-    finetune(model, *arguments, compute=ComputeSpec(num_workers=2))
+    train(model, data, run_spec(), tmp_path / "resume.pt", compute=ComputeSpec(num_workers=2))
     assert_same_weights(model, whole[0])
-
-
-def test_epoch_has_every_image_once_but_those_left_over():
-    batches = batches_of_epoch(num_images=26, batch_size=8, seed=0, epoch=1)
-    assert batches.shape == (3, 8)
-    assert len(set(batches.flatten())) == 24
-    assert not np.array_equal(batches, batches_of_epoch(26, 8, seed=0, epoch=2))
-
-
-def test_fewer_images_than_a_batch_are_an_error():
-    with pytest.raises(ValueError, match="at least a batch of 8 training images, found 7"):
-        batches_of_epoch(7, 8, 0, 0)
-
-
-def test_parts_of_a_batch_hold_the_pairs_of_mixup_in_its_places():
-    """Mixup of 0..7 mixes 0 with 7, 1 with 6, 2 with 5 and 3 with 4."""
-    assert split_batch(np.arange(8), 1).tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
-    assert split_batch(np.arange(8), 2).tolist() == [[0, 1, 6, 7], [2, 3, 4, 5]]
-    assert split_batch(np.arange(8), 4).tolist() == [[0, 7], [1, 6], [2, 5], [3, 4]]
-    with pytest.raises(ValueError, match="batch_size 8 does not split into 3 parts"):
-        split_batch(np.arange(8), 3)
 
 
 VIT = BackboneSpec(library="timm", model="test_vit", weights="random")
@@ -198,14 +178,14 @@ def split_run(kind, resume, **how):
     model = build_classifier(backbone, num_classes=2)
     # In float32, which tells a wrong mean from rounding.
     with mock.patch("modelsoups.training.loop.autocast", lambda device: nullcontext()):
-        curve = finetune(model, *data(), run_spec(**SPLIT_SPEC), CPU, resume, {}, **how)
+        curve = train(model, data(), run_spec(**SPLIT_SPEC), resume, **how)
     return model, curve
 
 
 def assert_same_run(found, wanted):
-    """The same weights up to a hundredth of one step of the optimiser."""
+    """The same weights up to a twentieth of one step of the optimiser."""
     for (name, tensor), other in zip(found.items(), wanted[0].state_dict().values(), strict=True):
-        assert (tensor - other).abs().max() < 1e-6, name
+        assert (tensor - other).abs().max() < 5e-6, name
 
 
 @pytest.mark.parametrize("kind", SPLIT)
@@ -217,33 +197,53 @@ def test_accumulated_parts_of_a_batch_give_the_run_of_whole_batches(tmp_path, ki
 
 
 RANK = """
-import sys, torch
+import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from modelsoups.training.loop import ComputeSpec
-from modelsoups.training.processes import join
-from test_loop import split_run
-folder, place = Path(sys.argv[2]), join()
+from unittest import mock
+import torch
+from modelsoups.training import loop
+from modelsoups.training.processes import Terminated, join
+from test_loop import fresh_model, make_data, run_spec, split_run, train
+folder, process = Path(sys.argv[2]), join()
 torch.set_num_threads(1)
 for kind in sys.argv[3:]:
     model, curve = split_run(
-        kind, folder / f"{kind}.pt", place=place, compute=ComputeSpec(accumulate=2)
+        kind, folder / f"{kind}.pt", process=process, compute=loop.ComputeSpec(accumulate=2)
     )
-    torch.save([model.state_dict(), curve], folder / f"{kind} {place.rank}")
+    torch.save([model.state_dict(), curve], folder / f"{kind} {process.rank}")
+
+def save_slowly(*arguments):
+    time.sleep(1)
+    loop_save(*arguments)
+
+loop_save, model, resume = loop.save_state, fresh_model(), folder / "resume.pt"
+if process.is_first:
+    model.register_forward_hook(lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+with mock.patch.object(loop, "save_state", save_slowly):
+    try:
+        train(model, make_data(), run_spec(), resume, process=process)
+    except Terminated:
+        (folder / f"terminated {process.rank} {resume.exists()}").touch()
 """
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    """A folder with what two processes made together, each of two parts of every half batch."""
+    """A folder with what two processes made together, each of two parts of every half batch; at
+    last one of them got SIGTERM in a run."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    here = ["--local-addr=127.0.0.1", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *torchrun_options(2)]
     script = [str(folder / "rank.py"), os.path.dirname(__file__), str(folder)]
-    done = subprocess.run([*torchrun, *here, *script, *SPLIT], capture_output=True, text=True)
+    done = subprocess.run([*torchrun, *script, *SPLIT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def test_no_process_says_that_it_is_saved_before_the_first_has_saved(two_processes):
+    said = {path.name for path in two_processes.glob("terminated*")}
+    assert said == {"terminated 0 True", "terminated 1 True"}
 
 
 @pytest.mark.parametrize("kind", SPLIT)
@@ -259,7 +259,7 @@ def test_failed_run_is_an_error_or_skipped_with_its_reason(data, tmp_path):
     model = fresh_model()
     with torch.no_grad():
         model.head.bias.fill_(math.nan)
-    arguments = (model, *data, run_spec(), CPU, tmp_path / "resume.pt", {})
+    arguments = arguments_of(model, data, run_spec(), tmp_path / "resume.pt")
     with pytest.raises(FloatingPointError):
         finetune_or_skip("error", *arguments)
     curve, reason = finetune_or_skip("skip", *arguments, name="run 7")
@@ -267,18 +267,84 @@ def test_failed_run_is_an_error_or_skipped_with_its_reason(data, tmp_path):
     assert reason.startswith("run 7: the loss is nan in epoch 1 of 3")
 
 
-def test_state_of_another_spec_or_start_is_not_gone_on_from(data, tmp_path, caplog):
-    resume = tmp_path / "resume.pt"
-    finetune(fresh_model(), *data, run_spec(epochs=1), CPU, resume, {"start": "abc"})
-    curve = finetune(fresh_model(), *data, run_spec(epochs=1), CPU, resume, {"start": "xyz"})
+def test_state_of_another_start_is_not_gone_on_from(data, tmp_path, caplog):
+    arguments = arguments_of(fresh_model(), data, run_spec(epochs=1), tmp_path / "resume.pt")[:-1]
+    finetune(*arguments, {"start": "abc"})
+    curve = finetune(*arguments, {"start": "xyz"})
     assert "starting anew" in caplog.text
     assert len(curve) == 1
+
+
+def test_run_with_a_state_that_is_cut_starts_anew(data, tmp_path, whole, caplog):
+    resume = tmp_path / "resume.pt"
+    train(fresh_model(), data, run_spec(epochs=1), resume)
+    resume.write_bytes(resume.read_bytes()[:-1000])
+    model = fresh_model()
+    train(model, data, run_spec(), resume)
+    assert "starting anew" in caplog.text
+    assert_same_weights(model, whole[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class WiderSpec(RunSpec):
+    """Hyper-parameters with one more, of a method that is off."""
+
+    sharpness: float = 0.0
+
+
+def test_field_that_is_off_leaves_half_finished_runs_as_they_are(data, tmp_path, whole):
+    resume = tmp_path / "resume.pt"
+    with pytest.raises(Killed):
+        train(raise_at(fresh_model(), 5, Killed), data, run_spec(), resume)
+    model = raise_at(fresh_model(), 1, Killed)
+    with pytest.raises(Killed):  # in its first step, so what is in the model is what was saved
+        train(model, data, WiderSpec(**asdict(run_spec())), resume)
+    saved = torch.load(resume)["model"]
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in model.state_dict().items())
+
+
+class Total:
+    """Adds up the head's bias over steps and epochs."""
+
+    def __init__(self, model):
+        self.bias = model.head.bias
+        self.sum, self.calls = torch.zeros(2), 0
+
+    def after_step(self, step):
+        self.sum += self.bias.detach()
+        self.calls += 1
+
+    def after_epoch(self, epoch):
+        self.calls += 100
+
+    def state_dict(self):
+        return {"sum": self.sum, "calls": self.calls}
+
+    def load_state_dict(self, state):
+        self.sum, self.calls = state["sum"].clone(), state["calls"]
+
+
+def test_what_follows_the_weights_goes_on_with_an_interrupted_run(data, tmp_path, monkeypatch):
+    made = []
+
+    def follow(spec, model):
+        made.append(Total(model))
+        return made[-1]
+
+    monkeypatch.setitem(FOLLOWERS, "mixup", follow)  # as if it were switched on by that field
+    train(fresh_model(), data, run_spec(), tmp_path / "whole.pt")
+    with pytest.raises(Killed):
+        train(raise_at(fresh_model(), 5, Killed), data, run_spec(), tmp_path / "resume.pt")
+    train(fresh_model(), data, run_spec(), tmp_path / "resume.pt")
+    whole, _, resumed = made
+    assert whole.calls == resumed.calls == 9 + 300  # 3 epochs of 3 steps
+    assert torch.equal(whole.sum, resumed.sum)
 
 
 def test_normalisation_statistics_stay_as_they_were_and_gains_do_not(data, tmp_path):
     model = fresh_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    finetune(model, *data, run_spec(epochs=1), CPU, tmp_path / "resume.pt", {})
+    train(model, data, run_spec(epochs=1), tmp_path / "resume.pt")
     for name, tensor in model.state_dict().items():
         if "running" in name or "num_batches" in name:
             assert torch.equal(tensor, before[name]), name
@@ -299,4 +365,4 @@ def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(data, tm
     with pytest.raises(
         FloatingPointError, match=r"run 7: the loss is nan in epoch 1 of 3 \(lr 0.001"
     ):
-        finetune(model, *data, run_spec(), CPU, tmp_path / "resume.pt", {}, name="run 7")
+        train(model, data, run_spec(), tmp_path / "resume.pt", name="run 7")

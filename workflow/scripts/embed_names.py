@@ -7,7 +7,7 @@ import torch
 
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.devices import pick_device
 from modelsoups.models.minilm import load_minilm
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.files import cached_sha256, versions, write_json
 from modelsoups.base.logs import log_to
-from modelsoups.data.views import open_training
-from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.data.tasks import TASKS
 from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.study.search import RunSpec
+from modelsoups.models.devices import pick_device
+from modelsoups.study.search import RunSpec, as_params
+from modelsoups.training.augmentation import AUGMENTED
 from modelsoups.training.loop import ComputeSpec, finetune_or_skip
 from modelsoups.training.processes import join, split_up
 from modelsoups.weights.checkpoints import read_weights, write_run
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 resources = snakemake.resources
 split_up(resources.gpu)
-place = join()
+process = join()
 log_to(snakemake.log[0])
-device = pick_device()
-threads = max(1, snakemake.threads // place.num_processes)
+device = pick_device(resources.gpu)
+threads = max(1, snakemake.threads // process.num_processes)
 torch.set_num_threads(threads)
 spec = RunSpec(**snakemake.params.run)
 backbone = BackboneSpec(**snakemake.params.backbone)
 start = read_weights(snakemake.input.start)
 model = build_classifier(backbone, num_classes=len(start["head.bias"]))
 model.load_state_dict(start)
-inputs = {name: sha256(path) for name, path in snakemake.input.items()}
+images = TASKS[backbone.task].open_training(snakemake.input.images, snakemake.params.size)
+files = snakemake.input.items()
+inputs = process.from_first(lambda: {name: cached_sha256(path) for name, path in files})
 resume = Path(snakemake.output.weights).with_name("resume.pt")
 compute = ComputeSpec(
     accumulate=resources.accumulate,
@@ -43,7 +46,7 @@ compute = ComputeSpec(
 curve, failure = finetune_or_skip(
     resources.on_failure,
     model,
-    open_training(snakemake.input.images, snakemake.params.size),
+    AUGMENTED[backbone.task](images, spec, model),
     np.load(snakemake.input.labels),
     spec,
     device,
@@ -51,20 +54,20 @@ curve, failure = finetune_or_skip(
     inputs,
     name=f"{snakemake.wildcards.sweep} {snakemake.wildcards.run}",
     compute=compute,
-    place=place,
+    process=process,
 )
-if place.is_first:
+if process.is_first:
     write_run(snakemake.output.weights, model.state_dict(), failure)
     record = {
         "model": snakemake.wildcards.run,
         "kind": "run",
         "sweep": snakemake.wildcards.sweep,
         "failure": failure,
-        "spec": asdict(spec),
+        "spec": as_params(spec),
         "backbone": asdict(backbone),
         "inputs": inputs,
         "device": str(device),
-        "processes": place.num_processes,
+        "processes": process.num_processes,
         "threads": threads,
         "compute": asdict(compute),
         "curve": curve,

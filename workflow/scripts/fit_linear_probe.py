@@ -8,7 +8,7 @@ import torch
 
 from modelsoups.base.files import versions, write_json
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.models.devices import pick_device
 from modelsoups.models.heads import (
     LinearProbeSpec,
     empty_head,

@@ -8,8 +8,8 @@ import torch
 from modelsoups.base.files import sha256, versions, write_json
 from modelsoups.base.logs import log_to
 from modelsoups.data.datasets import read_classes
-from modelsoups.evaluation.evaluator import pick_device
 from modelsoups.models.backbones import BackboneSpec, load_text_tower
+from modelsoups.models.devices import pick_device
 from modelsoups.models.heads import write_head, zero_shot_head
 from modelsoups.models.prompts import read_templates
 

@@ -10,9 +10,9 @@ import torch
 
 from modelsoups.base.files import sha256, versions, write_json
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.evaluator import pick_device
 from modelsoups.miniature.iconclip import IconCLIP, PretrainingSpec, pretrain
 from modelsoups.models.backbones import BackboneSpec, build_classifier, load_pretrained
+from modelsoups.models.devices import pick_device
 from modelsoups.weights.checkpoints import write_weights
 
 if TYPE_CHECKING:
@@ -60,4 +60,4 @@ record = {
     "versions": versions(),
 }
 write_json(snakemake.output.record, record)
-resume.unlink()
+resume.unlink(missing_ok=True)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 from tqdm import tqdm
 
-from modelsoups.base.files import publish
 from modelsoups.models.backbones import Classifier
-from modelsoups.models.folding import autocast
-from modelsoups.training.loop import lr_factor
+from modelsoups.models.devices import autocast
+from modelsoups.training.methods import cosine
 from modelsoups.training.processes import Terminated, noting_sigterm
+from modelsoups.training.resume import Progress, Stateful, load_state, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def augment(drawings: Tensor, own_colors: Tensor, size: int, generator: torch.Ge
         numbers = torch.rand(b, *shape, generator=generator).to(device)
         return low + (high - low) * numbers
 
-    # Place: zoom 0.75 to 1.25, sides 0.85 to 1.15, turn 15 degrees, shift a tenth of the width.
+    # Where: zoom 0.75 to 1.25, sides 0.85 to 1.15, turn 15 degrees, shift a tenth of the width.
     zoom, side = uniform(low=0.8, high=1.35), uniform(low=0.9, high=1.1)
     angle = uniform(low=-0.26, high=0.26)
     shift = uniform(2, 1, low=-0.2, high=0.2)
@@ -109,9 +109,8 @@ def augment(drawings: Tensor, own_colors: Tensor, size: int, generator: torch.Ge
     # Colours.
     ramp = torch.linspace(-1, 1, size, device=device)
     direction = uniform(2, low=-1, high=1)
-    slope = (
-        direction[:, :1, None] * ramp + direction[:, 1:, None] * ramp[:, None]
-    )  # (b, size, size)
+    # (b, size, size)
+    slope = direction[:, :1, None] * ramp + direction[:, 1:, None] * ramp[:, None]
     slope = (0.5 + 0.5 * slope).clamp(0, 1)[:, None]
     first, second = uniform(3, 1, 1), uniform(3, 1, 1)
     paper = uniform(3, 1, 1)
@@ -176,9 +175,15 @@ def pretrain(
         the curve: every `save_every` steps `step`, `loss` (mean since the last), `temperature`,
         `images_per_second`.
     Raises:
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: the loss or the weights are no longer finite.
         Terminated: SIGTERM came; the state is saved.
+        ValueError: there are fewer drawings than a batch has.
     """
+    if len(drawings) < spec.batch_size:
+        raise ValueError(
+            f"{title}: expected at least a batch of {spec.batch_size} drawings, found "
+            f"{len(drawings)}; lower batch_size"
+        )
     on_gpu = device.type == "cuda"
     model.to(device)
     forward = torch.compile(model) if on_gpu else model
@@ -193,8 +198,11 @@ def pretrain(
     steps_per_epoch = len(drawings) // spec.batch_size
     num_steps = len(spec.sizes) * steps_per_epoch
     identity = {"spec": asdict(spec), "inputs": dict(inputs)}
-    curve = _load(resume, identity, model, optimizer)
-    step = int(curve[-1]["step"]) if curve else 0
+    progress = Progress()
+    state: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "progress": progress}
+    if load_state(resume, identity, state):
+        logger.info("going on from %s after step %d", resume, progress.step)
+    step, curve = progress.step, progress.curve
 
     def draw(rows: np.ndarray, size: int, *key: int) -> tuple[Tensor, torch.Generator]:
         """Augmented drawings, and the generator for what else is drawn under the same key."""
@@ -223,7 +231,7 @@ def pretrain(
                 embeddings, targets.to(device), text[compared.to(device)], scale
             )
             for group in optimizer.param_groups:
-                group["lr"] = spec.lr * lr_factor(step, spec.warmup_steps, num_steps)
+                group["lr"] = spec.lr * cosine(step, spec.warmup_steps, num_steps)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
@@ -232,7 +240,7 @@ def pretrain(
             step += 1
             bar.update()
             if sigterm or step % spec.save_every == 0 or step == num_steps:
-                done = step - (int(curve[-1]["step"]) if curve else 0)
+                done = step - progress.step
                 mean_loss = total.item() / done
                 if not math.isfinite(mean_loss):
                     raise FloatingPointError(
@@ -246,34 +254,21 @@ def pretrain(
                 logger.info(
                     "%s: step %d/%d loss %.3f, %.0f/s", title, step, num_steps, mean_loss, speed
                 )
-                _save(resume, identity, model, optimizer, curve)
+                progress.step = step
+                save_state(resume, identity, state)
                 total.zero_()
                 started = time.perf_counter()
                 if sigterm:
                     raise Terminated(f"{title}: SIGTERM came; saved in {resume} after step {step}")
     bar.close()
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise FloatingPointError(
+            f"{title}: the weights are not finite at the end (lr {spec.lr:.2g}); a smaller lr or a "
+            "longer warm-up may help"
+        )
     return curve
 
 
 def halve(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Matrices and kernels in float16; vectors, which take no room, as they are."""
     return {key: t.half() if t.ndim > 1 else t for key, t in weights.items()}
-
-
-def _save(path: Path, identity: dict, model, optimizer, curve) -> None:
-    state = {"identity": identity, "model": model.state_dict(), "curve": curve}
-    with publish(path) as draft:
-        torch.save({**state, "optimizer": optimizer.state_dict()}, draft)
-
-
-def _load(path: Path, identity: dict, model, optimizer) -> list[dict[str, float]]:
-    if not path.exists():
-        return []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
-        logger.warning("%s belongs to another run (spec or inputs differ); starting anew", path)
-        return []
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    logger.info("going on from %s after step %d", path, state["curve"][-1]["step"])
-    return state["curve"]

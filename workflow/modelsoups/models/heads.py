@@ -48,7 +48,18 @@ def read_head(path: str | Path) -> Head:
 
 
 def write_head(path: str | Path, head: Head) -> None:
-    """Write a head as safetensors `weight` and `bias`, atomically."""
+    """Write a head as safetensors `weight` and `bias`, atomically.
+
+    Raises:
+        FloatingPointError: a class's weights are not finite; no run could start from there.
+    """
+    broken = ~(head.weight.isfinite().all(dim=1) & head.bias.isfinite())
+    if broken.any():
+        raise FloatingPointError(
+            f"{path}: {int(broken.sum())} of {len(broken)} classes have weights that are not "
+            f"finite, the first is number {int(broken.int().argmax())}; look for such values in "
+            "the backbone's weights, or raise the probe's l2"
+        )
     write_weights(path, {"weight": head.weight.cpu(), "bias": head.bias.cpu()})
 
 
@@ -125,7 +136,17 @@ def fit_linear_probe(
         held_out_features, held_out_labels: the same of the held-out set.
     Returns:
         the head, and for every strength its `l2` and `held_out_accuracy`.
+    Raises:
+        FloatingPointError: features are not finite.
     """
+    for name, rows in {"training": features, "held-out": held_out_features}.items():
+        broken = ~rows.isfinite().all(dim=1)
+        if broken.any():
+            raise FloatingPointError(
+                f"linear probe: {int(broken.sum())} of {len(rows)} rows of {name} features are not "
+                f"finite, the first is row {int(broken.int().argmax())}; look for such values in "
+                "the backbone's weights"
+            )
     head = Head(start.weight.to(features), start.bias.to(features))
     best, best_accuracy, trials = head, -1.0, []
     for l2 in sorted(spec.l2, reverse=True):

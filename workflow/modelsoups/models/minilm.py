@@ -22,7 +22,8 @@ class MiniLM:
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
         """Embeddings (n, 384) float32 on the CPU: the mean over a text's tokens, L2-normalised."""
-        embeddings = [torch.zeros(0, self.bert.config.hidden_size)]
+        device = self.bert.device
+        embeddings = [torch.zeros(0, self.bert.config.hidden_size, device=device)]
         for start in range(0, len(texts), batch_size):
             tokens = self.tokenizer(
                 list(texts[start : start + batch_size]),
@@ -30,11 +31,11 @@ class MiniLM:
                 truncation=True,
                 max_length=MAX_TOKENS,
                 return_tensors="pt",
-            ).to(self.bert.device)
+            ).to(device)
             mask = tokens["attention_mask"].unsqueeze(-1)  # (b, length, 1)
             hidden = self.bert(**tokens).last_hidden_state * mask
-            embeddings.append(normalize(hidden.sum(1) / mask.sum(1), dim=-1).cpu())
-        return torch.cat(embeddings)
+            embeddings.append(normalize(hidden.sum(1) / mask.sum(1), dim=-1))
+        return torch.cat(embeddings).cpu()
 
 
 def load_minilm(device: torch.device | str = "cpu") -> MiniLM:

@@ -10,7 +10,8 @@ def read_templates(path: str | Path) -> list[str]:
     Raises:
         ValueError: a line does not have one {}, a template is there twice, or there is none.
     """
-    templates = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    templates = [line.strip() for line in lines if line.strip()]
     for number, template in enumerate(templates):
         if template.count("{}") != 1:
             raise ValueError(

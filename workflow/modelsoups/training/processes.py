@@ -7,13 +7,20 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
+
+# torchrun kills its processes so long after SIGTERM, by default after 30 s. How long a save may
+# take is for SLURM to say (KillWait, or the notice that a site asks for), so this is longer.
+SHUTDOWN_SECONDS = 3600
 
 
 class Terminated(Exception):
@@ -21,8 +28,11 @@ class Terminated(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which of the processes of a run this one is."""
+class Process:
+    """One of the processes of a run. What any of them asks the others, all have to ask.
+
+    Answers go over the CPU, so that no GPU is waited for; those of `mean` where its tensor is.
+    """
 
     rank: int = 0
     num_processes: int = 1
@@ -33,7 +43,7 @@ class Place:
         return self.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over the processes, which all have to ask for it."""
+        """The mean of a tensor over the processes."""
         if self.num_processes == 1:
             return value
         value = value.clone()
@@ -41,12 +51,24 @@ class Place:
         return value / self.num_processes
 
     def any(self, *said: bool) -> list[bool]:
-        """Of each, whether any process says so; over the CPU, so that no GPU is waited for."""
+        """Of each, whether any process says so."""
         if self.num_processes == 1:
             return list(said)
         together = torch.tensor(said, dtype=torch.int32)
         dist.all_reduce(together, dist.ReduceOp.MAX)
         return together.bool().tolist()
+
+    def wait(self) -> None:
+        """Go on when every process has come as far as this."""
+        self.any(False)
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns in the first process; the others do not call it."""
+        if self.num_processes == 1:
+            return make()
+        made = [make() if self.is_first else None]
+        dist.broadcast_object_list(made, src=0, device=torch.device("cpu"))
+        return made[0]  # type: ignore[return-value]
 
 
 def split_up(num_gpus: int) -> None:
@@ -57,21 +79,31 @@ def split_up(num_gpus: int) -> None:
     num_processes = min(num_gpus, torch.cuda.device_count())
     if num_processes < 2 or "LOCAL_RANK" in os.environ:
         return
-    # One node, on any free port of loopback: several runs may share the node.
-    here = ["--local-addr=127.0.0.1", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={num_processes}"]
-    os.execv(sys.executable, [*torchrun, *here, *sys.argv])
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
+    os.execv(sys.executable, [*torchrun, *torchrun_options(num_processes), *sys.argv])
 
 
-def join() -> Place:
-    """This process's place among those that torchrun started; the only one if it started none."""
+def torchrun_options(num_processes: int) -> list[str]:
+    """Options for so many processes on this node, on any free port of loopback: several runs may
+    share the node."""
+    return [
+        f"--nproc-per-node={num_processes}",
+        f"--shutdown-timeout={SHUTDOWN_SECONDS}",
+        "--local-addr=127.0.0.1",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:0",
+    ]
+
+
+def join() -> Process:
+    """This process among those that torchrun started; the only one if it started none."""
     if "LOCAL_RANK" not in os.environ:
-        return Place()
+        return Process()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     atexit.register(dist.destroy_process_group)
-    return Place(dist.get_rank(), dist.get_world_size())
+    return Process(dist.get_rank(), dist.get_world_size())
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from modelsoups.models import devices
+from modelsoups.models.devices import autocast, pick_device
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Set up a machine: GPUs that torch finds, whether the system has one, and variables."""
+
+    def set_up(found=0, has_file=False, **variables):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: found > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+        monkeypatch.setattr(devices, "GPU_FILE", __file__ if has_file else "/nothing/here")
+        for name in devices.GPU_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_up
+
+
+def test_gpu_is_taken_where_there_is_one(machine, caplog):
+    machine(found=2)
+    assert pick_device(2).type == "cuda"
+    machine(found=0)
+    assert pick_device().type == "cpu"
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [{"has_file": True}, {"CUDA_VISIBLE_DEVICES": "0"}, {"SLURM_GPUS_ON_NODE": "1"}],
+    ids=["device file", "CUDA", "SLURM"],
+)
+def test_gpu_that_torch_cannot_use_is_logged(machine, caplog, signs):
+    machine(**signs)
+    assert pick_device().type == "cpu"
+    assert "asked for 1 GPU(s), computed on the CPU" in caplog.text
+    assert "nvidia-smi" in caplog.text
+
+
+def test_fewer_gpus_than_asked_for_are_logged(machine, caplog):
+    machine(found=1)
+    assert pick_device(4).type == "cuda"
+    assert "asked for 4 GPU(s), computed on 1 of them" in caplog.text
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_gpus_that_are_hidden_on_purpose_are_not_missed(machine, caplog, hidden):
+    machine(has_file=True, CUDA_VISIBLE_DEVICES=hidden)
+    pick_device()
+    assert caplog.text == ""
+
+
+def test_no_gpu_is_missed_where_none_was_asked_for(machine, caplog):
+    machine(has_file=True)
+    pick_device(0)
+    assert caplog.text == ""
+
+
+@pytest.fixture
+def tf32():
+    """The switches of TF32, both on; a test leaves them as it found them."""
+    switches = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = True
+    yield switches
+    for switch, value in zip(switches, before, strict=True):
+        switch.allow_tf32 = value
+
+
+def test_float32_is_computed_without_tf32(tf32):
+    """torch has it on for convolutions; the switches are there without a GPU too."""
+    pick_device()
+    assert [switch.allow_tf32 for switch in tf32] == [False, False]
+
+
+def test_training_is_in_bfloat16_where_the_hardware_is_made_for_it(monkeypatch):
+    for has_amx in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has_amx: {"amx_bf16": has})
+        with autocast(torch.device("cpu")):
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert product.dtype == (torch.bfloat16 if has_amx else torch.float32)
