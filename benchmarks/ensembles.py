@@ -15,7 +15,8 @@ import pandas as pd
 from common import Run, alternate, machine, median_ratio, median_seconds, run_alone
 
 from modelsoups.evaluation.logits import read_logits, write_logits
-from modelsoups.soups.ensembles import EnsembleSpec, choose_ingredients, mean_logits
+from modelsoups.soups.ensembles import greedy, mean_logits
+from modelsoups.soups.registry import GreedyEnsembleSpec
 
 
 def make_files(folder: Path, num_models: int, num_images: int, num_classes: int) -> list[Path]:
@@ -34,7 +35,7 @@ def make_files(folder: Path, num_models: int, num_images: int, num_classes: int)
 def greedy_ensemble(paths: list[Path]) -> int:
     """Number of ingredients that the greedy ensemble keeps."""
     files = {path.stem: path for path in paths}
-    decisions = choose_ingredients(EnsembleSpec(kind="greedy"), files)
+    decisions = greedy(GreedyEnsembleSpec(), files)
     return sum(decision["decision"] == "kept" for decision in decisions)
 
 
@@ -73,11 +74,11 @@ def main() -> None:
         def mean() -> Run:
             return run_alone(mean_ensemble, paths)
 
-        def greedy() -> Run:
+        def chosen() -> Run:
             return run_alone(greedy_ensemble, paths)
 
         runs = alternate(
-            {"ours": ours, "pandas": pandas, "mean": mean, "greedy": greedy}, args.repeats
+            {"ours": ours, "pandas": pandas, "mean": mean, "greedy": chosen}, args.repeats
         )
     assert runs["ours"][0].result == runs["pandas"][0].result
     print(

@@ -19,7 +19,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from modelsoups.soups.pool import HeldOut
+from modelsoups.data.examples import Images
+from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.weights.checkpoints import read_weights, write_weights
 
 NUM_CLASSES = 54
@@ -64,11 +65,11 @@ def shared(folder: Path, paths: list[Path]) -> tuple[np.ndarray, float]:
     np.save(folder / "images.npy", images.numpy())
     decoding = time.perf_counter() - start
     array = np.load(folder / "images.npy", mmap_mode="r")
-    held_out = HeldOut(build(NUM_CLASSES), array, np.zeros(len(array)), batch_size=BATCH_SIZE)
+    evaluator = Evaluator(build(NUM_CLASSES), batch_size=BATCH_SIZE)
     predictions = []
     for path in paths:
-        held_out.pour(read_weights(path))
-        predictions.append(held_out.logits().argmax(axis=1))
+        evaluator.pour(read_weights(path))
+        predictions.append(evaluator.outputs(Images(array)).argmax(axis=1))
     return np.stack(predictions), decoding
 
 

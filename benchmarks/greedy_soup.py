@@ -20,10 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from modelsoups.base.files import read_json
+from modelsoups.base.progress import Trace
+from modelsoups.evaluation.evaluator import Evaluator, open_set
 from modelsoups.evaluation.logits import read_logits
 from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.soups.greedy import GreedySpec, greedy
-from modelsoups.soups.pool import Candidate, HeldOut, Trace
+from modelsoups.soups.greedy import greedy
+from modelsoups.soups.pool import Candidate, HeldOut
+from modelsoups.soups.registry import GreedySpec
 from modelsoups.weights.checkpoints import read_weights
 
 BATCH_SIZE = 64
@@ -41,12 +44,10 @@ def build(num_classes: int, spec: BackboneSpec = LITE0) -> torch.nn.Module:
 
 def ours(models: Path, names: list[str], data: Path, dataset: str, spec: BackboneSpec) -> dict:
     """Greedy soup with early rejection, from stored logits and decoded images."""
-    held_out = HeldOut(
-        build(read_logits(models / names[0] / "logits" / dataset).logits.shape[1], spec),
-        np.load(data / "images.npy", mmap_mode="r"),
-        np.load(data.parent / "labels.npy"),
-        batch_size=BATCH_SIZE,
-    )
+    num_classes = read_logits(models / names[0] / "logits" / dataset).logits.shape[1]
+    opened = open_set(dataset, data / "images.npy", data.parent / "labels.npy")
+    evaluator = Evaluator(build(num_classes, spec), batch_size=BATCH_SIZE)
+    held_out = HeldOut(evaluator, opened.examples, opened.labels)
     candidates = [
         Candidate(
             name=name,
@@ -59,7 +60,7 @@ def ours(models: Path, names: list[str], data: Path, dataset: str, spec: Backbon
     return {
         "picks": soup.ingredients,
         "accuracy": soup.held_out_accuracy,
-        "images": soup.details["images_evaluated"],
+        "images": soup.details["num_evaluated"],
     }
 
 

@@ -20,8 +20,11 @@ from greedy_soup import build
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from modelsoups.soups.learned import LearnedSpec, Learner, Mixture
+from modelsoups.data.examples import Images
+from modelsoups.evaluation.evaluator import Evaluator
+from modelsoups.soups.learned import Learner, Mixture
 from modelsoups.soups.pool import HeldOut
+from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.checkpoints import read_weights, write_weights
 
 NUM_CLASSES = 54
@@ -46,10 +49,11 @@ def times(step, count: int) -> list[float]:
 
 def ours(paths: list[Path], batch_size: int, count: int, resident: bool) -> list[float]:
     """Seconds a step; ingredients held in memory, or read for every step."""
-    held_out = HeldOut(build(NUM_CLASSES), *images_and_labels(batch_size))
-    held_out.pour(read_weights(paths[0]))
+    images, labels = images_and_labels(batch_size)
+    held_out = HeldOut(Evaluator(build(NUM_CLASSES)), Images(images), labels)
+    held_out.pour(read_weights(paths[0]), "the first")
     spec = LearnedSpec(coefficients_per="tensor", resident_gib=100.0 if resident else 0.0)
-    learner = Learner(Mixture(held_out.model, paths, spec), spec, held_out)
+    learner = Learner(Mixture(held_out.evaluator.model, paths, spec), spec, held_out)
     indices = np.arange(batch_size)
     return times(lambda: learner.step(indices), count)
 

@@ -1,90 +1,215 @@
+"""The loop over batches, what it refuses, and evaluations that were interrupted."""
+
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from modelsoups.evaluation.evaluator import EvaluationSet, evaluate, pick_device, predict
+from modelsoups.data.examples import Images
+from modelsoups.evaluation.evaluator import (
+    EvaluationSet,
+    Evaluator,
+    SetFiles,
+    evaluate,
+    open_set,
+    sample,
+)
 from modelsoups.evaluation.logits import read_logits
 
-CPU = torch.device("cpu")
+
+class Channels(nn.Module):
+    """Outputs (b, 3): the sums of the channels, plus a bias; notes what it sees."""
+
+    def __init__(self, stop_at: int | None = None):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.seen: list[int] = []  # largest value of each batch
+        self.shapes: list[tuple[int, ...]] = []
+        self.stop_at = stop_at
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        assert images.dtype == torch.uint8
+        self.seen.append(int(images.max()))
+        self.shapes.append(tuple(images.shape))
+        if self.seen[-1] == self.stop_at:
+            raise KeyboardInterrupt
+        return images.float().sum(dim=(2, 3)) + self.bias
 
 
-def test_outputs_are_in_image_order_whatever_the_batch_size():
-    images = np.arange(7 * 2 * 2 * 3, dtype=np.uint8).reshape(7, 2, 2, 3)
+PIXELS = np.arange(7 * 2 * 2 * 3, dtype=np.uint8).reshape(7, 2, 2, 3)
+SUMS = PIXELS.astype(np.float32).sum(axis=(1, 2))
 
-    def forward(batch):
-        assert batch.dtype == torch.uint8
-        return batch.float().sum(dim=(2, 3))  # (b, channels)
 
-    expected = images.astype(np.float32).sum(axis=(1, 2))
-    for batch_size in (1, 3, 7, 50):
-        assert (predict(forward, images, batch_size, torch.device("cpu")) == expected).all()
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 50])
+def test_outputs_are_in_the_examples_order_whatever_the_batch_size(batch_size):
+    evaluator = Evaluator(Channels(), batch_size=batch_size)
+    assert (evaluator.outputs(Images(PIXELS)) == SUMS).all()
+    some = np.array([5, 0, 2])
+    assert (evaluator.outputs(Images(PIXELS), some) == SUMS[some]).all()
+
+
+def test_batches_have_one_shape():
+    model = Channels()
+    evaluator = Evaluator(model, batch_size=3)
+    evaluator.outputs(Images(PIXELS))
+    evaluator.outputs(Images(PIXELS), np.array([4]))
+    assert set(model.shapes) == {(3, 3, 2, 2)}
 
 
 def test_a_read_only_memory_map_can_be_evaluated(tmp_path):
-    np.save(tmp_path / "images.npy", np.ones((3, 2, 2, 3), np.uint8))
-    images = np.load(tmp_path / "images.npy", mmap_mode="r")
-    outputs = predict(lambda batch: batch.float().mean((2, 3)), images, 2, torch.device("cpu"))
-    assert (outputs == 1).all()
+    np.save(tmp_path / "images.npy", PIXELS)
+    images = Images(np.load(tmp_path / "images.npy", mmap_mode="r"))
+    assert (Evaluator(Channels(), batch_size=2).outputs(images) == SUMS).all()
 
 
-def test_device_is_a_gpu_only_where_there_is_one():
-    assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_are_an_error_with_model_set_and_row(value):
+    class Breaks(Channels):
+        def forward(self, images):
+            outputs = super().forward(images)
+            return outputs.where(outputs < SUMS[4, 1], value)
+
+    evaluator = Evaluator(Breaks(), batch_size=2)
+    evaluator.pour({"bias": torch.zeros(3)}, "the mix of 000, 001")
+    each = EvaluationSet(dataset="photos", examples=Images(PIXELS), labels=np.zeros(7, int))
+    with pytest.raises(
+        ValueError, match=r"the mix of 000, 001: 3 of 7 examples of photos have .*first is row 4;"
+    ):
+        evaluator.logits(each)
+    with pytest.raises(ValueError, match=r"2 of 2 examples have .*the first is row 6"):
+        evaluator.outputs(Images(PIXELS), np.array([6, 5]))
+    assert len(evaluator.logits(each, np.array([0, 3]))) == 2
+
+
+def test_logits_are_pooled_by_the_class_map():
+    class_map = np.array([[2, 2], [0, 1]])  # T = 2 classes; the second pools two by maximum
+    each = EvaluationSet(
+        dataset="photos", examples=Images(PIXELS), labels=np.zeros(7, int), class_map=class_map
+    )
+    wanted = np.stack([SUMS[:, 2], np.maximum(SUMS[:, 0], SUMS[:, 1])], axis=1)
+    assert (Evaluator(Channels()).logits(each) == wanted).all()
+
+
+def test_examples_without_labels_are_refused():
+    with pytest.raises(ValueError, match="photos: expected examples with a label each, found 7 ex"):
+        EvaluationSet(dataset="photos", examples=Images(PIXELS), labels=np.zeros(6, int))
 
 
 @pytest.fixture
-def sets(tmp_path):
+def files(tmp_path):
     """Three data sets of four images each, of 0, 1 and 2 everywhere."""
     made = []
     for number, dataset in enumerate(("a", "b", "c")):
-        images, labels = tmp_path / f"{dataset}.npy", tmp_path / f"{dataset}-labels.npy"
-        np.save(images, np.full((4, 2, 2, 3), number, np.uint8))
+        examples, labels = tmp_path / f"{dataset}.npy", tmp_path / f"{dataset}-labels.npy"
+        np.save(examples, np.full((4, 2, 2, 3), number, np.uint8))
         np.save(labels, np.zeros(4, np.int64))
         output = tmp_path / "logits" / f"{dataset}.parquet"
-        made.append(EvaluationSet(dataset=dataset, images=images, labels=labels, output=output))
+        made.append(SetFiles(dataset=dataset, examples=examples, labels=labels, output=output))
+    for path in tmp_path.glob("*.npy"):
+        os.utime(path, (1e9, 1e9))
     return made
 
 
-def channel_means(seen, stop_at=None):
-    """A model that notes the colour of each set it sees, and stops at one."""
+def test_a_set_is_opened_whole_or_as_a_sample(tmp_path, files):
+    np.save(tmp_path / "own.npy", np.arange(3)[:, None])
+    whole = open_set("b", files[1].examples, files[1].labels, tmp_path / "own.npy")
+    assert (len(whole.examples), whole.class_map) == (4, None)
+    assert whole.examples.batch(np.array([0])).shape == (1, 3, 2, 2)
+    np.save(tmp_path / "pooled.npy", np.array([[1], [2]]))
+    part = open_set(
+        "b", files[1].examples, files[1].labels, tmp_path / "pooled.npy", max_examples=3
+    )
+    assert (len(part.examples), len(part.labels)) == (3, 3)
+    assert part.class_map.tolist() == [[1], [2]]
 
-    def forward(batch):
-        seen.append(int(batch.max()))
-        if seen[-1] == stop_at:
-            raise KeyboardInterrupt
-        return batch.float().mean((2, 3))
 
-    return forward
+def test_a_sample_is_seeded_and_in_order():
+    chosen = sample(100, 10)
+    assert chosen.tolist() == sorted(set(chosen.tolist())) == sample(100, 10).tolist()
+    assert len(chosen) == 10
 
 
-def test_interrupted_evaluation_keeps_the_finished_sets_and_no_output(sets):
-    seen = []
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(channel_means(seen, stop_at=2), sets, 4, CPU, {"weights": "abc"})
-    assert not any(each.output.exists() for each in sets)
-    evaluate(channel_means(seen), sets, 4, CPU, {"weights": "abc"})
-    assert seen == [0, 1, 2, 2]
-    for number, each in enumerate(sets):
+MADE_FROM = {"weights": "abc"}
+
+
+def run(sets, stop_at: int | None = None, made_from=MADE_FROM, **options) -> list[int]:
+    """The sets that an evaluation puts through the model, told apart by their value."""
+    model = Channels(stop_at)
+    if stop_at is None:
+        evaluate(Evaluator(model), sets, made_from, **options)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(Evaluator(model), sets, made_from, **options)
+    return model.seen
+
+
+def test_interrupted_evaluation_keeps_the_finished_sets_and_no_output(files):
+    assert run(files, stop_at=2) == [0, 1, 2]
+    assert not any(each.output.exists() for each in files)
+    assert run(files) == [2]
+    for number, each in enumerate(files):
         stored = read_logits(each.output)
-        assert (stored.logits == number).all()
-        assert stored.metadata == {"dataset": each.dataset, "dtype": "float32", "weights": "abc"}
-    assert len(list(sets[0].output.parent.iterdir())) == 3
+        assert (stored.logits == 4 * number).all()
+        assert stored.metadata == {"dataset": each.dataset, "dtype": "float32", **MADE_FROM}
+    assert len(list(files[0].output.parent.iterdir())) == 3
 
 
-def test_finished_sets_of_other_weights_or_older_images_are_not_kept(sets):
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(channel_means([], stop_at=2), sets, 4, CPU, {"weights": "abc"})
-    os.utime(sets[0].images, (2e9, 2e9))  # made again since
-    seen = []
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(channel_means(seen, stop_at=2), sets, 4, CPU, {"weights": "abc"})
-    assert seen == [0, 2]
-    evaluate(channel_means(seen := []), sets, 4, CPU, {"weights": "xyz"})
-    assert seen == [0, 1, 2]
+def test_finished_sets_of_other_weights_or_older_images_are_not_kept(files):
+    run(files, stop_at=2)
+    os.utime(files[0].examples, (2e9, 2e9))  # made again since
+    assert run(files, stop_at=2) == [0, 2]
+    assert run(files, made_from={"weights": "xyz"}) == [0, 1, 2]
 
 
-def test_run_that_failed_has_logits_of_no_image_with_the_reason(sets):
-    evaluate(channel_means(seen := []), sets, 4, CPU, {"weights": "abc"}, failure="it diverged")
-    assert seen == []
-    assert read_logits(sets[0].output).metadata["failure"] == "it diverged"
+def test_a_set_that_is_added_is_the_only_one_evaluated(files):
+    assert run(files[:2]) == [0, 1]
+    before = [each.output.read_bytes() for each in files[:2]]
+    assert run(files) == [2]
+    assert [each.output.read_bytes() for each in files[:2]] == before
+    newest = max(each.examples.stat().st_mtime for each in files)
+    assert all(each.output.stat().st_mtime >= newest for each in files)
+
+
+def test_outputs_are_made_again_for_other_weights_dtype_arrays_or_code(files, tmp_path):
+    code = tmp_path / "code.py"
+    code.write_text("")
+    os.utime(code, (1e9, 1e9))
+    assert run(files, code=[code]) == [0, 1, 2]
+    assert run(files, code=[code]) == []
+    assert run(files, made_from={"weights": "xyz"}, code=[code]) == [0, 1, 2]
+    assert run(files, dtype="float16", code=[code]) == [0, 1, 2]
+    for path in (files[1].labels, files[2].examples):
+        os.utime(path, (2e9, 2e9))
+    assert run(files, dtype="float16", code=[code]) == [1, 2]
+    for each in files:
+        os.utime(each.output, (3e9, 3e9))
+    assert run(files, dtype="float16", code=[code]) == []
+    for each in files:
+        os.utime(each.output, (3e9, 3e9))
+    os.utime(code, (4e9, 4e9))
+    assert run(files, dtype="float16", code=[code]) == [0, 1, 2]
+
+
+def test_a_file_that_is_no_parquet_is_made_again(files):
+    run(files)
+    files[1].output.write_bytes(b"cut")
+    assert run(files) == [1]
+
+
+def test_a_class_map_that_is_newer_makes_its_set_again(files, tmp_path):
+    np.save(tmp_path / "map.npy", np.array([[1], [2]]))
+    mapped = [replace(files[0], class_map=tmp_path / "map.npy"), *files[1:]]
+    os.utime(tmp_path / "map.npy", (1e9, 1e9))
+    assert run(mapped) == [0, 1, 2]
+    assert read_logits(files[0].output).logits.shape == (4, 2)
+    os.utime(tmp_path / "map.npy", (2e9, 2e9))
+    assert run(mapped) == [0]
+
+
+def test_run_that_failed_has_logits_of_no_image_with_the_reason(files):
+    run(files)
+    assert run(files, failure="it diverged") == []
+    assert read_logits(files[0].output).metadata["failure"] == "it diverged"

@@ -7,7 +7,7 @@ import torch
 from modelsoups.evaluation.failures import why_no_logits, without_failures, write_no_logits
 from modelsoups.evaluation.logits import read_logits, write_logits
 from modelsoups.evaluation.scores import score_files
-from modelsoups.soups.ensembles import EnsembleSpec, make_ensemble
+from modelsoups.soups.ensembles import choose_ensemble
 from modelsoups.weights.checkpoints import read_weights, why_no_weights, write_run
 
 
@@ -18,8 +18,8 @@ def logits(tmp_path):
     labels = np.array([0, 1, 1])
     for name, margins in {"000": [1, -1, -1], "002": [1, 1, -1]}.items():
         values = np.array([[margin, 0] for margin in margins], np.float32)
-        write_logits(paths[name], values, labels, {"model": name})
-    write_no_logits(paths["001"], "the loss is nan", {"model": "001"})
+        write_logits(paths[name], values, labels, {"model": name, "dataset": "photos"})
+    write_no_logits(paths["001"], "the loss is nan", {"model": "001", "dataset": "photos"})
     return paths
 
 
@@ -51,13 +51,14 @@ def test_pool_in_which_all_failed_is_an_error_with_the_reason(logits):
 
 @pytest.mark.parametrize("kind", ["uniform", "greedy"])
 def test_ensemble_is_made_without_what_failed_and_says_so(logits, tmp_path, kind):
-    record = make_ensemble(
-        EnsembleSpec(kind=kind),
+    record = choose_ensemble(
+        {"kind": kind},
         model="ensemble",
         sweep="tiny",
-        files={"photos": logits},
-        roles={"photos": "held_out"},
-        outputs={"photos": tmp_path / "ensemble.parquet"},
+        held_out="photos",
+        names=list(logits),
+        logits=list(logits.values()),
+        output=tmp_path / "ensemble.parquet",
     )
     assert record["skipped"] == {"001": "the loss is nan"}
     assert [candidate["name"] for candidate in record["candidates"]] == ["000", "002"]

@@ -7,7 +7,13 @@ import pytest
 from modelsoups.data.label_sets import is_right
 from modelsoups.evaluation.failures import write_no_logits
 from modelsoups.evaluation.logits import write_logits
-from modelsoups.evaluation.paired import accuracy_of, collect_correct, compare
+from modelsoups.evaluation.paired import (
+    accuracy_of,
+    collect_correct,
+    compare,
+    judge_label_set,
+    read_correct,
+)
 
 CORRECT = pd.DataFrame(
     {
@@ -19,39 +25,61 @@ CORRECT = pd.DataFrame(
 )
 
 
-def test_table_has_a_row_an_image_and_label_sets_without_skipped_images(tmp_path) -> None:
-    logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]  # predicts 0, 1, 2, 2
+@pytest.fixture
+def photos(tmp_path):
+    """Logits of a model on four examples: predictions 0, 1, 2, 2 and labels 0, 1, 1, 2."""
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
     write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1, 2]), {})
-    table = collect_correct(
-        {"photos": {"a": tmp_path / "a.parquet"}},
-        {"relabelled": ("photos", pd.DataFrame({"labels": [[1], [], [1, 2], [0]]}))},
-    )
-    assert table["dataset"].tolist() == ["photos"] * 4 + ["relabelled"] * 3
-    assert table["index"].tolist() == [0, 1, 2, 3, 0, 2, 3]
-    assert table["a"].tolist() == [True, True, False, True, False, True, False]
+    return {"a": tmp_path / "a.parquet"}
+
+
+def test_table_has_a_row_an_example(photos) -> None:
+    table = collect_correct({"photos": photos})
+    assert table["dataset"].tolist() == ["photos"] * 4
+    assert table["index"].tolist() == [0, 1, 2, 3]
+    assert table["a"].tolist() == [True, True, False, True]
     assert table["a"].dtype == bool
 
 
-def test_images_of_a_label_set_averaged_by_class_have_their_class(tmp_path) -> None:
-    logits = np.eye(2, dtype=np.float32)[[0, 1, 0]]
-    write_logits(tmp_path / "a.parquet", logits, np.array([0, 1, 1]), {})
+def test_a_label_set_judges_the_examples_that_it_has_labels_of(photos) -> None:
+    table = judge_label_set("relabelled", photos, pd.DataFrame({"labels": [[1], [], [1, 2], [0]]}))
+    assert table["dataset"].tolist() == ["relabelled"] * 3
+    assert table["index"].tolist() == [0, 2, 3]
+    assert table["a"].tolist() == [False, True, False]
+    assert table["a"].dtype == bool
+
+
+def test_a_label_set_of_other_examples_is_refused(photos) -> None:
+    with pytest.raises(ValueError, match=r"set short: expected labels of the 4 examples.*found 1;"):
+        judge_label_set("short", photos, pd.DataFrame({"labels": [[1]]}))
+
+
+def test_tables_of_a_sweep_and_its_label_sets_are_read_as_one(photos, tmp_path) -> None:
     sets = {
-        "by-class": pd.DataFrame({"labels": [[0], [0], []], "stratum": [0, 1, 1]}),
-        "by-image": pd.DataFrame({"labels": [[0], [], [0]]}),
+        "by-class": pd.DataFrame({"labels": [[0], [0], [], [2]], "stratum": [0, 1, 1, 2]}),
+        "by-image": pd.DataFrame({"labels": [[0], [], [0], []]}),
     }
-    table = collect_correct(
-        {"photos": {"a": tmp_path / "a.parquet"}},
-        {name: ("photos", labels) for name, labels in sets.items()},
-    )
-    assert table["stratum"].tolist() == [-1, -1, -1, 0, 1, -1, -1]
-    assert table["a"].tolist() == [True, True, False, True, False, True, True]
+    tables = [collect_correct({"photos": photos})]
+    tables += [judge_label_set(name, photos, labels) for name, labels in sets.items()]
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for path, each in zip(paths, tables, strict=True):
+        each.to_parquet(path, index=False)
+    table = read_correct(paths)
+    assert table["dataset"].tolist() == ["photos"] * 4 + ["by-class"] * 3 + ["by-image"] * 2
+    assert table["stratum"].tolist() == [-1] * 4 + [0, 1, 2] + [-1] * 2
+    assert table["a"].tolist() == [True, True, False, True, True, False, True, True, False]
+    assert "stratum" not in read_correct(paths[:1])
+    assert accuracy_of(table, ["a"], ["photos"]) == 3 / 4
+    assert accuracy_of(table, ["a"], ["by-class"]) == 2 / 3
 
 
 def test_skipped_runs_are_left_out(tmp_path) -> None:
     write_logits(tmp_path / "a.parquet", np.eye(2, dtype=np.float32), np.array([0, 0]), {})
     write_no_logits(tmp_path / "b.parquet", "it diverged", {})
     files = {name: tmp_path / f"{name}.parquet" for name in ("b", "a")}
-    assert list(collect_correct({"photos": files}, {})) == ["dataset", "index", "a"]
+    assert list(collect_correct({"photos": files})) == ["dataset", "index", "a"]
+    labels = pd.DataFrame({"labels": [[0], [0]]})
+    assert list(judge_label_set("again", files, labels)) == ["dataset", "index", "a"]
 
 
 def test_prediction_is_right_if_it_is_among_the_labels() -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from modelsoups.evaluation.logits import write_logits
+from modelsoups.evaluation.metrics import METRICS
 from modelsoups.evaluation.scores import (
     COLUMNS,
     datasets_of,
@@ -34,11 +35,14 @@ def test_files_of_logits_become_one_row_a_model_dataset_and_metric(tmp_path: Pat
         [tmp_path / "a", tmp_path / "b"], ["000", "uniform"], ["run", "soup"], ["photos", "photos"]
     )
     assert tuple(scores) == COLUMNS
-    assert list(scores["model"]) == ["000", "000", "uniform", "uniform"]
-    assert list(scores["n"]) == [2, 2, 4, 4]
+    assert list(scores["model"]) == ["000"] * len(METRICS) + ["uniform"] * len(METRICS)
+    assert list(scores["n"]) == [2] * len(METRICS) + [4] * len(METRICS)
     value = scores.set_index(["model", "metric"])["value"]
     assert value["000", "accuracy"] == 0.5
     assert value["uniform", "accuracy"] == 1
+    assert value["000", "macro_f1"] == pytest.approx(1 / 3)  # F1 2/3 and 0
+    assert value["000", "matthews"] == 0  # one prediction for all
+    assert value["uniform", "ece"] == pytest.approx(1 / 2)  # sure by half, all right
     assert value["uniform", "nll"] == pytest.approx(np.log(2))  # two classes, equal logits
 
 
@@ -48,11 +52,12 @@ def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
         score_files([tmp_path / "a"], ["000", "001"], ["run", "run"], ["photos", "photos"])
 
 
-def test_accuracy_is_that_of_predictions_before_rounding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_what_reads_predictions_takes_those_before_rounding(tmp_path: Path, metric: str) -> None:
     # 2049 is no float16: stored, both logits are 2048.
     write_logits(tmp_path / "a", np.array([[2048.0, 2049.0]]), np.array([1]), {}, dtype="float16")
     scores = score_files([tmp_path / "a"], ["000"], ["run"], ["photos"])
-    assert scores.set_index("metric")["value"]["accuracy"] == 1
+    assert scores.set_index("metric")["value"][metric] == 1
 
 
 def test_scores_come_back_as_written(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from modelsoups.evaluation.statistics import (
     mcnemar_test,
     mean_interval,
     permutation_test,
-    swap_test,
 )
 
 
@@ -115,17 +114,6 @@ def test_permutation_test_agrees_with_scipy() -> None:
     )
     ours = permutation_test([differences], num_permutations=20_000)
     assert ours == pytest.approx(theirs.pvalue, abs=0.01)
-
-
-def test_swap_test_takes_metrics_that_are_no_means() -> None:
-    # The median of three images; of 2^3 swaps only none and all give a difference of 3 or -3.
-    first, second = np.array([4.0, 5.0, 6.0]), np.array([1.0, 2.0, 3.0])
-    p = swap_test(lambda outputs: float(np.median(outputs)), first, second, num_permutations=4000)
-    medians = []
-    for swap in product([False, True], repeat=3):
-        a, b = np.where(swap, second, first), np.where(swap, first, second)
-        medians.append(abs(np.median(a) - np.median(b)))
-    assert p == pytest.approx(np.mean(np.array(medians) >= 3), abs=0.03)
 
 
 def test_interval_of_a_difference_is_that_of_resampled_pairs() -> None:

@@ -1,159 +1,133 @@
+"""Cooking: files and records of a soup, and what of an interrupted one counts."""
+
 import hashlib
 import json
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from modelsoups.evaluation.logits import write_logits
-from modelsoups.soups.greedy import GreedySpec
-from modelsoups.soups.pool import HeldOut
-from modelsoups.soups.recipes import RECIPES, UniformSpec, cook, parse_recipe
-from modelsoups.weights.average import average
+from modelsoups.evaluation.logits import read_logits, write_logits
+from modelsoups.soups.recipes import cook
+from modelsoups.soups.registry import RECIPES
 from modelsoups.weights.checkpoints import Checkpoint, read_weights, write_weights
 
 
-class Pixels(nn.Module):
-    """A linear classifier of 2 x 2 images, normalised or not."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(3)
-        self.head = nn.Linear(12, 3)
-
-    def forward(self, images):
-        return self.head(self.norm(images.float() / 255).flatten(1))
-
-
-@pytest.fixture
-def pool(tmp_path):
-    """Arguments of `cook` for a pool of three candidates on 40 held-out images."""
-    torch.manual_seed(0)
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (40, 2, 2, 3), dtype=np.uint8)
-    held_out = HeldOut(Pixels(), images, random.integers(0, 3, 40), batch_size=8)
-    names = ["initialization", "000", "001"]
-    for name in names:
-        weights = {key: tensor.clone() for key, tensor in Pixels().state_dict().items()}
-        write_weights(tmp_path / f"{name}.safetensors", weights)
-        held_out.pour(weights)
-        write_logits(tmp_path / f"{name}.parquet", held_out.logits(), held_out.labels, {})
-    return {
-        "model": "soup",
-        "sweep": "search",
-        "names": names,
-        "weights": [tmp_path / f"{name}.safetensors" for name in names],
-        "logits": [tmp_path / f"{name}.parquet" for name in names],
-        "held_out": held_out,
-        "output": tmp_path / "soup" / "weights.safetensors",
-        "record": tmp_path / "soup" / "record.json",
-    }
-
-
-def test_a_config_becomes_a_spec():
-    assert parse_recipe({"kind": "uniform"})[0] == UniformSpec()
-    config = {"kind": "greedy", "order": "random", "seed": 3}
-    assert parse_recipe(config)[0] == GreedySpec(order="random", seed=3)
-
-
-@pytest.mark.parametrize("config", [{}, {"kind": "greedi"}])
-def test_an_unknown_kind_is_refused_with_those_allowed(config):
-    found = repr(config.get("kind"))
-    with pytest.raises(ValueError, match=f"kind {found} is unknown, allowed: {', '.join(RECIPES)}"):
-        parse_recipe(config)
-
-
-def test_unknown_keys_are_refused_with_those_allowed():
-    with pytest.raises(ValueError, match="of kind uniform: colour, order unknown, allowed: stat"):
-        parse_recipe({"kind": "uniform", "order": "random", "colour": "red"})
-    with pytest.raises(ValueError, match="uniform: statistics is 'no', allowed: average, estimate"):
-        parse_recipe({"kind": "uniform", "statistics": "no"})
+def hash_of(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_every_recipe_writes_a_soup_and_a_record_that_says_how_it_was_made(pool):
+    given = pool.arguments()
+    start = given["weights"][0]
     for kind in RECIPES:
-        cook({"kind": kind}, **pool)
-        record = json.loads(pool["record"].read_text())
+        cook({"kind": kind}, **given, initialization=start)
+        record = json.loads(given["record"].read_text())
         made_by = {key: record[key] for key in ("model", "kind", "sweep")}
         assert made_by == {"model": "soup", "kind": "soup", "sweep": "search"}
         assert record["recipe"]["kind"] == kind
-        assert record["inputs"] == {
-            name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for name, path in zip(pool["names"], pool["weights"], strict=True)
+        assert record["inputs"] == dict(
+            zip(given["names"], map(hash_of, given["weights"]), strict=True)
+        )
+        assert record["chosen_on"] == {
+            "files": [hash_of(path) for path in given["held_out_files"]],
+            "logits": dict(zip(given["names"], map(hash_of, given["logits"]), strict=True)),
+            "initialization": hash_of(start),
         }
-        assert {c["name"] for c in record["candidates"]} == set(pool["names"])
+        assert {c["name"] for c in record["candidates"]} == set(given["names"])
         assert all(0 <= c["held_out_accuracy"] <= 1 for c in record["candidates"])
         assert "torch" in record["versions"]
-        pool["held_out"].pour(read_weights(pool["output"]))
-        correct = pool["held_out"].logits().argmax(axis=1) == pool["held_out"].labels
+        given["held_out"].pour(read_weights(given["output"]), "it")
+        correct = given["held_out"].logits().argmax(axis=1) == given["held_out"].labels
         assert record["held_out_accuracy"] == correct.mean()
-        metadata = Checkpoint(pool["output"]).metadata
+        metadata = Checkpoint(given["output"]).metadata
         for key in ("ingredients", "coefficients", "inputs", "recipe"):
             assert json.loads(metadata[key]) == record[key]
-        assert sorted(path.name for path in pool["output"].parent.iterdir()) == [
+        assert sorted(path.name for path in given["output"].parent.iterdir()) == [
             "record.json",
             "weights.safetensors",
         ]
 
 
-def test_uniform_keeps_every_candidate(pool):
-    cook({"kind": "uniform"}, **pool)
-    record = json.loads(pool["record"].read_text())
-    assert record["ingredients"] == pool["names"]
-    assert record["coefficients"] == [1 / 3] * 3
-    found, wanted = read_weights(pool["output"]), average(pool["weights"])
-    assert all(found[key].equal(wanted[key]) for key in wanted)
+def test_a_recipe_is_given_the_initialization_if_there_is_one(pool, monkeypatch):
+    given, seen = pool.arguments(), []
+
+    def note(spec, candidates, held_out, trace, initialization):
+        seen.append(initialization)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("modelsoups.soups.uniform.uniform", note)
+    for start in (None, given["weights"][0]):
+        with pytest.raises(KeyboardInterrupt):
+            cook({"kind": "uniform"}, **given, initialization=start)
+    assert seen == [None, given["weights"][0]]
 
 
-def test_uniform_with_estimated_statistics_has_those_of_the_held_out_images(pool):
-    cook({"kind": "uniform", "statistics": "estimate"}, **pool)
-    pixels = pool["held_out"].images(np.arange(40)).float() / 255
-    found = read_weights(pool["output"])["norm.running_mean"]
-    torch.testing.assert_close(found, pixels.mean(dim=(0, 2, 3)))
+def test_candidates_may_be_of_other_sweeps(pool):
+    given = pool.arguments() | {"names": ["search/000", "grid/000", "grid/001"]}
+    cook({"kind": "greedy"}, **given)
+    record = json.loads(given["record"].read_text())
+    assert set(record["ingredients"]) <= set(given["names"]) == record["inputs"].keys()
 
 
 def test_a_soup_of_one_is_that_candidate(pool):
-    one = {key: pool[key][:1] for key in ("names", "weights", "logits")}
+    given = pool.arguments()
+    one = {key: given[key][:1] for key in ("names", "weights", "logits")}
     for kind in ("uniform", "greedy"):
-        cook({"kind": kind}, **{**pool, **one})
-        found, wanted = read_weights(pool["output"]), read_weights(pool["weights"][0])
+        cook({"kind": kind}, **{**given, **one})
+        found, wanted = read_weights(given["output"]), read_weights(given["weights"][0])
         assert all(found[key].equal(wanted[key]) for key in wanted)
 
 
 def test_logits_of_other_labels_are_refused(pool):
-    held_out = pool["held_out"]
-    wrong = held_out.labels[::-1].copy()
-    write_logits(pool["logits"][1], held_out.logits(), wrong, {})
+    held_out = pool.held_out
+    write_logits(pool.logits("000"), held_out.logits(), held_out.labels[::-1].copy(), {})
     with pytest.raises(ValueError, match=r"000.parquet: its labels are not those of the held-out"):
-        cook({"kind": "uniform"}, **pool)
+        cook({"kind": "uniform"}, **pool.arguments())
+
+
+def interrupt(recipe, given, monkeypatch) -> None:
+    """Stop before anything is written; the progress is there."""
+    monkeypatch.setattr("modelsoups.soups.recipes.write_weights", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cook(recipe, **given)
+    monkeypatch.undo()
 
 
 def test_an_interrupted_soup_leaves_its_progress_and_no_output(pool, monkeypatch):
-    monkeypatch.setattr("modelsoups.soups.recipes.write_weights", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        cook({"kind": "greedy"}, **pool)
-    assert [path.name for path in pool["output"].parent.iterdir()] == ["soup.progress.json"]
-    monkeypatch.undo()
-    cook({"kind": "greedy"}, **pool)
-    assert not (pool["output"].parent / "soup.progress.json").exists()
+    given = pool.arguments()
+    interrupt({"kind": "greedy"}, given, monkeypatch)
+    assert [path.name for path in given["output"].parent.iterdir()] == ["soup.progress.json"]
+    cook({"kind": "greedy"}, **given)
+    assert not (given["output"].parent / "soup.progress.json").exists()
 
 
-def test_images_without_labels_are_refused():
-    with pytest.raises(ValueError, match="found 3 images and 2 labels"):
-        HeldOut(Pixels(), np.zeros((3, 2, 2, 3), np.uint8), np.zeros(2))
+@pytest.mark.parametrize("recipe", [{"kind": "greedy", "order": "random"}, {"kind": "learned"}])
+@pytest.mark.parametrize("other", ["images", "labels", "logits", "weights"])
+def test_progress_counts_only_for_the_same_candidates_and_held_out_set(
+    pool, monkeypatch, recipe, other
+):
+    interrupt(recipe, pool.arguments(), monkeypatch)
+    random = np.random.default_rng(1)
+    pixels, labels = pool.held_out.examples.pixels, pool.held_out.labels
+    if other == "images":
+        pool.fill(random.permutation(pixels), labels)
+    elif other == "labels":
+        pool.fill(pixels, random.permutation(labels))
+    elif other == "logits":  # as another machine might give them
+        stored = read_logits(pool.logits("000")).logits
+        write_logits(pool.logits("000"), stored[:, ::-1], labels, {})
+    else:
+        write_weights(pool.folder / "000.safetensors", pool.states["grid-2"])
+    cook(recipe, **pool.arguments())
+    cook(recipe, **pool.arguments("afresh"))
+    resumed, afresh = (
+        json.loads((pool.folder / name / "record.json").read_text()) for name in ("soup", "afresh")
+    )
+    assert resumed == afresh
 
 
-def test_every_batch_has_one_shape(pool):
-    held_out, sizes = pool["held_out"], []
-    held_out.model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    held_out.logits(np.arange(19))
-    assert sizes == [8, 8, 8]
-
-
-def test_logits_do_not_depend_on_how_many_images_are_asked_for(pool):
-    held_out = pool["held_out"]
-    everything = held_out.logits()
-    assert everything.shape == (40, 3)
-    some = np.array([39, 3, 17])
-    assert np.array_equal(held_out.logits(some), everything[some])
+def test_a_pool_is_hashed_once_for_all_recipes(pool, monkeypatch):
+    given = pool.arguments()
+    cook({"kind": "uniform"}, **given)
+    monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("a file is hashed again"))
+    cook({"kind": "greedy"}, **given)

@@ -1,8 +1,6 @@
-"""Collect which images every model of a sweep has right."""
+"""Collect which examples every model of a sweep has right."""
 
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
@@ -13,15 +11,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 log_to(snakemake.log[0])
-label_sets = {
-    name: (spec["dataset"], pd.read_parquet(path))
-    for (name, spec), path in zip(
-        snakemake.params.label_sets.items(), snakemake.input.label_sets, strict=True
-    )
-}
 correct = collect_correct(
-    group_files(snakemake.input.logits, snakemake.params.datasets, snakemake.params.models),
-    label_sets,
+    group_files(snakemake.input.logits, snakemake.params.datasets, snakemake.params.models)
 )
 with publish(snakemake.output.correct) as draft:
     correct.to_parquet(draft, index=False)

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.evaluator import pick_device
+from modelsoups.evaluation.evaluator import Evaluator, open_set
 from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.devices import pick_device
 from modelsoups.soups.pool import HeldOut
 from modelsoups.soups.recipes import cook
 
@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 backbone = BackboneSpec(**snakemake.params.backbone)
-held_out = HeldOut(
-    build_classifier(backbone, snakemake.params.num_classes),
-    np.load(snakemake.input.images, mmap_mode="r"),
-    np.load(snakemake.input.labels),
-    device=pick_device(),
-)
+model = build_classifier(backbone, snakemake.params.num_classes)
+opened = open_set("the held-out set", snakemake.input.examples, snakemake.input.labels)
 cook(
     snakemake.params.recipe,
     model=snakemake.wildcards.recipe,
@@ -30,7 +26,9 @@ cook(
     names=snakemake.params.names,
     weights=snakemake.input.weights,
     logits=snakemake.input.logits,
-    held_out=held_out,
+    held_out=HeldOut(Evaluator(model, device=pick_device()), opened.examples, opened.labels),
+    held_out_files=[snakemake.input.examples, snakemake.input.labels],
     output=snakemake.output.weights,
     record=snakemake.output.record,
+    initialization=snakemake.input.initialization or None,
 )

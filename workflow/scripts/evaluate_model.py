@@ -1,4 +1,4 @@
-"""Evaluate a model on the held-out set, the test set and the shift sets."""
+"""Evaluate a model: its logits on every data set that has none of them yet."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.base.files import sha256
+from modelsoups.base.files import cached_sha256
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.evaluator import EvaluationSet, evaluate, pick_device
+from modelsoups.evaluation.evaluator import Evaluator, SetFiles, evaluate
 from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.devices import pick_device
 from modelsoups.weights.checkpoints import read_weights, why_no_weights
 
 if TYPE_CHECKING:
@@ -17,41 +18,43 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-device = pick_device()
 spec = BackboneSpec(**snakemake.params.backbone)
+name = f"{snakemake.wildcards.sweep}/{snakemake.wildcards.model}"
 failure = why_no_weights(snakemake.input.weights)
 weights = read_weights(snakemake.input.weights)
-model = build_classifier(spec, num_classes=len(weights.get("head.bias", []))).to(device).eval()
-model.load_state_dict(weights, strict=failure is None)
-made_from = {
-    "sweep": snakemake.wildcards.sweep,
-    "model": snakemake.wildcards.model,
-    "backbone": asdict(spec),
-    "weights": sha256(snakemake.input.weights),
-}
+model = build_classifier(spec, num_classes=len(weights.get("head.bias", [])))
+evaluator = Evaluator(
+    model, device=pick_device(), batch_size=snakemake.resources.batch_size, name=name
+)
+if failure is None:
+    evaluator.pour(weights, name)
 sets = [
-    EvaluationSet(
-        dataset=dataset,
-        images=Path(images),
+    SetFiles(
+        dataset=Path(output).stem,
+        examples=Path(examples),
         labels=Path(labels),
         class_map=Path(class_map),
         output=Path(output),
     )
-    for dataset, images, labels, class_map, output in zip(
-        snakemake.params.datasets,
-        snakemake.input.images,
+    for examples, labels, class_map, output in zip(
+        snakemake.input.examples,
         snakemake.input.labels,
         snakemake.input.class_maps,
         snakemake.output.logits,
         strict=True,
     )
 ]
+made_from = {
+    "sweep": snakemake.wildcards.sweep,
+    "model": snakemake.wildcards.model,
+    "backbone": asdict(spec),
+    "weights": cached_sha256(snakemake.input.weights),
+}
 evaluate(
-    model,
+    evaluator,
     sets,
-    snakemake.params.batch_size,
-    device,
     made_from,
-    failure,
-    snakemake.params.logits_dtype,
+    code=snakemake.input.code,
+    failure=failure,
+    dtype=snakemake.params.logits_dtype,
 )

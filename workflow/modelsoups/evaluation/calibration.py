@@ -5,6 +5,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 NUM_BINS = 15
+NUM_ROWS = 1024  # whose probabilities are computed together
 LARGEST = 100.0  # inverse temperatures are searched between 1 / LARGEST and LARGEST
 
 
@@ -18,7 +19,9 @@ def expected_calibration_error(
 
     Args: logits: (n, C). labels: (n,).
     """
-    confidence = softmax(logits.astype(np.float64), axis=1).max(axis=1)
+    starts = range(0, len(logits), NUM_ROWS)  # in parts: float64 of all would be large
+    parts = (logits[start : start + NUM_ROWS].astype(np.float64) for start in starts)
+    confidence = np.concatenate([softmax(part, axis=1).max(axis=1) for part in parts])
     right = logits.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
     bins = np.array_split(order, min(num_bins, len(order)))

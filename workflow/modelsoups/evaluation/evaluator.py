@@ -1,107 +1,225 @@
-"""Evaluation: one pass of a model over images gives logits; every metric comes later, from them."""
+"""Evaluation: a model, and the one loop that puts examples through it.
 
+Scores, recipes, analyses and learned soups all get their outputs here; every metric comes later,
+from outputs and labels. What is not finite is an error here, where it is made.
+"""
+
+import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from modelsoups.data.class_maps import pool_logits
-from modelsoups.data.views import ViewOnRead
+from modelsoups.data.examples import Examples, open_examples
+from modelsoups.data.specs import ViewSpec
 from modelsoups.evaluation.failures import write_no_logits
-from modelsoups.evaluation.logits import read_logits, write_logits
+from modelsoups.evaluation.logits import read_metadata, write_logits
+from modelsoups.weights.average import copy_into
 
 logger = logging.getLogger(__name__)
 
 
-def pick_device() -> torch.device:
-    """A GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSet:
+    """One data set, opened."""
+
+    dataset: str
+    examples: Examples
+    labels: np.ndarray  # (n,) integers, 0..T-1
+    class_map: np.ndarray | None = None  # (T, K); None: the set has the model's own classes
+
+    def __post_init__(self) -> None:
+        if len(self.examples) != len(self.labels) or not len(self.labels):
+            raise ValueError(
+                f"{self.dataset}: expected examples with a label each, "
+                f"found {len(self.examples)} examples and {len(self.labels)} labels"
+            )
 
 
-@torch.inference_mode()
-def predict(
-    forward: Callable[[torch.Tensor], torch.Tensor],
-    images: np.ndarray | ViewOnRead,
-    batch_size: int,
-    device: torch.device,
-    label: str = "",
-) -> np.ndarray:
-    """Outputs (n, d) float32 of a model (or of its `features`) on images (n, H, W, 3) uint8.
+class Evaluator:
+    """One model on a device; weights are poured into it, and examples go through it.
 
-    The caller puts the model into evaluation mode and onto `device`. Computed in float32: a
-    GPU's TF32 stays off, as torch has it by default.
+    Batches have one shape: the last one is filled up with repeated examples, so that the kernels
+    picked for a shape are always the same.
     """
-    outputs = []
-    starts = range(0, len(images), batch_size)
-    for start in tqdm(starts, desc=label, unit="batch", leave=False, disable=None):
-        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        outputs.append(forward(batch.permute(0, 3, 1, 2)).cpu())  # (b, 3, H, W), channels last
-    return torch.cat(outputs).numpy()
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = 64,
+        compiled: bool = False,
+        fill: bool = True,
+        name: str = "the model",
+    ):
+        """Move the model to `device`, in evaluation mode.
+
+        Args:
+            model: from what `Examples.batch` gives to outputs (b, d); its weights may be replaced.
+            compiled: run it through `torch.compile`.
+            fill: whether the last batch is filled up; the last bits of its outputs depend on it.
+            name: of what the model is, for errors, until other weights are poured.
+        """
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.batch_size = batch_size
+        self.fill = fill
+        self.name = name
+        self._forward = torch.compile(self.model) if compiled else self.model
+
+    def pour(self, weights: Mapping[str, torch.Tensor], name: str = "the model") -> None:
+        """Copy weights into the model. Args: name: of what they are, for errors."""
+        copy_into(self.model, weights)
+        self.name = name
+
+    @torch.inference_mode()
+    def outputs(
+        self, examples: Examples, indices: np.ndarray | None = None, label: str | None = None
+    ) -> np.ndarray:
+        """Outputs (len(indices), d) float32 of the model on these examples, by default on all.
+
+        Computed in float32: a GPU's TF32 stays off.
+
+        Args: label: name of the examples, of a progress bar and in errors; None: there is no bar.
+        Raises: ValueError if outputs are NaN or infinite.
+        """
+        indices = np.arange(len(examples)) if indices is None else indices
+        size = min(self.batch_size, len(examples))
+        starts = range(0, len(indices), size)
+        bar = tqdm(starts, label, unit="batch", leave=False, disable=None if label else True)
+        parts = []
+        for start in bar:
+            chosen = indices[start : start + size]
+            filled = np.resize(chosen, size) if self.fill else chosen  # repeats from the start
+            batch = examples.batch(filled).to(self.device, non_blocking=True)
+            parts.append(self._forward(batch)[: len(chosen)])
+        outputs = torch.cat(parts).float().cpu().numpy()
+        self._check_finite(outputs, indices, label)
+        return outputs
+
+    def logits(self, each: EvaluationSet, indices: np.ndarray | None = None) -> np.ndarray:
+        """Logits (len(indices), T) float32 of a data set's classes, by default of all its examples.
+
+        Raises: ValueError as `outputs`.
+        """
+        logits = self.outputs(each.examples, indices, each.dataset)
+        return logits if each.class_map is None else pool_logits(logits, each.class_map)
+
+    def _check_finite(self, outputs: np.ndarray, indices: np.ndarray, label: str | None) -> None:
+        finite = np.isfinite(outputs).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"{self.name}: {(~finite).sum()} of {len(finite)} examples"
+                f"{f' of {label}' if label else ''} have outputs that are NaN or infinite, the "
+                f"first is row {indices[finite.argmin()]}; look for a diverged run among those it "
+                "is made of, or for coefficients that are too large"
+            )
+
+
+def open_set(
+    dataset: str,
+    examples: str | Path,
+    labels: str | Path,
+    class_map: str | Path | None = None,
+    *,
+    max_examples: int | None = None,
+    view: ViewSpec | None = None,
+    column: str = "image",
+) -> EvaluationSet:
+    """A data set from its files, memory-mapped, or of a larger one a seeded sample in memory.
+
+    Args:
+        examples: an array file, or an index of images that `view` is applied to whenever they are
+            read. labels: .npy, (n,). class_map: .npy, (T, K). column: as in `open_examples`.
+    """
+    opened: Examples = open_examples(examples, view, column)
+    classes = np.load(labels)
+    if max_examples is not None and len(classes) > max_examples:
+        chosen = sample(len(classes), max_examples)
+        opened, classes = opened.take(chosen), classes[chosen]
+    pooled = None if class_map is None else np.load(class_map)
+    own = pooled is not None and np.array_equal(pooled, np.arange(len(pooled))[:, None])
+    return EvaluationSet(
+        dataset=dataset, examples=opened, labels=classes, class_map=None if own else pooled
+    )
+
+
+def sample(num_examples: int, max_examples: int) -> np.ndarray:
+    """Indices of a seeded sample of a data set's examples, in their order."""
+    return np.sort(np.random.default_rng(0).permutation(num_examples)[:max_examples])
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSet:
-    """A data set as arrays, and where a model's logits on it go."""
+class SetFiles:
+    """The files of a data set, and where a model's logits on it go."""
 
     dataset: str
-    images: Path  # .npy, (n, H, W, 3) uint8
-    labels: Path  # .npy, (n,) integers
+    examples: Path
+    labels: Path
     output: Path
-    class_map: Path | None = None  # .npy, (T, K); None: the set has the model's own classes
+    class_map: Path | None = None
 
 
 def evaluate(
-    forward: Callable[[torch.Tensor], torch.Tensor],
-    sets: Iterable[EvaluationSet],
-    batch_size: int,
-    device: torch.device,
+    evaluator: Evaluator,
+    sets: Iterable[SetFiles],
     made_from: Mapping[str, Any],
+    *,
+    code: Sequence[str | Path] = (),
     failure: str | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Write a model's logits on every set. If interrupted, the next call keeps the finished sets.
+    """Write a model's logits on every set that has none of them yet.
 
-    They wait under other names until all are there: snakemake deletes declared outputs before a
-    job starts.
+    Sets are kept whose logits are of the same model and newer than what they are made from, be they
+    outputs of an earlier call or left by an interrupted one. New ones wait under other names until
+    all are there: snakemake deletes the outputs of a job that fails.
 
     Args:
-        forward: as in `predict`; not used for a run that failed.
+        evaluator: has the model; not used for a run that failed.
         made_from: what the logits depend on besides the set, stored with them.
+        code: files that logits have to be newer than.
         failure: why there is no model (modelsoups.evaluation.failures).
         dtype: of the stored logits.
     """
     finished = []
     for each in sets:
-        waiting = each.output.with_name(f"{each.output.stem}.finished.parquet")
         metadata = {"dataset": each.dataset, "dtype": dtype, **made_from}
-        finished.append((waiting, each.output))
+        waiting = each.output.with_name(f"{each.output.stem}.finished.parquet")
+        read = [each.examples, each.labels, *([each.class_map] if each.class_map else []), *code]
+        there = [path for path in (each.output, waiting) if is_current(path, metadata, read)]
+        made = waiting
         if failure is not None:
             write_no_logits(waiting, failure, metadata)
-        elif not is_finished(waiting, metadata, each):
-            images = np.load(each.images, mmap_mode="r")
-            logits = predict(forward, images, batch_size, device, label=each.dataset)
-            if each.class_map is not None:
-                logits = pool_logits(logits, np.load(each.class_map))
-            write_logits(waiting, logits, np.load(each.labels), metadata, dtype)
-    for waiting, output in finished:
-        os.replace(waiting, output)
+        elif there:
+            made = there[0]
+            logger.info("%s is kept: %s has the logits of this model", each.dataset, made)
+        else:
+            opened = open_set(each.dataset, each.examples, each.labels, each.class_map)
+            write_logits(waiting, evaluator.logits(opened), opened.labels, metadata, dtype)
+        finished.append((made, each.output))
+    for made, output in finished:
+        os.replace(made, output)
+        os.utime(output)  # what is kept has been checked now: it is not older than any input
 
 
-def is_finished(waiting: Path, metadata: Mapping[str, Any], each: EvaluationSet) -> bool:
-    """Whether an interrupted evaluation left the logits of the same model on the same arrays."""
-    if not waiting.exists():
+def is_current(path: Path, metadata: Mapping[str, Any], read: Iterable[str | Path]) -> bool:
+    """Whether a file has logits with this metadata, and is newer than the files it is made from."""
+    if not path.exists():
         return False
-    made = waiting.stat().st_mtime
-    read = (each.images, each.labels, each.class_map)
-    if made < max(path.stat().st_mtime for path in read if path is not None):
+    made = path.stat().st_mtime
+    if any(Path(each).stat().st_mtime > made for each in read):
         return False
-    if read_logits(waiting).metadata != metadata:
+    try:
+        return read_metadata(path) == json.loads(json.dumps(metadata))
+    except ValueError:  # no Parquet, or none of ours
         return False
-    logger.info("%s is kept from an interrupted evaluation", each.dataset)
-    return True

@@ -5,16 +5,14 @@ logits without an image, each with the reason in its metadata. Soups, ensembles 
 such runs out, and records name them. No torch: scores are computed without.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from modelsoups.evaluation.logits import METADATA, write_logits
+from modelsoups.evaluation.logits import read_metadata, write_logits
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +25,7 @@ def write_no_logits(path: str | Path, failure: str, metadata: Mapping[str, Any])
 
 def why_no_logits(path: str | Path) -> str | None:
     """The reason why a run failed, from its logits; None if it did not."""
-    metadata = pq.read_schema(path).metadata or {}
-    return json.loads(metadata.get(METADATA, b"{}")).get("failure")
+    return read_metadata(path).get("failure")
 
 
 def without_failures(

@@ -104,13 +104,18 @@ def read_logits(path: str | Path) -> Logits:
         labels=labels,
         predictions=predictions,
         logits=logits,
-        metadata=json.loads((table.schema.metadata or {}).get(METADATA, b"{}")),
+        metadata=_parse_metadata(table.schema),
     )
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Columns index, label and prediction of a file of logits; the logits stay unread."""
     return _read(path, COLUMNS[:3]).to_pandas(ignore_metadata=True)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """How a file of logits was made; nothing else is read."""
+    return _parse_metadata(pq.read_schema(path))
 
 
 def check_same_images(name: str | Path, a: Logits, other: str | Path, b: Logits) -> None:
@@ -147,6 +152,10 @@ def _read(path: str | Path, columns: tuple[str, ...]) -> pa.Table:
             f"{path}: expected a whole Parquet file, found: {error}; "
             "delete it and evaluate the model again"
         ) from error
+
+
+def _parse_metadata(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(METADATA, b"{}"))
 
 
 def _check(path: str | Path, logits: np.ndarray, labels: np.ndarray) -> None:

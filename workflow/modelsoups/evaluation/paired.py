@@ -1,8 +1,9 @@
-"""Which images each model of a sweep has right: what paired tests and their intervals read.
+"""Which examples each model of a sweep has right: what paired tests and their intervals read.
 
-One table a sweep: `dataset` (or the name of a label set), `index` (the image's place in it), and
-one boolean column a model. It is small enough to keep: a bit an image and model. With a label set
-whose accuracy is averaged by class there is also `stratum`: the class of an image there, else -1.
+One table a sweep, and one a sweep and label set: `dataset` (or the name of the label set), `index`
+(the example's place in it), and one boolean column a model. They are small enough to keep: a bit an
+example and model. With a label set whose accuracy is averaged by class there is also `stratum`: the
+class of an example there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,36 +36,53 @@ class Comparison:
     test: str  # mcnemar or permutation
 
 
-def collect_correct(
-    files: Mapping[str, Mapping[str, Path]],
-    label_sets: Mapping[str, tuple[str, pd.DataFrame]],
-) -> pd.DataFrame:
-    """Whether each model is right on each image. Runs that failed and were skipped are left out.
+def collect_correct(files: Mapping[str, Mapping[str, Path]]) -> pd.DataFrame:
+    """Whether each model is right on each example. Runs that failed and were skipped are left out.
 
-    Args:
-        files: dataset -> model -> its logits.
-        label_sets: name -> dataset, and what `make_label_set` gives for its images; those without
-            any label are left out.
+    Args: files: dataset -> model -> its logits.
     """
-    stratified = any("stratum" in table for _, table in label_sets.values())
     parts = []
     for dataset, paths in files.items():
-        kept, _ = without_failures(list(paths), list(paths.values()))
-        stored = {model: read_predictions(paths[model]) for model in kept}
-        index = next(iter(stored.values()))["index"]
+        stored = _read_kept(paths)
         right = {model: table["prediction"] == table["label"] for model, table in stored.items()}
-        about = {"dataset": dataset, "index": index, **({"stratum": -1} if stratified else {})}
-        parts.append(pd.DataFrame({**about, **right}))
-        for name, (of, table) in label_sets.items():
-            if of == dataset:
-                here = about | {"dataset": name, **table.filter(["stratum"])}
-                values = {
-                    model: is_right(predictions["prediction"].to_numpy(), table["labels"])
-                    for model, predictions in stored.items()
-                }
-                part = pd.DataFrame({**here, **values}).dropna()
-                parts.append(part.astype(dict.fromkeys(stored, bool)))
+        index = next(iter(stored.values()))["index"]
+        parts.append(pd.DataFrame({"dataset": dataset, "index": index, **right}))
     return pd.concat(parts, ignore_index=True)
+
+
+def judge_label_set(name: str, paths: Mapping[str, Path], labels: pd.DataFrame) -> pd.DataFrame:
+    """As `collect_correct`, by a second label set of one dataset; `dataset` is the set's name.
+
+    Args:
+        paths: model -> its logits on that dataset.
+        labels: what `make_label_set` gives for its examples; those without any label are left out.
+    Raises: ValueError if there are not as many labels as examples.
+    """
+    stored = _read_kept(paths)
+    index = next(iter(stored.values()))["index"]
+    if len(labels) != len(index):
+        raise ValueError(
+            f"label set {name}: expected labels of the {len(index)} examples that models were "
+            f"evaluated on, found {len(labels)}; make it again from the dataset's index"
+        )
+    right = {
+        model: is_right(table["prediction"].to_numpy(), labels["labels"])
+        for model, table in stored.items()
+    }
+    about = {"dataset": name, "index": index, **labels.filter(["stratum"])}
+    return pd.DataFrame({**about, **right}).dropna().astype(dict.fromkeys(stored, bool))
+
+
+def read_correct(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """The tables of a sweep and of its label sets as one; `stratum` is -1 where there is none."""
+    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    return table.fillna({"stratum": -1}) if "stratum" in table else table
+
+
+def _read_kept(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Model -> predictions, of those that did not fail."""
+    kept, _ = without_failures(list(paths), list(paths.values()))
+    return {model: read_predictions(paths[model]) for model in kept}
 
 
 def accuracy_of(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) -> float:
@@ -96,7 +114,7 @@ def compare(
 
 
 def strata(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) -> list[np.ndarray]:
-    """The models' mean score (n,) on each image, by the sets whose means count alike: a dataset
+    """The models' mean score (n,) on each example, by the sets whose means count alike: a dataset
     each or, of a label set that is averaged by class, which is to be the only one, a class each."""
     parts = []
     for dataset in datasets:

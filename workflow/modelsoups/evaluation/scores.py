@@ -25,10 +25,12 @@ KEY = ["model", "dataset", "metric"]
 def score(outputs: Logits) -> dict[str, float]:
     """Every metric of a model on a dataset.
 
-    Accuracy is that of the stored predictions, which no rounding to float16 has touched.
+    What reads predictions reads the stored ones, which no rounding to float16 has touched.
     """
-    values = {name: metric(outputs.logits, outputs.labels) for name, metric in METRICS.items()}
-    return values | {"accuracy": float((outputs.predictions == outputs.labels).mean())}
+    of = {"predictions": outputs.predictions, "logits": outputs.logits}
+    return {
+        name: metric.function(of[metric.reads], outputs.labels) for name, metric in METRICS.items()
+    }
 
 
 def score_files(

@@ -110,30 +110,6 @@ def permutation_test(
     return float((as_extreme + 1) / (num_permutations + 1))
 
 
-def swap_test(
-    metric: Callable[[np.ndarray], float],
-    first: np.ndarray,
-    second: np.ndarray,
-    seed: int = 0,
-    num_permutations: int = 1000,
-) -> float:
-    """Two-sided p-value of a paired permutation test of any metric, be it a mean or not.
-
-    Args:
-        metric: of the outputs (n, ...) on n images; the caller binds the labels.
-        first, second: (n, ...) outputs of two models on the same images; swapped image by image.
-    """
-    rng = np.random.default_rng(seed)
-    observed = abs(metric(first) - metric(second))
-    as_extreme = 0
-    for _ in range(num_permutations):
-        swap = rng.random(len(first)) < 0.5
-        swap = swap.reshape(-1, *[1] * (first.ndim - 1))
-        difference = metric(np.where(swap, second, first)) - metric(np.where(swap, first, second))
-        as_extreme += abs(difference) >= observed - 1e-12
-    return float((as_extreme + 1) / (num_permutations + 1))
-
-
 def difference_interval(
     differences: Sequence[np.ndarray],
     seed: int = 0,

@@ -2,67 +2,65 @@
 
 "We ensemble the logits (unnormalized outputs) of models" (paper Section 3.1): the mean of raw
 logits, every ingredient alike. The greedy ensemble picks its ingredients as Recipe 1 picks those of
-the greedy soup. Files are read one at a time into a running float64 sum.
+the greedy soup. Choosing reads the held-out logits alone; the other sets are averaged afterwards,
+from the record of that choice. Files are read one at a time into a running float64 sum.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from modelsoups.base.files import sha256, versions
+from modelsoups.base.files import cached_sha256, versions
 from modelsoups.evaluation.failures import without_failures
 from modelsoups.evaluation.logits import (
     check_same_images,
     read_logits,
+    read_metadata,
     read_predictions,
     write_logits,
 )
-from modelsoups.evaluation.metrics import accuracy
-from modelsoups.evaluation.scores import the_dataset
-from modelsoups.soups.greedy import GreedySpec, choose, order_candidates
-from modelsoups.soups.rejection import Attempt
+from modelsoups.evaluation.metrics import accuracy, accuracy_of_predictions
+from modelsoups.soups.registry import (
+    ENSEMBLES,
+    GreedyEnsembleSpec,
+    GreedySpec,
+    UniformEnsembleSpec,
+    full_config,
+    function_of,
+    parse_ensemble,
+)
+from modelsoups.soups.selection import Attempt, choose, order_candidates
 
-Files = Mapping[str, Path]  # model -> its logits on one dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnsembleSpec:
-    """How an ensemble is made."""
-
-    kind: Literal["uniform", "greedy"]  # of all candidates, or of those that help on the held-out
-    order: Literal["held-out", "random"] = "held-out"  # greedy: by accuracy, best first, or seeded
-    seed: int = 0  # greedy: of the random order
-    accept_ties: bool = False  # greedy: also keep a candidate that leaves accuracy as it was
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("kind", ("uniform", "greedy")), ("order", ("held-out", "random"))):
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"ensemble: {name} is {value!r}, allowed: {', '.join(allowed)}")
+Files = Mapping[str, Path]  # model -> its logits on one data set
+Dtype = Literal["float32", "float16"]
 
 
-def choose_ingredients(spec: EnsembleSpec, held_out: Files) -> list[dict[str, Any]]:
+def uniform(spec: UniformEnsembleSpec, held_out: Files) -> list[dict[str, Any]]:
+    """Every candidate, kept: name, held_out_accuracy (of the candidate alone), decision."""
+    return [
+        {"name": name, "held_out_accuracy": accuracy_of_file(path), "decision": "kept"}
+        for name, path in held_out.items()
+    ]
+
+
+def greedy(spec: GreedyEnsembleSpec, held_out: Files) -> list[dict[str, Any]]:
     """The candidates in the order they were tried, each with its decision.
 
-    Greedy decides as the greedy soup does (`soups.greedy`), on the accuracy of mean logits.
+    Decided as the greedy soup is (`soups.selection`), on the accuracy of mean logits.
 
     Args: held_out: every candidate's logits on the held-out set, in the order of the pool.
-    Returns: name, held_out_accuracy (of the candidate alone), decision (kept or rejected) and, for
-        greedy, score: held-out accuracy of the ensemble with it.
+    Returns: the fields of `selection.Decision`; `score` is the held-out accuracy of the ensemble
+        with the candidate.
     """
     names, paths = list(held_out), list(held_out.values())
-    accuracies = [_stored_accuracy(path) for path in paths]
-    if spec.kind == "uniform":
-        return [
-            {"name": name, "held_out_accuracy": alone, "decision": "kept"}
-            for name, alone in zip(names, accuracies, strict=True)
-        ]
+    accuracies = [accuracy_of_file(path) for path in paths]
     recipe = GreedySpec(order=spec.order, seed=spec.seed, accept_ties=spec.accept_ties)
     order = order_candidates(accuracies, recipe)
-    running = _RunningSum([paths[i] for i in order])
+    running = RunningSum([paths[i] for i in order])
     decisions = choose(
         [names[i] for i in order],
         [accuracies[i] for i in order],
@@ -73,7 +71,7 @@ def choose_ingredients(spec: EnsembleSpec, held_out: Files) -> list[dict[str, An
     return [asdict(decision) for decision in decisions]
 
 
-class _RunningSum:
+class RunningSum:
     """The summed logits of the ensemble so far, and with the candidate last attempted.
 
     Predictions of a sum are those of the mean.
@@ -85,15 +83,15 @@ class _RunningSum:
         self._sum = np.zeros(self._first.logits.shape)
         self._trial = np.empty_like(self._sum)  # reused: fresh memory costs more than the sums
 
-    def attempt(self, place: int, to_beat: float | None) -> Attempt:
-        """Score the ensemble with the candidate at a place."""
-        self._offered = read_logits(self._paths[place])
-        check_same_images(self._paths[0], self._first, self._paths[place], self._offered)
+    def attempt(self, position: int, to_beat: float | None) -> Attempt:
+        """Score the ensemble with the candidate at a position."""
+        self._offered = read_logits(self._paths[position])
+        check_same_images(self._paths[0], self._first, self._paths[position], self._offered)
         np.add(self._sum, self._offered.logits, out=self._trial)
         score = accuracy(self._trial, self._offered.labels)
-        return Attempt(score=score, bound=None, images_evaluated=len(self._trial))
+        return Attempt(score=score, bound=None, num_evaluated=len(self._trial))
 
-    def keep(self, place: int) -> None:
+    def keep(self, position: int) -> None:
         """Add the candidate last attempted."""
         self._sum += self._offered.logits
 
@@ -101,54 +99,107 @@ class _RunningSum:
 def mean_logits(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Mean of models' raw logits: logits (n, C) float64 and labels (n,) (paper Section 3.1)."""
     first = read_logits(paths[0])
-    total = first.logits.astype(np.float64)
-    for path in paths[1:]:
-        outputs = read_logits(path)
-        check_same_images(paths[0], first, path, outputs)
-        total += outputs.logits
-    return total / len(paths), first.labels
+
+    def each() -> Iterator[np.ndarray]:
+        yield first.logits
+        for path in paths[1:]:
+            outputs = read_logits(path)
+            check_same_images(paths[0], first, path, outputs)
+            yield outputs.logits
+
+    return mean_of(each()), first.labels
 
 
-def make_ensemble(
-    spec: EnsembleSpec,
+def mean_of(logits: Iterable[np.ndarray], factors: Sequence[float] | None = None) -> np.ndarray:
+    """Mean of logits (n, C), each times its factor if there are factors: float64."""
+    total, count = np.zeros(1), 0
+    for values in logits:
+        scaled = values if factors is None else factors[count] * values.astype(np.float64)
+        total = scaled.astype(np.float64) if count == 0 else np.add(total, scaled, out=total)
+        count += 1
+    return total / count
+
+
+def choose_ensemble(
+    config: Mapping[str, Any],
     *,
     model: str,
     sweep: str,
-    files: Mapping[str, Files],
-    roles: Mapping[str, str],
-    outputs: Files,
-    dtype: Literal["float32", "float16"] = "float32",
+    held_out: str,
+    names: Sequence[str],
+    logits: Sequence[str | Path],
+    output: str | Path,
+    dtype: Dtype = "float32",
 ) -> dict[str, Any]:
-    """Choose on the held-out set, write the ensemble's logits on every dataset, return its record.
+    """Choose an ensemble's ingredients, write its logits on the held-out set, return its record.
 
     Args:
+        config: of an ensemble, see `registry.parse_ensemble`.
         model, sweep: names of the ensemble and of its sweep.
-        files: dataset -> candidate -> its logits.
-        roles: dataset -> role. outputs: dataset -> where to write. dtype: of the stored logits.
-    Returns: the content of record.json; `inputs` has the SHA-256 of each candidate's held-out
-        logits, which is what the choice depends on.
-    Raises: ValueError unless just one of the datasets has role held_out.
+        held_out: name of the held-out set.
+        names, logits: of the candidates, in the order of the pool; logits on the held-out set.
+        output: where to write. dtype: of the stored logits.
+    Returns: the content of record.json; `inputs` has the SHA-256 of each candidate's logits, which
+        is what the choice depends on.
+    Raises: ValueError if logits are those of another set: choices are made on the held-out set.
     """
-    held_out = the_dataset({dataset: roles[dataset] for dataset in files}, "held_out")
-    kept, skipped = without_failures(list(files[held_out]), list(files[held_out].values()))
-    pool = {name: files[held_out][name] for name in kept}
-    candidates = choose_ingredients(spec, pool)
+    spec = parse_ensemble(config)
+    files = dict(zip(names, map(Path, logits), strict=True))
+    require_set(held_out, files)
+    kept, skipped = without_failures(list(files), list(files.values()))
+    pool = {name: files[name] for name in kept}
+    candidates = function_of(ENSEMBLES[config["kind"]])(spec, pool)
     ingredients = [c["name"] for c in candidates if c["decision"] == "kept"]
-    made_by = {"model": model, "kind": "ensemble", "sweep": sweep, "recipe": asdict(spec)}
-    for dataset, output in outputs.items():
-        logits, labels = mean_logits([files[dataset][name] for name in ingredients])
-        metadata = {"dataset": dataset, **made_by, "ingredients": ingredients}
-        write_logits(output, logits, labels, metadata, dtype)
-    return {
-        **made_by,
+    record = {
+        **{"model": model, "kind": "ensemble", "sweep": sweep},
+        "recipe": full_config(config, ensemble=True),
         "candidates": candidates,
         "ingredients": ingredients,
         "coefficients": [1 / len(ingredients)] * len(ingredients),
-        "held_out_accuracy": _stored_accuracy(outputs[held_out]),
+    }
+    average_ensemble(record, {held_out: files}, {held_out: Path(output)}, dtype)
+    return {
+        **record,
+        "held_out_accuracy": accuracy_of_file(output),
         "skipped": skipped,
-        "inputs": {name: sha256(path) for name, path in pool.items()},
+        "inputs": {name: cached_sha256(path) for name, path in pool.items()},
         "versions": versions(),
     }
+
+
+def average_ensemble(
+    record: Mapping[str, Any],
+    files: Mapping[str, Files],
+    outputs: Files,
+    dtype: Dtype = "float32",
+) -> None:
+    """Write an ensemble's logits on other sets: the mean of those of its ingredients.
+
+    Args:
+        record: of `choose_ensemble`. files: data set -> model -> its logits.
+        outputs: data set -> where to write. dtype: of the stored logits.
+    """
+    made_by = {key: record[key] for key in ("model", "kind", "sweep", "recipe", "ingredients")}
+    for dataset, output in outputs.items():
+        if missing := [name for name in record["ingredients"] if name not in files[dataset]]:
+            raise ValueError(
+                f"ensemble {record['model']}: expected logits of all its ingredients on {dataset}, "
+                f"found none of {', '.join(missing)}; choose it anew from the pool as it is now"
+            )
+        logits, labels = mean_logits([files[dataset][name] for name in record["ingredients"]])
+        write_logits(output, logits, labels, {"dataset": dataset, **made_by}, dtype)
+
+
+def require_set(dataset: str, files: Files) -> None:
+    """Raise a ValueError unless all logits are those on this data set."""
+    found = {name: read_metadata(path).get("dataset") for name, path in files.items()}
+    if other := {name: on for name, on in found.items() if on != dataset}:
+        name, on = next(iter(other.items()))
+        raise ValueError(
+            f"expected logits on the held-out set {dataset}, found those of {len(other)} models on "
+            f"another set, the first are {name}'s on {on}; a choice made on a test or shift set "
+            "would flatter the result"
+        )
 
 
 def group_files(
@@ -161,6 +212,7 @@ def group_files(
     return grouped
 
 
-def _stored_accuracy(path: Path) -> float:
-    table = read_predictions(path)
-    return float((table["prediction"] == table["label"]).mean())
+def accuracy_of_file(path: str | Path) -> float:
+    """Accuracy of the stored predictions in a file of logits."""
+    stored = read_predictions(path)
+    return accuracy_of_predictions(stored["prediction"].to_numpy(), stored["label"].to_numpy())

@@ -6,21 +6,26 @@ ingredient's weights with the gradient at the mix: one ordinary backward pass of
 the number of ingredients. The official code (`learned_bylayer.py`) lets autograd go through all of
 them, which takes their memory several times over for the same numbers.
 
+*Digits.* What moves the coefficients is how these inner products differ, and ingredients are much
+alike: in float32 the difference of two large sums would keep few digits, or none. So each
+ingredient counts by its difference to the first one, and sums over a block are added in float64.
+
 Ingredients are held on the device if they are small enough, else read anew for every step.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, Trace, check_pool
+from modelsoups.base.progress import Trace
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
+from modelsoups.soups.registry import LearnedSpec
 from modelsoups.soups.rejection import score_all
 from modelsoups.weights.average import average, check_finite, common_integers
 from modelsoups.weights.checkpoints import Checkpoint, check_alike, find_tied, read_weights
@@ -29,47 +34,25 @@ from modelsoups.weights.layers import layer_of
 logger = logging.getLogger(__name__)
 
 STATISTICS = "statistics"  # group of what is not learned
-BLOCK = 2**20  # elements of all ingredients together that are read at a time
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnedSpec:
-    """How coefficients are learned.
-
-    The paper has one coefficient per model or per layer, and the defaults below. The official
-    script has one per tensor, learning rate 0.05 and five epochs.
-    """
-
-    coefficients_per: Literal["model", "layer", "tensor"] = "model"
-    softmax: bool = True  # False: any sum and sign, as in MEHL-Soup
-    learning_rate: float = 0.1  # of AdamW, constant
-    weight_decay: float = 0.0  # of AdamW; the paper does not say, 0 in the official script
-    epochs: int = 3  # over the held-out set
-    batch_size: int = 256  # as in the official script
-    seed: int = 0  # of the order of images
-    resident_gib: float = 4.0  # pools up to this size, in float32, are held on the device
-
-    def __post_init__(self) -> None:
-        if self.coefficients_per not in ("model", "layer", "tensor"):
-            raise ValueError(
-                f"learned: coefficients_per is {self.coefficients_per!r}, "
-                "allowed: model, layer, tensor"
-            )
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(
-                "learned: epochs and batch_size have to be at least 1, "
-                f"found {self.epochs} and {self.batch_size}"
-            )
+# Elements of all ingredients together in a block: those that are read for every step, and those
+# that are held. Far below 2^31, where products on GPUs overflow.
+STREAMED_BLOCK = 2**20
+RESIDENT_BLOCK = 2**24
 
 
 def learned(
-    spec: LearnedSpec, candidates: Sequence[Candidate], held_out: HeldOut, trace: Trace
+    spec: LearnedSpec,
+    candidates: Sequence[Candidate],
+    held_out: HeldOut,
+    trace: Trace,
+    initialization: Path | None = None,
 ) -> Soup:
     """The mix of all candidates with the coefficients that do best on the held-out set."""
     accuracies = check_pool(candidates, held_out)
     paths = [candidate.weights for candidate in candidates]
-    held_out.pour(read_weights(paths[0]))  # checks that keys and shapes are those of the model
-    mixture = Mixture(held_out.model, paths, spec)
+    first = read_weights(paths[0])
+    held_out.pour(first, candidates[0].name)  # checks that keys and shapes are those of the model
+    mixture = Mixture(held_out.evaluator.model, paths, spec)
     learner = Learner(mixture, spec, held_out)
     start = learner.restore(trace.load())
     for epoch in range(start, spec.epochs):
@@ -84,10 +67,10 @@ def learned(
         trace.save(learner.state())
         logger.info("epoch %d: mean loss %.4f", epoch + 1, np.mean(learner.curve[-1]))
 
-    coefficients = mixture.coefficients(learner.raw.detach().double())  # (K, num_groups)
+    coefficients = mixture.coefficients(learner.raw.detach())  # (K, num_groups)
     by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
     weights = average(paths, {key: by_group[group] for key, group in mixture.group_of.items()})
-    held_out.pour(weights)
+    held_out.pour(weights, "the learned soup")
     return Soup(
         weights=weights,
         ingredients=[candidate.name for candidate in candidates],
@@ -104,10 +87,10 @@ def learned(
 class Mixture:
     """A model whose weights are a mix of K files, and the gradient of the coefficients.
 
-    The model's parameters and normalisation statistics become views of one vector of P elements,
-    in which those of a group (what shares coefficients) stand together; gradients likewise.
-    Statistics are mixed like their layer but receive no gradient, as in autograd; without softmax
-    they stay the plain mean, since free coefficients could make a variance negative.
+    The model's parameters and normalisation statistics become views of one vector of P elements;
+    gradients likewise. Statistics are mixed like their layer but receive no gradient, as in
+    autograd; without softmax they stay the plain mean, since free coefficients could make a
+    variance negative.
     """
 
     def __init__(self, model: nn.Module, paths: Sequence[Path], spec: LearnedSpec):
@@ -131,26 +114,25 @@ class Mixture:
                 group = naming[spec.coefficients_per](first) if is_free else STATISTICS
                 self.group_of[key] = group
         self.groups = list(dict.fromkeys(self.group_of.values()))
-        ordered = sorted(
-            tensors.items(), key=lambda item: self.groups.index(self.group_of[item[1]])
-        )
-        size = sum(tensor.numel() for tensor, _ in ordered)
-        device = ordered[0][0].device
+        size = sum(tensor.numel() for tensor in tensors)
+        device = next(iter(tensors)).device
         self._mix, self._gradient = torch.zeros(2, size, device=device)
         self._parts: list[tuple[str, int, int]] = []  # key, where it starts, number of elements
         start = 0
-        for tensor, key in ordered:
+        for tensor, key in tensors.items():
             span = slice(start, start + tensor.numel())
             tensor.data = self._mix[span].view(tensor.shape)
             if isinstance(tensor, nn.Parameter):
                 tensor.grad = self._gradient[span].view(tensor.shape)
             self._parts.append((key, start, tensor.numel()))
             start = span.stop
-        fits = 4 * size * self.num_ingredients <= spec.resident_gib * 2**30
-        self._resident = self._whole_groups() if fits else None
+        self._resident: list[tuple[int, slice, Tensor]] | None = None
+        if 4 * size * self.num_ingredients <= spec.resident_gib * 2**30:
+            self._resident = list(self._read_blocks(RESIDENT_BLOCK, reuse=False))
 
     def coefficients(self, raw: Tensor) -> Tensor:
-        """Coefficients (K, num_groups) from what is learned (K, num_groups)."""
+        """Coefficients (K, num_groups) float64 from what is learned (K, num_groups)."""
+        raw = raw.double()
         if self._softmax:
             return raw.softmax(dim=0)
         fixed = torch.tensor([group == STATISTICS for group in self.groups], device=raw.device)
@@ -160,52 +142,55 @@ class Mixture:
     def mix(self, coefficients: Tensor) -> None:
         """Put the mix with these coefficients (K, num_groups) into the model; zero gradients."""
         self._gradient.zero_()
+        # The blocks have the first ingredient, and the others less the first.
+        factors = torch.cat([coefficients.sum(dim=0, keepdim=True), coefficients[1:]]).float()
         for group, span, block in self._blocks():
-            torch.mv(block.T, coefficients[:, group], out=self._mix[span])
+            torch.mv(block.T, factors[:, group], out=self._mix[span])
 
     @torch.no_grad()
     def gradient(self) -> Tensor:
-        """Gradient of the coefficients (K, num_groups), from the gradients in the model."""
-        total = self._gradient.new_zeros(self.num_ingredients, len(self.groups))
+        """Gradient of the coefficients (K, num_groups) float64, from the gradients in the model."""
+        shape = (self.num_ingredients, len(self.groups))
+        total = self._gradient.new_zeros(shape, dtype=torch.float64)
         for group, span, block in self._blocks():
             total[:, group] += block @ self._gradient[span]
+        total[1:] += total[0]
         return total
 
     def _blocks(self) -> Iterator[tuple[int, slice, Tensor]]:
-        """Columns of the matrix (K, P) of ingredients: group, place, part (K, width)."""
+        """Columns of a matrix (K, P): group, where they stand, and the block (K, width) float32.
+
+        Its first row is the first ingredient, the others are the others less the first.
+        """
         if self._resident is not None:
             yield from self._resident
-            return
-        width = max(1, BLOCK // self.num_ingredients)
-        buffer = self._mix.new_empty(self.num_ingredients, width)
-        for key, start, size in self._parts:
-            group = self.groups.index(self.group_of[key])
-            for first in range(0, size, width):
-                last = min(first + width, size)
-                block = buffer[:, : last - first]
-                self._read(key, first, last, block)
-                yield group, slice(start + first, start + last), block
+        else:
+            yield from self._read_blocks(STREAMED_BLOCK, reuse=True)
 
-    def _read(self, key: str, first: int, last: int, block: Tensor) -> None:
+    def _read_blocks(self, size: int, reuse: bool) -> Iterator[tuple[int, slice, Tensor]]:
+        """Blocks of at most `size` elements; with `reuse` in the memory of the one before."""
+        width = max(1, size // self.num_ingredients)
+        buffer = self._mix.new_empty(self.num_ingredients, width if reuse else 0)
+        for key, start, length in self._parts:
+            group = self.groups.index(self.group_of[key])
+            for begin in range(0, length, width):
+                end = min(begin + width, length)
+                block = (
+                    buffer[:, : end - begin]
+                    if reuse
+                    else buffer.new_empty(self.num_ingredients, end - begin)
+                )
+                self._read(key, begin, end, block)
+                block[1:] -= block[0]
+                yield group, slice(start + begin, start + end), block
+
+    def _read(self, key: str, begin: int, end: int, block: Tensor) -> None:
         for file, row in zip(self._files, block, strict=True):
             dtype = file.entries[key].dtype
             if dtype == row.dtype and row.device.type == "cpu":
-                file.read(key, first, last, row)
+                file.read(key, begin, end, row)
             else:
-                row.copy_(file.read(key, first, last, torch.empty(last - first, dtype=dtype)))
-
-    def _whole_groups(self) -> list[tuple[int, slice, Tensor]]:
-        """All ingredients on the device, one block a group."""
-        blocks = []
-        for group, name in enumerate(self.groups):
-            parts = [part for part in self._parts if self.group_of[part[0]] == name]
-            offset = parts[0][1]
-            width = sum(size for _, _, size in parts)
-            block = self._mix.new_empty(self.num_ingredients, width)
-            for key, start, size in parts:
-                self._read(key, 0, size, block[:, start - offset : start - offset + size])
-            blocks.append((group, slice(offset, offset + width), block))
-        return blocks
+                row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))
 
 
 class Learner:
@@ -213,7 +198,7 @@ class Learner:
 
     def __init__(self, mixture: Mixture, spec: LearnedSpec, held_out: HeldOut):
         self._mixture, self._spec, self._held_out = mixture, spec, held_out
-        device = held_out.device
+        self._model, device = held_out.evaluator.model, held_out.evaluator.device
         start = 0.0 if spec.softmax else 1 / mixture.num_ingredients  # the uniform soup
         shape = (mixture.num_ingredients, len(mixture.groups))
         self.raw = torch.full(shape, start, device=device, requires_grad=True)
@@ -232,11 +217,11 @@ class Learner:
         )
 
     def step(self, indices: np.ndarray) -> float:
-        """One step of the optimiser on these images; the loss before it."""
+        """One step of the optimiser on these examples; the loss before it."""
         coefficients = self._mixture.coefficients(self.raw)
-        self._mixture.mix(coefficients)
+        self._mixture.mix(coefficients.detach())
         labels = torch.from_numpy(self._held_out.labels[indices]).to(self.raw.device)
-        logits = self._held_out.model(self._held_out.images(indices))
+        logits = self._model(self._held_out.batch(indices))
         loss = cross_entropy(self.beta * logits, labels)
         if not loss.isfinite():
             raise FloatingPointError(f"the held-out loss is {loss.item()}")

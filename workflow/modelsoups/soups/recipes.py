@@ -1,82 +1,18 @@
-"""Recipes: from a pool of candidates to one soup, its file and its record.
+"""Cooking: from a pool of candidates to one soup, its file and its record.
 
-A recipe is a function and a spec in `RECIPES`; its kind is the word in the config.
+`registry` has the recipes; each is a function in a module of its own, imported when it is cooked.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from modelsoups.base.files import sha256, versions, write_json
+from modelsoups.base.files import cached_sha256, versions, write_json
+from modelsoups.base.progress import Trace
 from modelsoups.evaluation.failures import without_failures
-from modelsoups.soups.greedy import GreedySpec, greedy
-from modelsoups.soups.learned import LearnedSpec, learned
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, Trace, check_pool
-from modelsoups.soups.rejection import score_all
-from modelsoups.weights.average import average
+from modelsoups.soups.pool import Candidate, HeldOut
+from modelsoups.soups.registry import RECIPES, full_config, function_of, parse_recipe
 from modelsoups.weights.checkpoints import write_weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class UniformSpec:
-    """The mean of all candidates (paper Sec. 2)."""
-
-    statistics: Literal["average", "estimate"] = "average"  # of BatchNorms
-
-    def __post_init__(self) -> None:
-        if self.statistics not in ("average", "estimate"):
-            raise ValueError(
-                f"uniform: statistics is {self.statistics!r}, allowed: average, estimate"
-            )
-
-
-def uniform(
-    spec: UniformSpec, candidates: Sequence[Candidate], held_out: HeldOut, trace: Trace
-) -> Soup:
-    """The mean of all candidates."""
-    accuracies = check_pool(candidates, held_out)
-    weights = average([candidate.weights for candidate in candidates])
-    held_out.pour(weights)
-    if spec.statistics == "estimate":
-        weights |= held_out.estimate()
-    names = [candidate.name for candidate in candidates]
-    return Soup(
-        weights=weights,
-        ingredients=names,
-        coefficients=[1 / len(names)] * len(names),
-        candidates=[
-            {"name": name, "held_out_accuracy": accuracy, "decision": "kept"}
-            for name, accuracy in zip(names, accuracies, strict=True)
-        ],
-        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
-    )
-
-
-Recipe = Callable[[Any, Sequence[Candidate], HeldOut, Trace], Soup]
-RECIPES: dict[str, tuple[type, Recipe]] = {
-    "uniform": (UniformSpec, uniform),
-    "greedy": (GreedySpec, greedy),
-    "learned": (LearnedSpec, learned),
-}
-
-
-def parse_recipe(config: Mapping[str, Any]) -> tuple[Any, Recipe]:
-    """Spec and function of a recipe's config: its `kind`, and the fields of the kind's spec.
-
-    Raises:
-        ValueError: no such kind or field; the message has those allowed.
-    """
-    kind = config.get("kind")
-    if kind not in RECIPES:
-        raise ValueError(f"recipe kind {kind!r} is unknown, allowed: {', '.join(RECIPES)}")
-    spec, function = RECIPES[kind]
-    allowed = [field.name for field in fields(spec)]
-    if unknown := sorted(config.keys() - {"kind", *allowed}):
-        raise ValueError(
-            f"recipe of kind {kind}: {', '.join(unknown)} unknown, allowed: {', '.join(allowed)}"
-        )
-    return spec(**{key: value for key, value in config.items() if key != "kind"}), function
 
 
 def cook(
@@ -88,30 +24,41 @@ def cook(
     weights: Sequence[str | Path],
     logits: Sequence[str | Path],
     held_out: HeldOut,
+    held_out_files: Sequence[str | Path],
     output: str | Path,
     record: str | Path,
+    initialization: str | Path | None = None,
 ) -> None:
     """Cook a soup; write its weights and its record. If interrupted, the next call goes on.
 
     Args:
-        recipe: config of a recipe, see `parse_recipe`.
+        recipe: config of a recipe, see `registry.parse_recipe`.
         model, sweep: names of the soup and its sweep.
         names, weights, logits: of the candidates, in the order of the pool; logits are those on
             the held-out set.
+        held_out: the held-out set, and held_out_files: what it was read from, examples and labels.
         output, record: files to write.
+        initialization: weights that fine-tuning started from, where there are such.
     """
-    spec, function = parse_recipe(recipe)
+    spec = parse_recipe(recipe)
     kept, skipped = without_failures(names, logits)
     candidates = [
         Candidate(name=name, weights=Path(path), logits=Path(stored))
         for name, path, stored in zip(names, weights, logits, strict=True)
         if name in kept
     ]
-    inputs = {candidate.name: sha256(candidate.weights) for candidate in candidates}
-    recipe = {"kind": recipe["kind"], **asdict(spec)}
-    made_by = {"model": model, "kind": "soup", "sweep": sweep, "recipe": recipe}
-    trace = Trace(Path(output).with_name(f"{model}.progress.json"), [made_by, inputs])
-    soup = function(spec, candidates, held_out, trace)
+    start = None if initialization is None else Path(initialization)
+    # Whatever decides the result: a soup that was interrupted goes on only if all are the same.
+    inputs = {candidate.name: cached_sha256(candidate.weights) for candidate in candidates}
+    chosen_on = {
+        "files": [cached_sha256(path) for path in held_out_files],
+        "logits": {candidate.name: cached_sha256(candidate.logits) for candidate in candidates},
+        **({} if start is None else {"initialization": cached_sha256(start)}),
+    }
+    made_by = {"model": model, "kind": "soup", "sweep": sweep, "recipe": full_config(recipe)}
+    progress = Path(output).with_name(f"{model}.progress.json")
+    trace = Trace(progress, [made_by, inputs, chosen_on])
+    soup = function_of(RECIPES[recipe["kind"]])(spec, candidates, held_out, trace, start)
     result = {
         "candidates": soup.candidates,
         "ingredients": soup.ingredients,
@@ -120,6 +67,7 @@ def cook(
         **soup.details,
         "skipped": skipped,
         "inputs": inputs,
+        "chosen_on": chosen_on,
         "versions": versions(),
     }
     provenance = {key: result[key] for key in ("ingredients", "coefficients", "inputs")}

@@ -1,0 +1,378 @@
+"""Every recipe and every ensemble: its options, who makes it, and its row in the paper's tables.
+
+The one place where a recipe is entered. Its kind is the word in a config; options, their checks and
+the config's schema follow from the fields of its spec, label and look from what differs from their
+defaults. Imported while Snakemake parses: the standard library alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import import_module
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+LIMITS = ("minimum", "exclusiveMinimum")  # keys of JSON schema
+
+
+def option(default: Any, about: str, *, own_row: bool = True, **limits: float) -> Any:
+    """A field of a spec.
+
+    Args:
+        about: what it is, for the reference of the config.
+        own_row: whether recipes that differ in it are rows of their own in a table; those that
+            differ in a seed are averaged, what is only speed changes nothing.
+        limits: `minimum`, `exclusiveMinimum`.
+    """
+    return field(default=default, metadata={"about": about, "own_row": own_row, **limits})
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformSpec:
+    """The mean of all candidates (paper Sec. 2)."""
+
+    statistics: Literal["average", "estimate"] = option(
+        "average",
+        "Statistics of BatchNorms: those of the ingredients averaged, or estimated on the held-out "
+        "images",
+    )
+
+    def __post_init__(self) -> None:
+        check_options("uniform", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreedySpec:
+    """Candidates one after another, kept if the soup with them is better (paper Recipe 1)."""
+
+    order: Literal["held-out", "random"] = option(
+        "held-out", "By the metric of each candidate alone, best first; or random"
+    )
+    seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
+    accept_ties: bool = option(
+        False, "Also keep a candidate that leaves the score as it was (caption of Figure 1)"
+    )
+    replacement: bool = option(
+        False, "Go through the candidates again until a pass adds none (App. I)"
+    )
+    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+        "accuracy", "Score on the held-out set that has to rise"
+    )
+    early_rejection: bool = option(
+        True,
+        "Stop evaluating a soup where its rejection is certain; decisions stay the same",
+        own_row=False,
+    )
+    statistics: Literal["average", "estimate"] = option(
+        "average", "Statistics of BatchNorms in every trial, as in a uniform soup"
+    )
+
+    def __post_init__(self) -> None:
+        check_options("greedy", self)
+        if self.replacement and self.accept_ties:
+            raise ValueError("greedy: replacement with accept_ties could add equals for ever")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedSpec:
+    """Coefficients that minimise the held-out loss (paper App. I, eq. 2).
+
+    The paper has one coefficient per model or per layer, and the defaults below. The official
+    script has one per tensor, learning rate 0.05 and five epochs.
+    """
+
+    coefficients_per: Literal["model", "layer", "tensor"] = option(
+        "model", "What has a coefficient of its own in each candidate"
+    )
+    softmax: bool = option(
+        True, "Coefficients above 0 with sum 1; false: any sum and sign, as in MEHL-Soup"
+    )
+    learning_rate: float = option(0.1, "Learning rate of AdamW, constant", exclusiveMinimum=0)
+    weight_decay: float = option(
+        0.0, "Weight decay of AdamW; the paper does not say, 0 in the official script", minimum=0
+    )
+    epochs: int = option(3, "Passes over the held-out set", minimum=1)
+    batch_size: int = option(256, "Examples a step; 256 as in the official script", minimum=1)
+    seed: int = option(0, "Seed of the order of examples", own_row=False, minimum=0)
+    resident_gib: float = option(
+        4.0,
+        "Pools up to this size, in float32, are held on the device; others are read each step",
+        own_row=False,
+        minimum=0,
+    )
+
+    def __post_init__(self) -> None:
+        check_options("learned", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformEnsembleSpec:
+    """The mean of all candidates' logits (paper Sec. 3.1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreedyEnsembleSpec:
+    """The mean of the logits of those that Recipe 1 keeps, by the accuracy of the mean."""
+
+    order: Literal["held-out", "random"] = option(
+        "held-out", "By the accuracy of each candidate alone, best first; or random"
+    )
+    seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
+    accept_ties: bool = option(False, "Also keep a candidate that leaves accuracy as it was")
+
+    def __post_init__(self) -> None:
+        check_options("greedy ensemble", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A row of the paper's tables, and the marker of its models in figures."""
+
+    label: str
+    look: Mapping[str, Any]  # arguments of matplotlib's scatter
+    paper: tuple[float, float] | None = None  # Table 3: CLIP ViT-B/32 on ImageNet, mean of shifts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A recipe, or a way to choose an ensemble."""
+
+    spec: type  # frozen dataclass of options
+    cook: str  # module:function
+    methods: Sequence[tuple[Mapping[str, Any], Method]]  # options off their default, and their row
+
+
+# In the order of the rows of Table 3. Figure 1 has the colours of runs and uniform soup; the other
+# looks are ours, told apart without colour.
+RECIPES: dict[str, Recipe] = {
+    "uniform": Recipe(
+        spec=UniformSpec,
+        cook="modelsoups.soups.uniform:uniform",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Uniform soup",
+                    look={"color": "tab:blue", "marker": "o", "s": 70},
+                    paper=(0.7997, 0.5145),
+                ),
+            )
+        ],
+    ),
+    "greedy": Recipe(
+        spec=GreedySpec,
+        cook="modelsoups.soups.greedy:greedy",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Greedy soup",
+                    look={"color": "tab:red", "marker": "*", "s": 170},
+                    paper=(0.8103, 0.5075),
+                ),
+            ),
+            (
+                {"order": "random"},
+                Method(
+                    label="Greedy soup (random order)",
+                    look={"color": "tab:orange", "marker": "v", "s": 45},
+                    paper=(0.8079, 0.5130),
+                ),
+            ),
+        ],
+    ),
+    "learned": Recipe(
+        spec=LearnedSpec,
+        cook="modelsoups.soups.learned:learned",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Learned soup",
+                    look={"color": "tab:cyan", "marker": "^", "s": 60},
+                    paper=(0.8089, 0.5107),
+                ),
+            ),
+            (
+                {"coefficients_per": "layer"},
+                Method(
+                    label="Learned soup (by layer)",
+                    look={"color": "tab:olive", "marker": "<", "s": 60},
+                    paper=(0.8137, 0.5087),
+                ),
+            ),
+        ],
+    ),
+}
+ENSEMBLES: dict[str, Recipe] = {
+    "uniform": Recipe(
+        spec=UniformEnsembleSpec,
+        cook="modelsoups.soups.ensembles:uniform",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Ensemble",
+                    look={"color": "tab:purple", "marker": "s", "s": 45},
+                    paper=(0.8119, 0.5077),
+                ),
+            )
+        ],
+    ),
+    "greedy": Recipe(
+        spec=GreedyEnsembleSpec,
+        cook="modelsoups.soups.ensembles:greedy",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Greedy ensemble",
+                    look={"color": "tab:brown", "marker": "P", "s": 70},
+                    paper=(0.8190, 0.4944),
+                ),
+            )
+        ],
+    ),
+}
+
+
+def parse_recipe(config: Mapping[str, Any]) -> Any:
+    """The spec of a recipe's config: its `kind`, and options.
+
+    Raises: ValueError if kind, option or value is unknown; the message has those allowed.
+    """
+    return _parse("recipe", RECIPES, config)
+
+
+def parse_ensemble(config: Mapping[str, Any]) -> Any:
+    """The spec of an ensemble's config, as `parse_recipe`."""
+    return _parse("ensemble", ENSEMBLES, config)
+
+
+def full_config(config: Mapping[str, Any], ensemble: bool = False) -> dict[str, Any]:
+    """The config of a recipe or ensemble with every option, as records have it."""
+    spec = parse_ensemble(config) if ensemble else parse_recipe(config)
+    return {"kind": config["kind"], **asdict(spec)}
+
+
+def function_of(recipe: Recipe) -> Callable[..., Any]:
+    """The function that makes it; its module is imported now."""
+    module, name = recipe.cook.split(":")
+    return getattr(import_module(module), name)
+
+
+def method_of(config: Mapping[str, Any], ensemble: bool = False) -> Method:
+    """The row and marker of a recipe's or an ensemble's config.
+
+    Options that no row of the paper has are added to the label; then there is no number of the
+    paper, and the marker is hollow.
+    """
+    entries = ENSEMBLES if ensemble else RECIPES
+    spec = parse_ensemble(config) if ensemble else parse_recipe(config)
+    given = {
+        each.name: getattr(spec, each.name)
+        for each in fields(spec)
+        if each.metadata["own_row"] and getattr(spec, each.name) != each.default
+    }
+    fitting = [
+        (options, method)
+        for options, method in entries[config["kind"]].methods
+        if options.items() <= given.items()
+    ]
+    options, method = max(fitting, key=lambda found: len(found[0]))
+    others = [_describe(name, value) for name, value in given.items() if name not in options]
+    if not others:
+        return method
+    base, _, known = method.label.partition(" (")
+    label = f"{base} ({', '.join([known.rstrip(')')] * bool(known) + others)})"
+    color = method.look["color"]
+    hollow = {key: value for key, value in method.look.items() if key != "color"}
+    return replace(
+        method,
+        label=label,
+        look={**hollow, "facecolor": "none", "edgecolor": color},
+        paper=None,
+    )
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON schema of a recipe in a config."""
+    return _schema(RECIPES)
+
+
+def ensemble_schema() -> dict[str, Any]:
+    """JSON schema of an ensemble in a config."""
+    return _schema(ENSEMBLES)
+
+
+def check_options(what: str, spec: Any) -> None:
+    """Raise a ValueError unless every option of a spec has an allowed value.
+
+    Args: what: kind of the recipe, for the message.
+    """
+    for name, wanted in _properties(type(spec)).items():
+        value = getattr(spec, name)
+        allowed = None
+        if value not in wanted.get("enum", [value]):
+            allowed = ", ".join(wanted["enum"])
+        elif value < wanted.get("minimum", value):
+            allowed = f"{wanted['minimum']} and above"
+        elif "exclusiveMinimum" in wanted and value <= wanted["exclusiveMinimum"]:
+            allowed = f"above {wanted['exclusiveMinimum']}"
+        if allowed:
+            raise ValueError(f"{what}: {name} is {value!r}, allowed: {allowed}")
+
+
+def _parse(what: str, entries: Mapping[str, Recipe], config: Mapping[str, Any]) -> Any:
+    kind: Any = config.get("kind")
+    if kind not in entries:
+        raise ValueError(f"{what} kind {kind!r} is unknown, allowed: {', '.join(entries)}")
+    spec = entries[kind].spec
+    allowed = [each.name for each in fields(spec)]
+    if unknown := sorted(config.keys() - {"kind", *allowed}):
+        raise ValueError(
+            f"{what} of kind {kind}: {', '.join(unknown)} unknown, "
+            f"allowed: {', '.join(allowed) or 'no option'}"
+        )
+    return spec(**{key: value for key, value in config.items() if key != "kind"})
+
+
+def _describe(name: str, value: Any) -> str:
+    words = name.replace("_", " ")
+    if isinstance(value, bool):
+        return words if value else f"no {words}"
+    return f"{words} {value}"
+
+
+def _schema(entries: Mapping[str, Recipe]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"enum": list(entries)}},
+        "allOf": [
+            {
+                "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
+                "then": {
+                    "description": entry.spec.__doc__,
+                    "additionalProperties": False,
+                    "properties": {"kind": {"const": kind}, **_properties(entry.spec)},
+                },
+            }
+            for kind, entry in entries.items()
+        ],
+    }
+
+
+def _properties(spec: type) -> dict[str, dict[str, Any]]:
+    """Option -> its JSON schema."""
+    found: dict[str, dict[str, Any]] = {}
+    hints = get_type_hints(spec)
+    for each in fields(spec):
+        hint = hints[each.name]
+        is_choice = get_origin(hint) is Literal
+        found[each.name] = {
+            **({"enum": list(get_args(hint))} if is_choice else {"type": JSON_TYPES[hint]}),
+            **{name: each.metadata[name] for name in LIMITS if name in each.metadata},
+            "default": each.default,
+            "description": each.metadata["about"],
+        }
+    return found
