@@ -1,9 +1,12 @@
-"""Runs and a tiny classifier that tests of the analyses share."""
+"""Runs, a tiny classifier and an interruption that tests of the analyses share."""
 
 from dataclasses import replace
 
 import torch
 
+from modelsoups.analyses.parts import Parts
+from modelsoups.base.progress import Rows
+from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.study.search import RunSpec
 
@@ -33,3 +36,36 @@ BACKBONE = BackboneSpec(library="timm", model="test_efficientnet", weights="rand
 
 def make_model() -> torch.nn.Module:
     return build_classifier(BACKBONE, num_classes=3).eval()
+
+
+def make_evaluator() -> Evaluator:
+    """Batches of four."""
+    return Evaluator(make_model(), batch_size=4)
+
+
+class Killed(Exception):
+    """Stands for the signal that ends a job."""
+
+
+class KilledRows(Rows):
+    """Rows of a job that is killed after so many parts."""
+
+    def __init__(self, path, num_parts: int):
+        super().__init__(path, "the same job")
+        self._left = num_parts
+
+    def add(self, key, rows) -> None:
+        if not self._left:
+            raise Killed
+        self._left -= 1
+        super().add(key, rows)
+
+
+def interrupted(path, num_parts: int) -> Parts:
+    """Parts in a file, of a job that is killed after so many new ones."""
+    return Parts(rows=KilledRows(path, num_parts))
+
+
+def resumed(path) -> Parts:
+    """The parts of the next try."""
+    return Parts(rows=Rows(path, "the same job"))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from modelsoups.analyses import approximation
 from modelsoups.analyses.approximation import (
     STEP,
     Line,
@@ -20,13 +21,16 @@ from modelsoups.analyses.approximation import (
     list_pairs,
     loss_curvature,
     variance,
+    without_failed,
 )
-from modelsoups.analyses.mixes import ImageSet
 from modelsoups.data.class_maps import pool_logits
-from modelsoups.evaluation.evaluator import predict
+from modelsoups.evaluation.evaluator import Evaluator
+from modelsoups.evaluation.failures import write_no_logits
+from modelsoups.evaluation.logits import read_logits
 from modelsoups.evaluation.metrics import nll
 from modelsoups.weights.average import average
-from weight_space import RUN, make_model
+from modelsoups.weights.checkpoints import read_weights
+from weight_space import RUN, Killed, interrupted, make_evaluator, make_model, resumed
 
 
 def test_derivatives_of_a_cubic() -> None:
@@ -126,28 +130,27 @@ def test_variance_by_hand() -> None:
 
 
 @pytest.fixture(scope="module")
-def pair():
-    """Two sets of weights of a tiny network, and images."""
-    torch.manual_seed(0)
-    start = make_model().state_dict()
-    end = {
-        key: value + 0.1 * value.std(correction=0) * torch.randn_like(value)
-        if value.is_floating_point() and "running" not in key
-        else value
-        for key, value in start.items()
-    }
-    return start, end, np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+def line_of(files):
+    """From a data set, and a batch size, to the line between two runs."""
+    start, end = read_weights(files["initialization"]), read_weights(files["003"])
+
+    def line(each, batch_size: int = 4) -> Line:
+        return Line(Evaluator(make_model(), batch_size=batch_size), start, end, each)
+
+    return line
 
 
-def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(pair) -> None:
-    start, end, images = pair
-    model = make_model()
+def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(
+    files, line_of, photos
+) -> None:
+    evaluator = make_evaluator()
 
     def logits(alpha: float) -> np.ndarray:
-        model.load_state_dict(average([start, end], [1 - alpha, alpha]))
-        return predict(model, images, 4, torch.device("cpu")).astype(np.float64)
+        ends = [files["initialization"], files["003"]]
+        evaluator.pour(average(ends, [1 - alpha, alpha]))
+        return evaluator.logits(photos).astype(np.float64)
 
-    line = Line(make_model(), start, end, images, 3, torch.device("cpu"))  # batches of 3 and 1
+    line = line_of(photos, batch_size=3)  # batches of 3, 3 and 2
     value, first, second = line.derivatives(0.3)
     np.testing.assert_allclose(line.logits(0.3), value, atol=1e-5)
     step = 0.05
@@ -158,49 +161,87 @@ def test_derivatives_along_a_line_of_a_network_are_those_of_finite_differences(p
     np.testing.assert_allclose(second, expected, atol=0.1 * np.abs(second).max())
 
 
-def test_with_a_class_map_derivatives_are_those_of_the_pooled_logits(pair) -> None:
-    start, end, images = pair
+def test_with_a_class_map_derivatives_are_those_of_the_pooled_logits(line_of, photos) -> None:
     class_map = np.array([[2, 0], [1, 1]])  # the larger of classes 2 and 0, and class 1
-    device = torch.device("cpu")
-    whole = Line(make_model(), start, end, images, 4, device)
-    line = Line(make_model(), start, end, images, 4, device, class_map)
+    whole, line = line_of(photos), line_of(replace(photos, class_map=class_map))
     logits, *slopes = whole.derivatives(0.3)
     pooled, *pooled_slopes = line.derivatives(0.3)
     first_class = np.where(logits[:, 2] >= logits[:, 0], 2, 0)
-    assert pooled.shape == (4, 2)
+    assert pooled.shape == (8, 2)
     np.testing.assert_array_equal(line.logits(0.3), pool_logits(whole.logits(0.3), class_map))
     for own, found in zip([logits, *slopes], [pooled, *pooled_slopes], strict=True):
-        np.testing.assert_array_equal(found[:, 0], own[np.arange(4), first_class])
+        np.testing.assert_array_equal(found[:, 0], own[np.arange(8), first_class])
         np.testing.assert_array_equal(found[:, 1], own[:, 1])
 
 
-def test_every_pair_alpha_and_dataset_has_a_calibrated_and_a_plain_row(pair) -> None:
-    start, end, images = pair
-    labels = np.array([0, 1, 2, 0])
-    weights = {"a": start, "b": end}
-    stored = {}
-    for name, tensors in weights.items():
-        model = make_model()
-        model.load_state_dict(tensors)
-        stored[name] = predict(model, images, 4, torch.device("cpu"))
-    table = approximate_pairs(
-        make_model(),
-        weights.__getitem__,
-        {"photos": ImageSet(images=images, labels=labels)},
-        lambda name, dataset: stored[name],
-        [("a", "b", "seed", 1e-3)],
-        [0.25, 0.5],
-        4,
-        torch.device("cpu"),
-    )
-    assert table[["alpha", "calibrated"]].to_numpy().tolist() == [
-        [0.25, True],
-        [0.25, False],
-        [0.5, True],
-        [0.5, False],
+def test_line_through_weights_without_finite_logits_is_an_error(files, photos) -> None:
+    weights = read_weights(files["000"])
+    far = {**weights, "head.weight": torch.full_like(weights["head.weight"], torch.inf)}
+    line = Line(make_evaluator(), weights, far, photos)
+    with pytest.raises(ValueError, match=r"photos: at alpha = 0.5 8 of 8 examples have logits"):
+        line.logits(0.5)
+
+
+PAIRS = [("000", "001", "seed", 1e-3), ("initialization", "002", "initialization", 1e-2)]
+
+
+@pytest.fixture(scope="module")
+def approximated(files, logits, photos):
+    """From parts to the table of two pairs on four images."""
+    four = replace(photos, examples=photos.examples.take(np.arange(4)), labels=photos.labels[:4])
+
+    def run(parts=None) -> pd.DataFrame:
+        return approximate_pairs(
+            make_evaluator(),
+            lambda name: read_weights(files[name]),
+            [four],
+            lambda name, dataset: read_logits(logits[dataset][name]).logits[:4],
+            PAIRS,
+            [0.5],
+            parts,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def table(approximated):
+    return approximated()
+
+
+def test_every_pair_has_a_calibrated_and_a_plain_row(table) -> None:
+    assert table[["start", "end", "calibrated"]].to_numpy().tolist() == [
+        [start, end, calibrated] for start, end, *_ in PAIRS for calibrated in (True, False)
     ]
     assert (table.loc[~table["calibrated"], "beta"] == 1).all()
-    assert table["error_difference"].nunique() <= 2  # no matter which beta
+    assert (table.groupby("end")["error_difference"].nunique() == 1).all()  # whichever beta
+
+
+def test_after_a_kill_the_finished_pairs_are_not_evaluated_again(
+    approximated, table, monkeypatch, tmp_path
+) -> None:
+    along, made = approximation.approximate_along, []
+
+    def counted(*args):
+        made.append(args)
+        return along(*args)
+
+    monkeypatch.setattr(approximation, "approximate_along", counted)
+    with pytest.raises(Killed):
+        approximated(interrupted(tmp_path / "rows", 1))
+    del made[:]
+    again = approximated(resumed(tmp_path / "rows"))
+    pd.testing.assert_frame_equal(again, table, check_exact=True)
+    assert len(made) == 1
+
+
+def test_pairs_of_runs_that_failed_and_were_skipped_are_left_out(logits, tmp_path) -> None:
+    failed = tmp_path / "failed.parquet"
+    write_no_logits(failed, "loss is NaN", {})
+    stored = {**logits["photos"], "001": failed}
+    assert without_failed(PAIRS, stored) == PAIRS[1:]
+    with pytest.raises(ValueError, match="pairs of models that did not fail, found none of 1"):
+        without_failed(PAIRS[:1], stored)
 
 
 def test_pairs_are_those_of_the_paper() -> None:
@@ -225,7 +266,7 @@ def test_pairs_are_those_of_the_paper() -> None:
 
 
 def test_agreement_is_correlation_and_sign() -> None:
-    points = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "start": list("aabbcc"),
             "end": list("xxyyzz"),
@@ -233,8 +274,8 @@ def test_agreement_is_correlation_and_sign() -> None:
             "loss_difference": [2.0, 4, 6, -2, 4, 0],
         }
     )
-    found = agreement(points, "loss_difference", "differences")
-    expected = np.corrcoef(points["differences"], points["loss_difference"])[0, 1]
+    found = agreement(table, "loss_difference", "differences")
+    expected = np.corrcoef(table["differences"], table["loss_difference"])[0, 1]
     assert found["correlation"] == pytest.approx(expected)
     assert found["same_sign"] == pytest.approx(4 / 5)  # the last does not count
     assert found["low"] <= found["correlation"] <= found["high"]

@@ -1,13 +1,22 @@
 """Growing pools: Recipe 1 as in the soups, and every method on every prefix of an order."""
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 
-from modelsoups.analyses.growth import grow, pick
-from modelsoups.analyses.mixes import Kitchen
-from modelsoups.evaluation.logits import write_logits
-from weight_space import RUNS, make_model
+from modelsoups.analyses.growth import Accuracies, grow, pick
+from modelsoups.analyses.mixes import Mixer
+from modelsoups.analyses.parts import Parts
+from modelsoups.base.progress import Trace
+from modelsoups.evaluation.failures import write_no_logits
+from modelsoups.evaluation.metrics import accuracy
+from modelsoups.soups.ensembles import greedy as greedy_ensemble
+from modelsoups.soups.greedy import greedy
+from modelsoups.soups.pool import Candidate, HeldOut
+from modelsoups.soups.registry import GreedyEnsembleSpec, GreedySpec
+from weight_space import Killed, interrupted, make_evaluator, resumed
+
+POOL = ["initialization", "000", "001"]
 
 
 def test_pick_keeps_what_raises_the_score() -> None:
@@ -21,25 +30,26 @@ def test_pick_of_one_is_itself() -> None:
 
 
 @pytest.fixture(scope="module")
-def grown(files, images, tmp_path_factory):
-    """The table of three runs in two orders."""
-    folder = tmp_path_factory.mktemp("logits")
-    sets = {"holdout": images, "photos": images}
-    kitchen = Kitchen(make_model(), files, sets, torch.device("cpu"))
-    runs = list(RUNS)[:3]
-    paths: dict = {dataset: {} for dataset in sets}
-    for run in runs:
-        kitchen.pour({run: 1.0})
-        for dataset in sets:
-            path = paths[dataset][run] = folder / f"{run}-{dataset}.parquet"
-            write_logits(path, kitchen.logits(dataset), images.labels, {})
-    return grow(kitchen, paths, runs, "holdout", num_orders=2, seed=0)
+def grown_from(files, logits, holdout, photos):
+    """From a pool, and parts, to the table of two orders."""
+
+    def run(pool, parts=None, mixer=None, files_of=logits):
+        mixer = mixer or Mixer(make_evaluator(), files)
+        return grow(mixer, [holdout, photos], files_of, pool, "holdout", 2, seed=0, parts=parts)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def grown(grown_from):
+    """The table of the initialisation and two runs in two orders."""
+    return grown_from(POOL)
 
 
 def test_every_method_has_every_number_of_models(grown) -> None:
     methods = grown["method"].nunique()
     assert methods == 5
-    assert len(grown) == methods * 2 * 3 * 2  # methods, orders, numbers of models, datasets
+    assert len(grown) == methods * 2 * 3 * 2  # methods, orders, numbers of models, data sets
 
 
 def test_with_one_model_all_methods_are_that_model(grown) -> None:
@@ -61,3 +71,85 @@ def test_greedy_is_never_below_the_best_on_the_held_out_set(grown) -> None:
     assert (table["Greedy soup"] >= table["Best individual model"]).all()
     assert (table["Greedy ensemble"] >= table["Best individual model"]).all()
     assert np.isfinite(table.to_numpy()).all()
+
+
+def test_with_all_models_the_soups_are_those_of_the_pools_recipes(
+    grown, files, logits, holdout, photos
+) -> None:
+    """The initialisation is in the pool; several candidates are alike on the held-out set."""
+    last = grown[(grown["k"] == 3) & (grown["order"] == 0)].set_index(["method", "dataset"])
+    candidates = [
+        Candidate(name=name, weights=files[name], logits=logits["holdout"][name]) for name in POOL
+    ]
+    held_out = HeldOut(make_evaluator(), holdout.examples, holdout.labels)
+    soup = greedy(GreedySpec(), candidates, held_out, Trace(None, None))
+    alone = [candidate["held_out_accuracy"] for candidate in soup.candidates]
+    assert len(set(alone)) < len(alone)
+    assert set(last["ingredients"]["Greedy soup", "photos"].split()) == set(soup.ingredients)
+    assert last["value"]["Greedy soup", "holdout"] == soup.held_out_accuracy
+    evaluator = make_evaluator()
+    evaluator.pour(soup.weights)
+    found = accuracy(evaluator.logits(photos), photos.labels)
+    assert last["value"]["Greedy soup", "photos"] == found
+    decisions = greedy_ensemble(
+        GreedyEnsembleSpec(), {name: logits["holdout"][name] for name in POOL}
+    )
+    kept = [candidate["name"] for candidate in decisions if candidate["decision"] == "kept"]
+    assert set(last["ingredients"]["Greedy ensemble", "photos"].split()) == set(kept)
+    assert last["ingredients"]["Uniform soup", "photos"] == " ".join(POOL)
+
+
+def test_pool_may_have_models_of_other_sweeps(files, logits, holdout, photos, grown) -> None:
+    def renamed(table):
+        return {("seeds/001" if name == "001" else name): path for name, path in table.items()}
+
+    pool = [*renamed(dict.fromkeys(POOL))]
+    stored = {dataset: renamed(paths) for dataset, paths in logits.items()}
+    mixer = Mixer(make_evaluator(), renamed(files))
+    table = grow(mixer, [holdout, photos], stored, pool, "holdout", 2, seed=0)
+    assert table["value"].tolist() == grown["value"].tolist()
+    uniform = table[(table["k"] == 3) & (table["method"] == "Uniform soup")]
+    assert set(uniform["ingredients"]) == {"initialization 000 seeds/001"}
+
+
+def test_runs_that_failed_and_were_skipped_are_left_out(
+    grown_from, grown, logits, tmp_path
+) -> None:
+    failed = tmp_path / "failed.parquet"
+    write_no_logits(failed, "loss is NaN", {})
+    with_failed = {dataset: {**paths, "003": failed} for dataset, paths in logits.items()}
+    table = grown_from([*POOL, "003"], files_of=with_failed)
+    pd.testing.assert_frame_equal(table, grown, check_exact=True)
+
+
+class CountingMixer(Mixer):
+    """Counts the passes over a data set."""
+
+    num_passes = 0
+
+    def logits(self, *args):
+        self.num_passes += 1
+        return super().logits(*args)
+
+
+@pytest.mark.parametrize("num_parts", [1, 7])
+def test_after_a_kill_the_finished_soups_are_not_evaluated_again(
+    grown_from, grown, files, tmp_path, num_parts
+) -> None:
+    with pytest.raises(Killed):
+        grown_from(POOL, interrupted(tmp_path / "rows", num_parts))
+    begun = [key for key in resumed(tmp_path / "rows").rows.done if "soup" in key]
+    mixer = CountingMixer(make_evaluator(), files)
+    table = grown_from(POOL, resumed(tmp_path / "rows"), mixer)
+    pd.testing.assert_frame_equal(table, grown, check_exact=True)
+    all_soups = [key for key in resumed(tmp_path / "rows").rows.done if "soup" in key]
+    assert mixer.num_passes == len(all_soups) - len(begun)
+
+
+def test_soup_or_ensemble_that_several_pools_agree_on_is_evaluated_once(
+    files, logits, photos
+) -> None:
+    mixer = CountingMixer(make_evaluator(), files)
+    accuracies = Accuracies(mixer, logits, Parts())
+    first, again = (accuracies.of("soup", ("000", "001"), photos) for _ in range(2))
+    assert first == again and mixer.num_passes == 1

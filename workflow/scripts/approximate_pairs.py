@@ -5,43 +5,45 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.analyses.approximation import approximate_pairs, list_pairs
-from modelsoups.analyses.mixes import read_sample, read_sets
+from modelsoups.analyses.approximation import approximate_pairs, list_pairs, without_failed
+from modelsoups.analyses.mixes import open_evaluator, open_sets, read_sample
+from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.evaluator import pick_device
-from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.backbones import BackboneSpec
 from modelsoups.soups.ensembles import group_files
 from modelsoups.study.search import RunSpec
-from modelsoups.weights.average import read_weights
+from modelsoups.weights.checkpoints import read_weights
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-spec, device = snakemake.params.spec, pick_device()
-max_images = spec.get("max_images")
-weights = dict(zip(snakemake.params.models, map(Path, snakemake.input.weights), strict=True))
-logits = group_files(snakemake.input.logits, snakemake.params.datasets, snakemake.params.models)
-model = build_classifier(
-    BackboneSpec(**snakemake.params.backbone), num_classes=snakemake.params.num_classes
+params, given = snakemake.params, snakemake.input
+max_images = params.plan.get("max_images")
+weights = dict(zip(params.models, map(Path, given.weights), strict=True))
+logits = group_files(given.logits, params.datasets, params.models)
+runs = {name: RunSpec(**run) for name, run in params.runs.items()}
+pairs = without_failed(list_pairs(params.plan, runs), logits[params.datasets[0]])
+arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
+sets = dict(zip(params.datasets, arrays, strict=True))
+parts = open_parts(
+    snakemake.output.approximation,
+    [params.plan, params.models, params.runs, params.backbone],
+    [*given.weights, *given.code],
+    {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )
-points = approximate_pairs(
-    model.to(device).eval(),
-    lambda name: read_weights(weights[name]),
-    read_sets(
-        snakemake.params.datasets,
-        snakemake.input.images,
-        snakemake.input.labels,
-        snakemake.input.class_maps,
-        max_images,
+approximation = approximate_pairs(
+    open_evaluator(
+        BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
     ),
+    lambda name: read_weights(weights[name]),
+    open_sets(sets, max_examples=max_images),
     lambda name, dataset: read_sample(logits[dataset][name], max_images),
-    list_pairs(spec, {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}),
-    spec["alphas"],
-    snakemake.params.batch_size,
-    device,
+    pairs,
+    params.plan["alphas"],
+    parts,
 )
 with publish(snakemake.output.approximation) as draft:
-    points.to_parquet(draft, index=False)
+    approximation.to_parquet(draft, index=False)

@@ -1,4 +1,4 @@
-"""Make every recipe's soup or ensemble of the first k runs of random orders."""
+"""Make every method's soup or ensemble of the first k models of random orders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from modelsoups.analyses.growth import grow
-from modelsoups.analyses.mixes import open_kitchen, read_sets
+from modelsoups.analyses.mixes import Mixer, open_evaluator, open_sets
+from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.models.backbones import BackboneSpec
@@ -17,21 +18,29 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-datasets, names = snakemake.params.datasets, snakemake.params.names
-kitchen = open_kitchen(
-    BackboneSpec(**snakemake.params.backbone),
-    snakemake.params.num_classes,
-    dict(zip(names, map(Path, snakemake.input.weights), strict=True)),
-    read_sets(datasets, snakemake.input.images, snakemake.input.labels, snakemake.input.class_maps),
-    snakemake.params.batch_size,
+params, given = snakemake.params, snakemake.input
+weights = dict(zip(params.names, map(Path, given.weights), strict=True))
+logits = group_files(given.logits, params.datasets, params.names)
+arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
+sets = dict(zip(params.datasets, arrays, strict=True))
+evaluator = open_evaluator(
+    BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+)
+parts = open_parts(
+    snakemake.output.growth,
+    [params.names, params.backbone],
+    [*given.weights, *given.code],
+    {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )
 growth = grow(
-    kitchen,
-    group_files(snakemake.input.logits, datasets, names),
-    names,
-    snakemake.params.held_out,
-    snakemake.params.orders["num_orders"],
-    snakemake.params.orders["seed"],
+    Mixer(evaluator, weights),
+    open_sets(sets),
+    logits,
+    params.names,
+    params.held_out,
+    params.orders["num_orders"],
+    params.orders["seed"],
+    parts,
 )
 with publish(snakemake.output.growth) as draft:
     growth.to_parquet(draft, index=False)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.analyses.mixes import open_kitchen, read_sets, select_all
-from modelsoups.analyses.seeds import study_seeds
+from modelsoups.analyses.mixes import Mixer, open_evaluator, open_sets
+from modelsoups.analyses.parts import open_parts
+from modelsoups.analyses.seeds import choose_seeds, study_seeds
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.evaluation.logits import read_logits
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.soups.ensembles import group_files
 from modelsoups.study.search import RunSpec
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-datasets = snakemake.params.datasets
-runs = {name: RunSpec(**run) for name, run in snakemake.params.runs.items()}
-chosen = select_all(runs, snakemake.params.match)
-files = group_files(snakemake.input.logits, datasets, list(runs))
-kitchen = open_kitchen(
-    BackboneSpec(**snakemake.params.backbone),
-    snakemake.params.num_classes,
-    dict(zip(runs, map(Path, snakemake.input.weights), strict=True)),
-    read_sets(datasets, snakemake.input.images, snakemake.input.labels, snakemake.input.class_maps),
-    snakemake.params.batch_size,
+params, given = snakemake.params, snakemake.input
+weights = dict(zip(params.names, map(Path, given.weights), strict=True))
+logits = group_files(given.logits, params.datasets, params.names)
+runs = {name: RunSpec(**run) for name, run in params.runs.items()}
+chosen = choose_seeds(runs, params.plan["match"], logits[params.held_out])
+arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
+sets = dict(zip(params.datasets, arrays, strict=True))
+evaluator = open_evaluator(
+    BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+)
+parts = open_parts(
+    snakemake.output.seeds,
+    [chosen, params.held_out, params.backbone],
+    [*(weights[run] for run in chosen), *logits[params.held_out].values(), *given.code],
+    {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )
 seeds = study_seeds(
-    kitchen,
-    {name: {run: read_logits(files[name][run]).logits for run in chosen} for name in datasets},
-    chosen,
-    snakemake.params.held_out,
-    snakemake.params.roles,
+    Mixer(evaluator, weights), open_sets(sets), logits, chosen, params.held_out, parts
 )
 with publish(snakemake.output.seeds) as draft:
     seeds.to_parquet(draft, index=False)

@@ -6,10 +6,10 @@ with df the end's minus the start's logits and Y drawn from softmax(beta f(theta
 follows from Appendix K.3 (and from the text: "convexity of the loss indeed favors the soup"); the
 text version of eq. 1 has lost it.
 
-The derivative comes in two forms. `forward_mode` is exact at the point: nested forward-mode
+The derivative comes in two forms. `forward_mode` is exact at one alpha: nested forward-mode
 differentiation gives the first two derivatives of the logits along the line, from which that of the
 loss follows for any beta by the chain rule of K.3. It suits smooth networks, as the paper's ViTs. A
-network of ReLUs is piecewise smooth: its loss bends at kinks, which a derivative at a point does
+network of ReLUs is piecewise smooth: its loss bends at kinks, which a derivative at one alpha does
 not see. `differences` does: (L(a - h) - 2 L(a) + L(a + h)) / h^2 with h = STEP.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,23 +25,26 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.special import softmax
-from torch import nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
-from modelsoups.analyses.mixes import INITIALIZATION, ImageSet, Runs, select
+from modelsoups.analyses.mixes import Runs
+from modelsoups.analyses.parts import Parts, RowsOfPart
 from modelsoups.data.class_maps import pool_alike, pool_logits
-from modelsoups.data.views import ViewOnRead
 from modelsoups.evaluation.calibration import fit_inverse_temperature
+from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator
+from modelsoups.evaluation.failures import without_failures
 from modelsoups.evaluation.metrics import accuracy, nll
 from modelsoups.evaluation.statistics import bootstrap_interval, correlation
-from modelsoups.weights.average import Weights
+from modelsoups.study.search import INITIALIZATION, select
+from modelsoups.weights.checkpoints import Weights
 
 STEP = 0.1  # of finite differences in alpha; the spacing of the paper's alphas (K.4)
 
 Logits = Callable[[torch.Tensor], torch.Tensor]  # alpha (scalar) -> logits (b, C)
+Pair = tuple[str, str, str, float]  # start, end, what they differ in, the larger learning rate
 
 
 def derivatives(f: Logits, alpha: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -54,7 +58,7 @@ class WrittenOut(TorchFunctionMode):
     """Writes out operations whose second forward derivative torch 2.13 lacks or has wrong.
 
     It has none of SiLU, and for layer norm another value than finite differences find
-    (tests/test_approximation.py).
+    (tests/analyses/test_approximation.py).
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -80,36 +84,23 @@ def forward_mode() -> Iterator[None]:
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5) -> torch.Tensor:
     """Layer norm, written out."""
-    places = tuple(range(-len(normalized_shape), 0))
-    centred = x - x.mean(places, keepdim=True)
-    scaled = centred * torch.rsqrt((centred * centred).mean(places, keepdim=True) + eps)
+    axes = tuple(range(-len(normalized_shape), 0))
+    centred = x - x.mean(axes, keepdim=True)
+    scaled = centred * torch.rsqrt((centred * centred).mean(axes, keepdim=True) + eps)
     scaled = scaled if weight is None else scaled * weight
     return scaled if bias is None else scaled + bias
 
 
 class Line:
-    """The logits of a model on images, along the line between two sets of weights."""
+    """The logits of a model on a data set, along the line between two sets of weights."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        start: Weights,
-        end: Weights,
-        images: np.ndarray | ViewOnRead,
-        batch_size: int,
-        device: torch.device,
-        class_map: np.ndarray | None = None,
-    ):
-        """model: in evaluation mode, on `device`; its own weights are not used.
-
-        images: (n, H, W, 3) uint8. class_map: (T, K); None: the model's own classes.
-        """
-        self._class_map = class_map
-        self._model, self._images, self._batch_size = model, images, batch_size
-        self._device = device
-        self._start = {key: value.to(device) for key, value in start.items()}
+    def __init__(self, evaluator: Evaluator, start: Weights, end: Weights, each: EvaluationSet):
+        """evaluator: has the model, its device and batch size; its own weights are not used."""
+        self._model, self._device = evaluator.model, evaluator.device
+        self._batch_size, self._each = evaluator.batch_size, each
+        self._start = {key: value.to(self._device) for key, value in start.items()}
         self._step = {
-            key: end[key].to(device) - value
+            key: end[key].to(self._device) - value
             for key, value in self._start.items()
             if value.is_floating_point() and not end[key].equal(start[key])
         }
@@ -119,7 +110,9 @@ class Line:
         """Logits (n, T) float32 at (1 - alpha) start + alpha end."""
         at = torch.tensor(alpha)
         logits = np.concatenate([f(at).cpu().numpy() for f in self._batches()])
-        return logits if self._class_map is None else pool_logits(logits, self._class_map)
+        self._check_finite(alpha, logits)
+        class_map = self._each.class_map
+        return logits if class_map is None else pool_logits(logits, class_map)
 
     @torch.no_grad()
     def derivatives(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -129,21 +122,32 @@ class Line:
         value, slope, curvature = (
             torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
         )
-        if self._class_map is not None:
-            value, slope, curvature = pool_alike(value, self._class_map, slope, curvature)
+        self._check_finite(alpha, value, slope, curvature)
+        if self._each.class_map is not None:
+            value, slope, curvature = pool_alike(value, self._each.class_map, slope, curvature)
         return value, slope, curvature
 
     def _batches(self) -> Iterator[Logits]:
-        for first in range(0, len(self._images), self._batch_size):
-            batch = torch.from_numpy(np.array(self._images[first : first + self._batch_size]))
-            yield partial(self._forward, batch.to(self._device).permute(0, 3, 1, 2))
+        indices = np.arange(len(self._each.labels))
+        for first in range(0, len(indices), self._batch_size):
+            batch = self._each.examples.batch(indices[first : first + self._batch_size])
+            yield partial(self._forward, batch.to(self._device))
 
-    def _forward(self, pixels: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    def _check_finite(self, alpha: float, *found: np.ndarray) -> None:
+        broken = ~np.all([np.isfinite(array).all(axis=1) for array in found], axis=0)
+        if broken.any():
+            raise ValueError(
+                f"{self._each.dataset}: at alpha = {alpha:g} {broken.sum()} of {len(broken)} "
+                "examples have logits or derivatives that are NaN or infinite, the first is row "
+                f"{broken.argmax()}; take pairs of models that are closer together"
+            )
+
+    def _forward(self, batch: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
         weights = {
             key: value + alpha * self._step[key] if key in self._step else value
             for key, value in self._start.items()
         }
-        return functional_call(self._model, weights, (pixels,))
+        return functional_call(self._model, weights, (batch,))
 
 
 def loss_curvature(
@@ -229,17 +233,17 @@ def compare_with_ensemble(
     return rows
 
 
-def list_pairs(spec: Mapping[str, Any], runs: Runs) -> list[tuple[str, str, str, float]]:
-    """The pairs of K.4: start, end, what they differ in, and the larger learning rate.
+def list_pairs(plan: Mapping[str, Any], runs: Runs) -> list[Pair]:
+    """The pairs of K.4.
 
-    spec: `learning_rates`, `levels` (hyper-parameters of each level of augmentation), `seeds` (the
+    plan: `learning_rates`, `levels` (hyper-parameters of each level of augmentation), `seeds` (the
     first one is that of the pairs that do not differ in it).
     """
 
     def name(lr: float, level: Mapping[str, Any], seed: int) -> str:
         return select(runs, {"lr": lr, "seed": seed, **level})
 
-    rates, levels, seeds = spec["learning_rates"], spec["levels"], spec["seeds"]
+    rates, levels, seeds = plan["learning_rates"], plan["levels"], plan["seeds"]
     pairs = [
         (name(a, level, seeds[0]), name(b, level, seeds[0]), "learning rate")
         for level in levels
@@ -267,57 +271,88 @@ def list_pairs(spec: Mapping[str, Any], runs: Runs) -> list[tuple[str, str, str,
     ]
 
 
+def without_failed(pairs: Sequence[Pair], logits: Mapping[str, Path]) -> list[Pair]:
+    """The pairs of models that did not fail.
+
+    Args: logits: model -> its logits on any data set.
+    Raises: ValueError if no pair is left.
+    """
+    kept, _ = without_failures(list(logits), list(logits.values()))
+    if found := [pair for pair in pairs if pair[0] in kept and pair[1] in kept]:
+        return found
+    raise ValueError(f"expected pairs of models that did not fail, found none of {len(pairs)}")
+
+
 def approximate_pairs(
-    model: nn.Module,
+    evaluator: Evaluator,
     read: Callable[[str], Weights],
-    sets: Mapping[str, ImageSet],
+    sets: Sequence[EvaluationSet],
     outputs: Callable[[str, str], np.ndarray],
-    pairs: Sequence[tuple[str, str, str, float]],
+    pairs: Sequence[Pair],
     alphas: Sequence[float],
-    batch_size: int,
-    device: torch.device,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
-    """Every pair, alpha and dataset: what `compare_with_ensemble` finds (Figure K.1).
+    """Every pair, alpha and data set: what `compare_with_ensemble` finds (Figure K.1).
 
     Args:
-        model: in evaluation mode on `device`. read: model's name -> its weights.
-        sets: by dataset. outputs: name, dataset -> stored logits of its images.
+        evaluator: has the backbone's classifier. read: model's name -> its weights.
+        outputs: name, data set -> stored logits of its examples.
         pairs: as `list_pairs` gives them. alphas: in (0, 1); at the ends both sides are zero.
+        parts: what is finished already; a part is a pair on one data set.
     Returns: start, end, varied, larger_lr, alpha, dataset, n, and the columns of
         `compare_with_ensemble`.
     """
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for start, end, what, larger_lr in tqdm(pairs, unit="pair", disable=None):
-            weights = read(start), read(end)
-            about = {"start": start, "end": end, "varied": what, "larger_lr": larger_lr}
-            for dataset, each in sets.items():
-                labels = each.labels
-                line = Line(model, *weights, each.images, batch_size, device, each.class_map)
-                ends = outputs(start, dataset), outputs(end, dataset)
-                for alpha in alphas:
-                    beside = line.logits(alpha - STEP), line.logits(alpha + STEP)
-                    soup = line.derivatives(alpha)
-                    for row in compare_with_ensemble(alpha, soup, beside, *ends, labels):
-                        yield {**about, "alpha": alpha, "dataset": dataset, "n": len(labels), **row}
-
-    return pd.DataFrame(rows())
+    parts = parts or Parts()
+    rows: RowsOfPart = []
+    for start, end, what, larger_lr in tqdm(pairs, unit="pair", disable=None):
+        about = {"start": start, "end": end, "varied": what, "larger_lr": larger_lr}
+        name = f"{what} {start} {end}"
+        missing = [each for each in sets if parts.find(each.dataset, name) is None]
+        weights = {model: read(model) for model in (start, end) if missing}
+        for each in missing:
+            line = Line(evaluator, weights[start], weights[end], each)
+            ends = outputs(start, each.dataset), outputs(end, each.dataset)
+            parts.add(each.dataset, name, approximate_along(line, *ends, each, alphas, about))
+        rows += [row for each in sets for row in parts.find(each.dataset, name) or []]
+    return pd.DataFrame(rows)
 
 
-def agreement(points: pd.DataFrame, truth: str, curvature: str) -> dict[str, float]:
+def approximate_along(
+    line: Line,
+    start: np.ndarray,
+    end: np.ndarray,
+    each: EvaluationSet,
+    alphas: Sequence[float],
+    about: Mapping[str, Any],
+) -> RowsOfPart:
+    """The rows of `approximate_pairs` of one pair and data set.
+
+    Args: start, end: (n, C) logits of the two models. about: columns of the pair.
+    """
+    rows = []
+    for alpha in alphas:
+        beside = line.logits(alpha - STEP), line.logits(alpha + STEP)
+        soup = line.derivatives(alpha)
+        common = {**about, "alpha": alpha, "dataset": each.dataset, "n": len(each.labels)}
+        for row in compare_with_ensemble(alpha, soup, beside, start, end, each.labels):
+            rows.append({**common, **row})
+    return rows
+
+
+def agreement(table: pd.DataFrame, truth: str, curvature: str) -> dict[str, float]:
     """How well the approximation predicts a column of `approximate_pairs`.
 
     Args: curvature: forward_mode or differences.
     Returns: correlation (Pearson's), low and high (95 %, bootstrap over pairs of models, whose
-        points belong together), same_sign (fraction of points whose approximation and truth have
-        one sign; points where either is zero do not count), n (points).
+        rows belong together), same_sign (fraction of rows whose approximation and truth have one
+        sign; rows where either is zero do not count), n (rows).
     """
-    pairs = list(points.groupby(["start", "end"]).indices.values())
-    x, y = points[curvature].to_numpy(), points[truth].to_numpy()
+    pairs = list(table.groupby(["start", "end"]).indices.values())
+    x, y = table[curvature].to_numpy(), table[truth].to_numpy()
 
     def of_pairs(chosen: np.ndarray) -> float:
-        places = np.concatenate([pairs[i] for i in chosen])
-        return correlation(x[places], y[places])
+        rows = np.concatenate([pairs[i] for i in chosen])
+        return correlation(x[rows], y[rows])
 
     low, high = bootstrap_interval(of_pairs, len(pairs))
     decided = (x != 0) & (y != 0)
@@ -326,5 +361,5 @@ def agreement(points: pd.DataFrame, truth: str, curvature: str) -> dict[str, flo
         "low": low,
         "high": high,
         "same_sign": float((np.sign(x) == np.sign(y))[decided].mean()),
-        "n": len(points),
+        "n": len(table),
     }

@@ -1,93 +1,127 @@
-"""Accuracy against the number of models considered, in random orders (paper Figure B.1).
+"""Accuracy against the number of models considered, in random orders (Figures B.1, H.1 to H.4).
 
-For every k the first k runs of an order are the pool: the best of them on the held-out set, their
-uniform and greedy soups and ensembles, each made as in Table 2 (greedy sorts its pool by held-out
-accuracy). A soup or ensemble that several pools agree on is evaluated once.
+For every k the first k models of an order are the pool: the best of them on the held-out set, their
+uniform and greedy soups and ensembles, each made as in Table 2. With all models the pool is that of
+the sweep's recipes, the initialisation in it where it is in theirs, so that the last numbers are
+Table 3's. Greedy is Recipe 1 with its defaults, whatever other recipes a study has: sorted by
+held-out accuracy, of equals the later in the pool first. A soup or ensemble that several pools
+agree on is evaluated once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from modelsoups.analyses.mixes import Kitchen
-from modelsoups.evaluation.logits import read_logits
+from modelsoups.analyses.mixes import Mixer
+from modelsoups.analyses.parts import Parts
+from modelsoups.evaluation.evaluator import EvaluationSet
+from modelsoups.evaluation.failures import without_failures
 from modelsoups.evaluation.metrics import accuracy
-from modelsoups.soups.ensembles import mean_logits
-from modelsoups.soups.greedy import GreedySpec, choose, order_candidates
-from modelsoups.soups.rejection import Attempt
+from modelsoups.soups.ensembles import accuracy_of_file, mean_logits
+from modelsoups.soups.registry import GreedySpec
+from modelsoups.soups.selection import Attempt, choose, order_candidates
 
-Ingredients = tuple[str, ...]  # sorted, so that a set has one name
+Ingredients = tuple[str, ...]  # in the pool's order, so that a set has one name
+Kind = Literal["soup", "ensemble"]
+
+
+class Accuracies:
+    """Accuracy of soups and ensembles of models of a pool; each is computed once."""
+
+    def __init__(self, mixer: Mixer, files: Mapping[str, Mapping[str, Path]], parts: Parts):
+        """files: data set -> model -> its logits. parts: what is finished already."""
+        self._mixer, self._files, self._parts = mixer, files, parts
+        self._alone: dict[tuple[str, str], float] = {}
+
+    def of(self, kind: Kind, ingredients: Ingredients, each: EvaluationSet) -> float:
+        """Accuracy on a data set; a soup of one model has that of its stored predictions."""
+        if kind == "soup" and len(ingredients) == 1:
+            return self._of_model(ingredients[0], each.dataset)
+        name = " ".join((kind, *ingredients))
+        found = self._parts.find(each.dataset, name)
+        if found is None:
+            value = self._measure(kind, ingredients, each)
+            found = self._parts.add(each.dataset, name, [{"accuracy": value}])
+        return found[0]["accuracy"]
+
+    def _of_model(self, model: str, dataset: str) -> float:
+        key = (model, dataset)
+        if key not in self._alone:
+            self._alone[key] = accuracy_of_file(self._files[dataset][model])
+        return self._alone[key]
+
+    def _measure(self, kind: Kind, ingredients: Ingredients, each: EvaluationSet) -> float:
+        if kind == "soup":
+            equal = dict.fromkeys(ingredients, 1 / len(ingredients))
+            return accuracy(self._mixer.logits(each, equal), each.labels)
+        return accuracy(*mean_logits([self._files[each.dataset][name] for name in ingredients]))
 
 
 def grow(
-    kitchen: Kitchen,
+    mixer: Mixer,
+    sets: Sequence[EvaluationSet],
     files: Mapping[str, Mapping[str, Path]],
-    runs: Sequence[str],
+    pool: Sequence[str],
     held_out: str,
     num_orders: int,
     seed: int,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
-    """Accuracy of every method on every dataset for 1..len(runs) models in each order.
+    """Accuracy of every method on every data set for 1..len(pool) models in each order.
 
     Args:
-        kitchen: has the runs' weights and every dataset of `files`.
-        files: dataset -> run -> its logits; the held-out set is one of the datasets.
-        runs: the pool. seed: of the first order; the next ones count on.
+        mixer: has the weights of the pool.
+        sets: the held-out set, which choices are made on, and those reported.
+        files: data set -> model -> its logits.
+        pool: names of the models that recipes choose from; those that failed are left out.
+        held_out: name of the held-out set. seed: of the first order; the next ones count on.
+        parts: what is finished already; a part is one soup or ensemble on one data set.
     Returns: order, k, method, ingredients (joined by a space), dataset, metric (`accuracy`), value,
         n.
     """
-    cache: dict[tuple[str, Ingredients, str], float] = {}
-
-    def soup(ingredients: Ingredients, dataset: str) -> float:
-        if len(ingredients) == 1:
-            return single(ingredients[0], dataset)
-        key = ("soup", ingredients, dataset)
-        if key not in cache:
-            kitchen.pour(dict.fromkeys(ingredients, 1 / len(ingredients)))
-            cache[key] = accuracy(kitchen.logits(dataset), kitchen.labels(dataset))
-        return cache[key]
-
-    def ensemble(ingredients: Ingredients, dataset: str) -> float:
-        key = ("ensemble", ingredients, dataset)
-        if key not in cache:
-            logits, labels = mean_logits([files[dataset][name] for name in ingredients])
-            cache[key] = accuracy(logits, labels)
-        return cache[key]
-
-    def single(run: str, dataset: str) -> float:
-        key = ("run", (run,), dataset)
-        if key not in cache:
-            stored = read_logits(files[dataset][run])
-            cache[key] = float((stored.predictions == stored.labels).mean())
-        return cache[key]
-
+    accuracies = Accuracies(mixer, files, parts or Parts())
+    pool, _ = without_failures(pool, [files[held_out][name] for name in pool])
+    [chosen_on] = [each for each in sets if each.dataset == held_out]
+    steps = [(order, k) for order in range(num_orders) for k in range(1, len(pool) + 1)]
     rows: list[dict[str, Any]] = []
-    for order in range(num_orders):
-        shuffled = [runs[i] for i in np.random.default_rng(seed + order).permutation(len(runs))]
-        for k in range(1, len(runs) + 1):
-            pool = sorted(shuffled[:k], key=runs.index)  # in the sweep's order, as for ties
-            alone = [single(run, held_out) for run in pool]
-            best = pool[order_candidates(alone, GreedySpec())[0]]
-            methods = {
-                "Best individual model": (soup, (best,)),
-                "Uniform soup": (soup, tuple(pool)),
-                "Greedy soup": (soup, pick(pool, alone, lambda i: soup(i, held_out))),
-                "Ensemble": (ensemble, tuple(pool)),
-                "Greedy ensemble": (ensemble, pick(pool, alone, lambda i: ensemble(i, held_out))),
-            }
-            for method, (score, ingredients) in methods.items():
-                about = {"order": order, "k": k, "method": method}
-                about |= {"ingredients": " ".join(ingredients)}
-                for dataset in files:
-                    value = score(ingredients, dataset)
-                    n = len(kitchen.labels(dataset))
-                    rows.append(
-                        {**about, "dataset": dataset, "metric": "accuracy", "value": value, "n": n}
-                    )
+    for order, k in tqdm(steps, unit="pool", disable=None):
+        shuffled = np.random.default_rng(seed + order).permutation(len(pool))
+        considered = [pool[i] for i in sorted(shuffled[:k])]  # in the pool's order, as for ties
+        methods = choose_methods(
+            considered, lambda kind, ingredients: accuracies.of(kind, ingredients, chosen_on)
+        )
+        for method, (kind, ingredients) in methods.items():
+            about = {"order": order, "k": k, "method": method, "ingredients": " ".join(ingredients)}
+            rows += [
+                {
+                    **{**about, "dataset": each.dataset, "metric": "accuracy"},
+                    "value": accuracies.of(kind, ingredients, each),
+                    "n": len(each.labels),
+                }
+                for each in sets
+            ]
     return pd.DataFrame(rows)
+
+
+def choose_methods(
+    pool: Sequence[str], score: Callable[[Kind, Ingredients], float]
+) -> dict[str, tuple[Kind, Ingredients]]:
+    """What each method makes of a pool. Args: score: held-out accuracy."""
+    alone = [score("soup", (name,)) for name in pool]
+    best = pool[order_candidates(alone, GreedySpec())[0]]
+    greedy_soup = pick(pool, alone, lambda ingredients: score("soup", ingredients))
+    greedy_ensemble = pick(pool, alone, lambda ingredients: score("ensemble", ingredients))
+    return {
+        "Best individual model": ("soup", (best,)),
+        "Uniform soup": ("soup", tuple(pool)),
+        "Greedy soup": ("soup", greedy_soup),
+        "Ensemble": ("ensemble", tuple(pool)),
+        "Greedy ensemble": ("ensemble", greedy_ensemble),
+    }
 
 
 def pick(
@@ -101,17 +135,15 @@ def pick(
     order = order_candidates(list(alone), spec)
     kept: list[str] = []
 
-    def with_candidate(place: int) -> Ingredients:
-        return tuple(sorted([*kept, pool[order[place]]], key=pool.index))
-
-    def attempt(place: int, to_beat: float | None) -> Attempt:
-        return Attempt(score=score(with_candidate(place)), bound=None, images_evaluated=0)
+    def attempt(turn: int, to_beat: float | None) -> Attempt:
+        with_candidate = tuple(sorted([*kept, pool[order[turn]]], key=pool.index))
+        return Attempt(score=score(with_candidate), bound=None, num_evaluated=0)
 
     choose(
         [pool[i] for i in order],
         [alone[i] for i in order],
         spec,
         attempt=attempt,
-        keep=lambda place: kept.append(pool[order[place]]),
+        keep=lambda turn: kept.append(pool[order[turn]]),
     )
     return tuple(sorted(kept, key=pool.index))

@@ -1,9 +1,10 @@
-"""Points in weight space: weighted sums of a sweep's models, and what a network scores there.
+"""Mixes: weighted sums of a sweep's models, and what a network scores there.
 
-A *plan* says which points an analysis needs (one function a kind, `PLANS`); `evaluate_points`
-evaluates them all in one job, with the images' arrays and one model for all of them.
+A *plan* says which mixes an analysis needs (one function a kind, `PLANS`); `evaluate_mixes`
+evaluates them all in one job, with the data sets opened once and one model for all of them.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -12,19 +13,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 from tqdm import tqdm
 
-from modelsoups.data.class_maps import pool_logits
-from modelsoups.data.views import ViewOnRead, ViewSpec, open_view
-from modelsoups.evaluation.calibration import expected_calibration_error
-from modelsoups.evaluation.evaluator import pick_device, predict
+from modelsoups.analyses.parts import Parts
+from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, open_set, sample
 from modelsoups.evaluation.logits import read_logits
-from modelsoups.evaluation.metrics import METRICS, Metric
+from modelsoups.evaluation.metrics import METRICS
 from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.study.search import RunSpec
-from modelsoups.weights.average import average, copy_into
+from modelsoups.models.devices import pick_device
+from modelsoups.study.search import INITIALIZATION, RunSpec, select
+from modelsoups.weights.average import average
+from modelsoups.weights.checkpoints import why_no_weights
 from modelsoups.weights.geometry import (
     angle,
     displacement_products,
@@ -34,16 +33,18 @@ from modelsoups.weights.geometry import (
     plane_grid,
 )
 
-POINT_METRICS: dict[str, Metric] = {**METRICS, "ece": expected_calibration_error}
-INITIALIZATION = "initialization"
+logger = logging.getLogger(__name__)
+
+MIX_METRICS = {name: METRICS[name] for name in ("accuracy", "nll", "ece")}
+HEAD = "head."  # what the names of a head's tensors begin with
 
 Files = Mapping[str, Path]  # model -> its weights
 Runs = Mapping[str, RunSpec]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """A point in weight space."""
+class Mix:
+    """A place in weight space."""
 
     coefficients: Mapping[str, float]  # model -> coefficient
     about: Mapping[str, Any] = field(default_factory=dict)  # columns of its own in the result
@@ -55,69 +56,82 @@ def interpolation(first: str, second: str, alpha: float) -> dict[str, float]:
     return {model: weight for model, weight in weights.items() if weight}
 
 
-def select(runs: Runs, match: Mapping[str, Any]) -> str:
-    """Name of the one run that has these hyper-parameters.
-
-    Raises: ValueError if none has, or several.
-    """
-    if len(found := select_all(runs, match)) != 1:
-        raise ValueError(f"expected one run with {dict(match)}, found {found or 'none'}")
-    return found[0]
-
-
-def select_all(runs: Runs, match: Mapping[str, Any]) -> list[str]:
-    """Names of the runs that have these hyper-parameters, in the sweep's order."""
-    return [
-        name
-        for name, spec in runs.items()
-        if all(getattr(spec, key) == value for key, value in match.items())
-    ]
-
-
 def varied(first: RunSpec, second: RunSpec) -> str:
     """The hyper-parameter in which two runs differ, or `several`."""
     names = [name for name, value in asdict(first).items() if value != getattr(second, name)]
     return names[0] if len(names) == 1 else "several"
 
 
-def plan_plane(spec: Mapping[str, Any], runs: Runs, files: Files) -> list[Point]:
+def plan_mixes(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
+    """The mixes of a plan; runs that failed and were skipped are left out.
+
+    Args:
+        plan: its `kind`, one of `PLANS`, and what the kind asks for.
+        runs: those of the sweep, with their hyper-parameters; existing checkpoints have none and
+            are no part of it. files: of the initialisation if there is one, the runs, and soups.
+    Raises: ValueError if the models that the plan needs are not there.
+    """
+    failures = {model: why_no_weights(path) for model, path in files.items()}
+    for model, why in failures.items():
+        if why is not None:
+            logger.warning("%s is left out: %s", model, why)
+    files = {model: path for model, path in files.items() if failures[model] is None}
+    runs = {name: spec for name, spec in runs.items() if name in files}
+    kind = plan["kind"]
+    if kind != "pairs" and INITIALIZATION not in files:
+        raise ValueError(
+            f"mixes of kind {kind}: expected the model that the runs start from, found only "
+            f"{', '.join(files)}; give the sweep an `initialization`"
+        )
+    if mixes := PLANS[kind](plan, runs, files):
+        return mixes
+    raise ValueError(
+        f"mixes of kind {kind}: found none among {len(runs)} runs with hyper-parameters for "
+        f"{dict(plan)}; change the plan, or the sweep it is about"
+    )
+
+
+def plan_plane(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     """A grid on the plane of the initialisation and two runs, then the three (Figures 2, J.1).
 
-    spec: `first`, `second`: hyper-parameters of the runs; `resolution`: points along a side.
+    plan: `first`, `second`: hyper-parameters of the runs; `resolution`: mixes along a side.
     """
-    corners_of = (INITIALIZATION, select(runs, spec["first"]), select(runs, spec["second"]))
+    corners_of = (INITIALIZATION, select(runs, plan["first"]), select(runs, plan["second"]))
     start, *ends = (files[model] for model in corners_of)
     corners = plane_coordinates(displacement_products(start, ends))
-    places = [("", xy) for xy in plane_grid(corners, spec["resolution"])]
-    places += list(zip(("start", "first", "second"), corners, strict=True))
+    named = [("", xy) for xy in plane_grid(corners, plan["resolution"])]
+    named += list(zip(("start", "first", "second"), corners, strict=True))
     return [
-        Point(
+        Mix(
             coefficients=dict(zip(corners_of, plane_coefficients(corners, xy), strict=True)),
             about={"corner": corner, "x": float(xy[0]), "y": float(xy[1])},
         )
-        for corner, xy in places
+        for corner, xy in named
     ]
 
 
-def plan_angles(spec: Mapping[str, Any], runs: Runs, files: Files) -> list[Point]:
+def plan_angles(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     """Runs below a learning rate, and the middles of their pairs with their angle (Figure 3).
 
-    spec: `below_lr`; `pairs`: `all`, or `one` for those that differ in one hyper-parameter.
+    plan: `below_lr`; `pairs`: `all`, or `one` for those that differ in one hyper-parameter.
+    Without a pair there are no mixes.
     """
-    chosen = [name for name, run in runs.items() if run.lr < spec["below_lr"]]
+    chosen = [name for name, run in runs.items() if run.lr < plan["below_lr"]]
+    if len(chosen) < 2:
+        return []
     products = displacement_products(
         files[INITIALIZATION], [files[name] for name in chosen], is_repeated_weight
     )
-    points = [
-        Point(coefficients={name: 1.0}, about={"first": name, "second": name}) for name in chosen
+    mixes = [
+        Mix(coefficients={name: 1.0}, about={"first": name, "second": name}) for name in chosen
     ]
     for (i, first), (j, second) in combinations(enumerate(chosen), 2):
         what = varied(runs[first], runs[second])
-        if spec["pairs"] == "all" or what != "several":
+        if plan["pairs"] == "all" or what != "several":
             about: dict[str, Any] = {"first": first, "second": second, "varied": what}
             about["angle"] = angle(products, i, j)
-            points.append(Point(coefficients=interpolation(first, second, 0.5), about=about))
-    return points
+            mixes.append(Mix(coefficients=interpolation(first, second, 0.5), about=about))
+    return mixes if len(mixes) > len(chosen) else []
 
 
 def random_pairs(names: Sequence[str], num_pairs: int, seed: int) -> list[tuple[str, str]]:
@@ -127,10 +141,10 @@ def random_pairs(names: Sequence[str], num_pairs: int, seed: int) -> list[tuple[
     return [pairs[i] for i in sorted(order[:num_pairs])]
 
 
-def plan_pairs(spec: Mapping[str, Any], runs: Runs, files: Files) -> list[Point]:
-    """The middles of random pairs of runs (Figure 4). spec: `num_pairs`, `seed`."""
+def plan_pairs(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
+    """The middles of random pairs of runs (Figure 4). plan: `num_pairs`, `seed`."""
     return [
-        Point(
+        Mix(
             coefficients=interpolation(first, second, 0.5),
             about={
                 "first": first,
@@ -138,27 +152,28 @@ def plan_pairs(spec: Mapping[str, Any], runs: Runs, files: Files) -> list[Point]
                 "larger_lr": max(runs[first].lr, runs[second].lr),
             },
         )
-        for first, second in random_pairs(list(runs), spec["num_pairs"], spec["seed"])
+        for first, second in random_pairs(list(runs), plan["num_pairs"], plan["seed"])
     ]
 
 
-def plan_wise(spec: Mapping[str, Any], runs: Runs, files: Files) -> list[Point]:
+def plan_wise(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     """From the initialisation to each run and soup: WiSE-FT curves (Figure D.1).
 
-    spec: `alphas` above 0; `soups`: names of recipes.
+    plan: `alphas` above 0. All models of `files` have a curve, in their order.
     """
-    start = Point(coefficients={INITIALIZATION: 1.0}, about={"model": INITIALIZATION, "alpha": 0.0})
+    start = Mix(coefficients={INITIALIZATION: 1.0}, about={"model": INITIALIZATION, "alpha": 0.0})
     return [start] + [
-        Point(
+        Mix(
             coefficients=interpolation(INITIALIZATION, model, alpha),
             about={"model": model, "alpha": alpha},
         )
-        for model in [*runs, *spec["soups"]]
-        for alpha in spec["alphas"]
+        for model in files
+        if model != INITIALIZATION
+        for alpha in plan["alphas"]
     ]
 
 
-PLANS: dict[str, Callable[[Mapping[str, Any], Runs, Files], list[Point]]] = {
+PLANS: dict[str, Callable[[Mapping[str, Any], Runs, Files], list[Mix]]] = {
     "plane": plan_plane,
     "angles": plan_angles,
     "pairs": plan_pairs,
@@ -166,144 +181,105 @@ PLANS: dict[str, Callable[[Mapping[str, Any], Runs, Files], list[Point]]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageSet:
-    """Images that points are evaluated on."""
+class Mixer:
+    """An evaluator, and weighted sums of models that are poured into it when they are asked for.
 
-    images: np.ndarray | ViewOnRead  # (n, H, W, 3) uint8
-    labels: np.ndarray  # (n,)
-    class_map: np.ndarray | None = None  # (T, K); None: the model's own classes
+    One that is asked for on several data sets in a row is summed once.
+    """
 
+    def __init__(self, evaluator: Evaluator, files: Files):
+        """files: weights of the models that sums are made of."""
+        self._evaluator, self._files = evaluator, files
+        self._poured: Any = None
 
-Sets = Mapping[str, ImageSet]  # by data set
-
-
-class Kitchen:
-    """One model on a device that weighted sums are poured into, and images it is evaluated on."""
-
-    def __init__(
+    def logits(
         self,
-        model: nn.Module,
-        files: Files,
-        sets: Sets,
-        device: torch.device,
-        batch_size: int = 64,
-    ):
-        self.sets, self._files, self._batch_size, self._device = sets, files, batch_size, device
-        self._model = model.to(device).eval()
-        self._forward = torch.compile(self._model) if device.type == "cuda" else self._model
-
-    def pour(
-        self,
+        each: EvaluationSet,
         coefficients: Mapping[str, float],
         head_coefficients: Mapping[str, float] | None = None,
+    ) -> np.ndarray:
+        """Logits (n, T) float32 of a data set's classes, of the sum; the head's may be another."""
+        asked = [*coefficients.items()], [*(head_coefficients or {}).items()]
+        if asked != self._poured:
+            self._pour(coefficients, head_coefficients)
+            self._poured = asked
+        return self._evaluator.logits(each)
+
+    def _pour(
+        self, coefficients: Mapping[str, float], head_coefficients: Mapping[str, float] | None
     ) -> None:
-        """Put the weighted sum of the sweep's models into the model; the head's may differ."""
-        paths = [self._files[model] for model in coefficients]
         each = list(coefficients.values())
-        if head_coefficients is None:
-            weights = average(paths, each)
-        else:
-            head = [head_coefficients[model] for model in coefficients]
-            keys = self._model.state_dict()
-            weights = average(
-                paths, {key: head if key.startswith("head.") else each for key in keys}
-            )
-        copy_into(self._model, weights)
-
-    def logits(self, dataset: str) -> np.ndarray:
-        """Logits (n, T) float32 of a dataset's classes, of what was poured."""
-        each = self.sets[dataset]
-        logits = predict(self._forward, each.images, self._batch_size, self._device, dataset)
-        return logits if each.class_map is None else pool_logits(logits, each.class_map)
-
-    def labels(self, dataset: str) -> np.ndarray:
-        """Labels (n,) of a dataset."""
-        return self.sets[dataset].labels
+        factors: Sequence[float] | dict[str, list[float]] = each
+        if head_coefficients is not None:
+            keys = list(self._evaluator.model.state_dict())
+            if not any(key.startswith(HEAD) for key in keys):
+                raise ValueError(
+                    "a calibrated soup divides each run's head by a temperature: expected tensors "
+                    f"named {HEAD}*, found {len(keys)} others, the last {keys[-1]}; leave out "
+                    "figureB2 and figureG4 for this backbone"
+                )
+            of_head = [head_coefficients[model] for model in coefficients]
+            factors = {key: of_head if key.startswith(HEAD) else each for key in keys}
+        weights = average([self._files[model] for model in coefficients], factors)
+        self._evaluator.pour(weights, f"the mix of {', '.join(coefficients)}")
 
 
-def open_kitchen(
-    backbone: BackboneSpec,
-    num_classes: int,
-    files: Files,
-    sets: Sets,
-    batch_size: int,
-) -> Kitchen:
-    """The kitchen of a sweep: its backbone's classifier, on the GPU if there is one."""
-    model = build_classifier(backbone, num_classes=num_classes)
-    return Kitchen(model, files, sets, pick_device(), batch_size)
+def open_evaluator(backbone: BackboneSpec, num_classes: int, batch_size: int) -> Evaluator:
+    """The evaluator of a backbone's classifier, on the GPU if there is one, and compiled there."""
+    device = pick_device()
+    return Evaluator(
+        build_classifier(backbone, num_classes=num_classes),
+        device=device,
+        batch_size=batch_size,
+        compiled=device.type == "cuda",
+    )
 
 
-def evaluate_points(
-    kitchen: Kitchen, points: Sequence[Point], metrics: Mapping[str, Metric] = POINT_METRICS
+def open_sets(files: Mapping[str, Sequence[str | Path]], **options: Any) -> list[EvaluationSet]:
+    """Data set -> its examples, labels and class map, opened. options: of `open_set`."""
+    return [open_set(dataset, *paths, **options) for dataset, paths in files.items()]
+
+
+def read_sample(path: str | Path, max_examples: int | None = None) -> np.ndarray:
+    """Stored logits (n, C) of the examples that `open_set` takes of a data set."""
+    logits = read_logits(path).logits
+    if max_examples is None or len(logits) <= max_examples:
+        return logits
+    return logits[sample(len(logits), max_examples)]
+
+
+def evaluate_mixes(
+    mixer: Mixer,
+    sets: Sequence[EvaluationSet],
+    mixes: Sequence[Mix],
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
-    """Every metric of every point on every dataset.
+    """Every metric of every mix on every data set.
 
-    Returns: one row a point, dataset and metric: point (number), the columns of `about`, dataset,
-        metric, value (accuracy a fraction, nll in nats), n (images).
+    Args: parts: what is finished already; a part is a mix's rows of one data set.
+    Returns: one row a mix, data set and metric: mix (number), the columns of `about`, dataset,
+        metric, value (accuracy a fraction, nll in nats), n (examples).
     """
+    parts = parts or Parts()
     rows = []
-    for number, point in enumerate(tqdm(points, unit="point", disable=None)):
-        kitchen.pour(point.coefficients)
-        about = {"point": number, **point.about}
-        for dataset in kitchen.sets:
-            outputs, labels = kitchen.logits(dataset), kitchen.labels(dataset)
-            rows += score_rows(about, dataset, outputs, labels, metrics)
+    for number, mix in enumerate(tqdm(mixes, unit="mix", disable=None)):
+        about = {"mix": number, **mix.about}
+        for each in sets:
+            found = parts.find(each.dataset, str(number))
+            if found is None:
+                logits = mixer.logits(each, mix.coefficients)
+                made = score_rows(about, each.dataset, logits, each.labels)
+                found = parts.add(each.dataset, str(number), made)
+            rows += found
     return pd.DataFrame(rows)
 
 
 def score_rows(
-    about: Mapping[str, Any],
-    dataset: str,
-    logits: np.ndarray,
-    labels: np.ndarray,
-    metrics: Mapping[str, Metric] = POINT_METRICS,
+    about: Mapping[str, Any], dataset: str, logits: np.ndarray, labels: np.ndarray
 ) -> list[dict[str, Any]]:
     """A row a metric: the columns of `about`, dataset, metric, value, n."""
     common = {**about, "dataset": dataset, "n": len(labels)}
     return [
         {**common, "metric": name, "value": metric(logits, labels)}
-        for name, metric in metrics.items()
+        for name, metric in MIX_METRICS.items()
     ]
-
-
-def read_sets(
-    datasets: Sequence[str],
-    images: Sequence[str | Path],
-    labels: Sequence[str | Path],
-    class_maps: Sequence[str | Path],
-    max_images: int | None = None,
-    view: ViewSpec | None = None,
-    column: str = "image",
-) -> dict[str, ImageSet]:
-    """Each dataset: memory-mapped, or of larger ones a seeded sample.
-
-    Args:
-        images: array files, or an index of images that `view` is applied to whenever they are read.
-        class_maps: .npy, (T, K). column: as in `views.open_view`.
-    """
-    sets = {}
-    for dataset, *paths in zip(datasets, images, labels, class_maps, strict=True):
-        pixels = open_view(paths[0], view, column)
-        classes, class_map = np.load(paths[1]), np.load(paths[2])
-        if max_images is not None and len(classes) > max_images:
-            places = sample(len(classes), max_images)
-            pixels, classes = pixels[places], classes[places]
-        own = np.array_equal(class_map, np.arange(len(class_map))[:, None])
-        sets[dataset] = ImageSet(
-            images=pixels, labels=classes, class_map=None if own else class_map
-        )
-    return sets
-
-
-def read_sample(path: str | Path, max_images: int | None = None) -> np.ndarray:
-    """Stored logits (n, C) of the images that `read_sets` takes of a dataset."""
-    logits = read_logits(path).logits
-    if max_images is None or len(logits) <= max_images:
-        return logits
-    return logits[sample(len(logits), max_images)]
-
-
-def sample(num_images: int, max_images: int) -> np.ndarray:
-    """Places of a seeded sample of a dataset's images, in their order."""
-    return np.sort(np.random.default_rng(0).permutation(num_images)[:max_images])

@@ -6,76 +6,109 @@ the soup that is a division of its head's weights and bias, before averaging.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from modelsoups.analyses.mixes import Kitchen, score_rows
+from modelsoups.analyses.mixes import Mixer, Runs, score_rows
+from modelsoups.analyses.parts import Parts, RowsOfPart
 from modelsoups.evaluation.calibration import expected_calibration_error, fit_inverse_temperature
-from modelsoups.evaluation.scores import require_held_out
+from modelsoups.evaluation.evaluator import EvaluationSet
+from modelsoups.evaluation.failures import without_failures
+from modelsoups.evaluation.logits import read_logits
 from modelsoups.evaluation.statistics import bootstrap_interval
+from modelsoups.soups.ensembles import mean_of
+from modelsoups.study.search import select_all
 
-Outputs = Mapping[str, Mapping[str, np.ndarray]]  # dataset -> run -> logits (n, C)
+Files = Mapping[str, Path]  # run -> its logits on one data set
+
+
+def choose_seeds(runs: Runs, match: Mapping[str, Any], files: Files) -> list[str]:
+    """The runs that have these hyper-parameters and did not fail.
+
+    Raises: ValueError if they are fewer than two.
+    """
+    matching = select_all(runs, match)
+    kept, skipped = without_failures(matching, [files[run] for run in matching])
+    if len(kept) < 2:
+        failed = f", and failed {', '.join(skipped)}" if skipped else ""
+        raise ValueError(
+            f"expected at least two runs with {dict(match)}, found {', '.join(kept) or 'none'}"
+            f"{failed}; loosen `match`, or add seeds to the sweep"
+        )
+    return kept
 
 
 def study_seeds(
-    kitchen: Kitchen,
-    outputs: Outputs,
+    mixer: Mixer,
+    sets: Sequence[EvaluationSet],
+    files: Mapping[str, Files],
     runs: Sequence[str],
     held_out: str,
-    roles: Mapping[str, str],
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Metrics of the k-th run, and of the soup and ensemble of the first k runs, for every k.
 
     Args:
-        kitchen: has the runs' weights and all datasets of `outputs`.
-        outputs: the runs' logits on every dataset, the held-out set too.
+        mixer: has the runs' weights.
+        sets: the held-out set, which temperatures are fitted on, and those reported.
+        files: data set -> run -> its logits.
         runs: in the order they are added.
-        held_out: the set that temperatures are fitted on. roles: dataset -> role.
+        held_out: name of the held-out set.
+        parts: what is finished already; a part is all of one k on one data set.
     Returns: method (individual, soup, ensemble, calibrated soup, calibrated ensemble), k, run (of
         the individual), dataset, metric, value, n. Metric `ece_gain` is the ECE of the method minus
         the runs' mean ECE, for the largest k, with a 95 % interval over images in low, high.
     """
-    require_held_out(held_out, roles)
-    labels = {dataset: kitchen.labels(dataset) for dataset in outputs}
-    betas = {run: fit_inverse_temperature(outputs[held_out][run], labels[held_out]) for run in runs}
-    ones = dict.fromkeys(runs, 1.0)
-    rows: list[dict[str, Any]] = []
-    for k, run in enumerate(runs, start=1):
-        chosen = runs[:k]
-        soups: dict[str, dict[str, np.ndarray]] = {}
-        for method, factors in (("soup", ones), ("calibrated soup", betas)):
-            each = dict.fromkeys(chosen, 1 / k)
-            kitchen.pour(each, {name: factors[name] / k for name in chosen})
-            soups[method] = {dataset: kitchen.logits(dataset) for dataset in outputs}
-        for dataset, logits in outputs.items():
+    parts = parts or Parts()
+    betas = {run: inverse_temperature(files[held_out][run]) for run in runs}
+    factors = {"soup": dict.fromkeys(runs, 1.0), "calibrated soup": betas}
+    rows: RowsOfPart = []
+    for k in tqdm(range(1, len(runs) + 1), unit="k", disable=None):
+        missing = [each for each in sets if parts.find(each.dataset, str(k)) is None]
+        soups: dict[str, dict[str, np.ndarray]] = {each.dataset: {} for each in missing}
+        for method, of_heads in factors.items():
+            equal = dict.fromkeys(runs[:k], 1 / k)
+            heads = {run: of_heads[run] / k for run in equal}
+            for each in missing:
+                soups[each.dataset][method] = mixer.logits(each, equal, heads)
+        for each in missing:
+            paths = [files[each.dataset][run] for run in runs]
             found = {
-                "individual": logits[run],
-                **{method: soup[dataset] for method, soup in soups.items()},
-                "ensemble": scaled_mean(logits, chosen, ones),
-                "calibrated ensemble": scaled_mean(logits, chosen, betas),
+                "individual": read_logits(paths[k - 1]).logits,
+                **soups[each.dataset],
+                **{
+                    method.replace("soup", "ensemble"): scaled_mean(paths[:k], list(of.values()))
+                    for method, of in factors.items()
+                },
             }
-            for method, values in found.items():
-                about = {"method": method, "k": k, "run": run if method == "individual" else ""}
-                rows += score_rows(about, dataset, values, labels[dataset])
+            made = []
+            for method, logits in found.items():
+                run = runs[k - 1] if method == "individual" else ""
+                about = {"method": method, "k": k, "run": run}
+                made += score_rows(about, each.dataset, logits, each.labels)
                 if k == len(runs) > 1 and method in ("soup", "ensemble"):
-                    singles = [logits[name] for name in runs]
-                    rows.append(
-                        {
-                            **{**about, "dataset": dataset, "metric": "ece_gain"},
-                            "n": len(labels[dataset]),
-                            **ece_gain(values, singles, labels[dataset]),
-                        }
-                    )
+                    about |= {"dataset": each.dataset, "metric": "ece_gain"}
+                    singles = [read_logits(path).logits for path in paths]
+                    gain = ece_gain(logits, singles, each.labels)
+                    made.append({**about, "n": len(each.labels), **gain})
+            parts.add(each.dataset, str(k), made)
+        rows += [row for each in sets for row in parts.find(each.dataset, str(k)) or []]
     return pd.DataFrame(rows)
 
 
-def scaled_mean(
-    logits: Mapping[str, np.ndarray], runs: Sequence[str], factors: Mapping[str, float]
-) -> np.ndarray:
-    """Mean of the runs' logits (n, C), each times its factor: float64."""
-    return np.mean([factors[run] * logits[run].astype(np.float64) for run in runs], axis=0)
+def scaled_mean(paths: Sequence[Path], factors: Sequence[float]) -> np.ndarray:
+    """Mean of stored logits (n, C), each times its factor: float64."""
+    return mean_of((read_logits(path).logits for path in paths), factors)
+
+
+def inverse_temperature(path: Path) -> float:
+    """The factor on a model's logits that fits the labels best, from its stored logits."""
+    stored = read_logits(path)
+    return fit_inverse_temperature(stored.logits, stored.labels)
 
 
 def ece_gain(
