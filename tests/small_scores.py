@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from modelsoups.evaluation.scores import COLUMNS
-from modelsoups.paper.tables import table_3
+from modelsoups.paper.methods import list_methods
 
 ROLES = {
     "learn": "train",
@@ -13,6 +13,7 @@ ROLES = {
     "sketches": "shift",
     "toys": "shift",
 }
+NO_SHIFTS = {"holdout": "held_out", "photos": "test"}
 SIZES = {"holdout": 20, "photos": 10, "sketches": 10, "toys": 40}  # images
 CORRECT = {  # model: kind, number right on each dataset
     "initialization": ("initialization", 2, 1, 1, 4),
@@ -25,8 +26,17 @@ CORRECT = {  # model: kind, number right on each dataset
     "greedy-order2": ("soup", 17, 7, 6, 24),
     "greedy-order3": ("soup", 17, 8, 7, 28),
     "ensemble": ("ensemble", 18, 9, 6, 24),
-    "wise": ("soup", 18, 9, 6, 24),  # no row of the paper's table
+    "wise": ("soup", 18, 9, 6, 24),  # of another study's recipe
 }
+RECIPES = {
+    "uniform": {"kind": "uniform"},
+    "greedy": {"kind": "greedy"},
+    **{f"greedy-order{i}": {"kind": "greedy", "order": "random", "seed": i} for i in (1, 2, 3)},
+    "learned": {"kind": "learned"},  # without scores
+}
+ENSEMBLES = {"ensemble": {"kind": "uniform"}, "greedy-ensemble": {"kind": "greedy"}}
+METHODS = list_methods(RECIPES, ENSEMBLES)
+ABOUT = {"study": "a toy study", "roles": ROLES, "recipes": RECIPES, "ensembles": ENSEMBLES}
 
 
 def make_scores(**changes: tuple) -> pd.DataFrame:
@@ -48,11 +58,6 @@ def make_correct(scores: pd.DataFrame) -> pd.DataFrame:
         right = {model: np.arange(n) < round(value * n) for model, value in values.items()}
         parts.append(pd.DataFrame({"dataset": dataset, "index": np.arange(n), **right}))
     return pd.concat(parts, ignore_index=True)
-
-
-def make_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Table 3 with methods as index."""
-    return table_3(scores, make_correct(scores), ROLES, "a toy study").set_index("method")
 
 
 SCORES = make_scores()

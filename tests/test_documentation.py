@@ -6,28 +6,42 @@ import pandas as pd
 import yaml
 
 from modelsoups.evaluation.scores import read_scores
-from modelsoups.paper.figures import figure_1, save
-from modelsoups.paper.tables import table_3, to_markdown
+from modelsoups.paper.declare import Given
+from modelsoups.paper.figure1 import RESULT as FIGURE_1
+from modelsoups.paper.look import save
+from modelsoups.paper.methods import list_methods
+from modelsoups.paper.table3 import RESULT as TABLE_3
 from modelsoups.study.search import RunSpec
 
 ROOT = Path(__file__).parents[1]
 MINIATURE = ROOT / "docs/miniature"
-CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-ROLES = {name: spec["role"] for name, spec in CONFIG["datasets"].items()}
+CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text("utf-8"))
+
+
+def given(spec):
+    """What a table or figure of the miniature is made from, of the committed files."""
+    return Given(
+        files={name: MINIATURE / f"{name}.parquet" for name in ("scores", "correct")},
+        spec=spec,
+        study=CONFIG["study"],
+        roles={name: spec["role"] for name, spec in CONFIG["datasets"].items()},
+        methods=list_methods(CONFIG["recipes"], CONFIG["ensembles"]),
+    )
 
 
 def test_readme_shows_the_table_of_the_committed_scores():
-    scores = read_scores(MINIATURE / "scores.parquet")
-    correct = pd.read_parquet(MINIATURE / "correct.parquet")
-    table = table_3(scores, correct, ROLES, CONFIG["study"])
-    assert to_markdown(table) in (ROOT / "README.md").read_text()
+    [spec] = TABLE_3.targets(CONFIG["table3"], CONFIG).values()
+    made = TABLE_3.make(given(spec))
+    assert made.markdown in (ROOT / "README.md").read_text("utf-8")
+    columns = pd.read_csv(MINIATURE / "table3.csv").columns
+    assert list(made.table.columns) == list(columns)
 
 
 def test_committed_figure_is_that_of_the_committed_scores(tmp_path):
-    figure = figure_1(read_scores(MINIATURE / "scores.parquet"), ROLES, CONFIG["study"])
-    save(figure, tmp_path / "figure1.svg")
+    [spec] = FIGURE_1.targets(CONFIG["figure1"], CONFIG).values()
+    save(FIGURE_1.make(given(spec)).figure, tmp_path / "figure1.svg")
     drawn, committed = (
-        path.read_text() for path in (tmp_path / "figure1.svg", MINIATURE / "figure1.svg")
+        path.read_text("utf-8") for path in (tmp_path / "figure1.svg", MINIATURE / "figure1.svg")
     )
     assert drawn.count("<use") == committed.count("<use")  # a marker each; fonts differ by machine
 
@@ -39,7 +53,7 @@ def test_committed_scores_are_of_the_default_studys_runs():
 
 
 def test_every_config_key_is_described():
-    text = (ROOT / "config/README.md").read_text()
+    text = (ROOT / "config/README.md").read_text("utf-8")
     keys = {*CONFIG, *CONFIG["linear_probe"], *CONFIG["evaluation"], *RunSpec.__dataclass_fields__}
     for section in ("views", "datasets", "backbones", "sweeps"):
         for entry in CONFIG[section].values():

@@ -1,69 +1,35 @@
-"""Captions repeat the computed verdicts; descriptions are counts and averages worked by hand."""
+"""Captions repeat the paper and the computed verdicts."""
 
-import pandas as pd
+from modelsoups.paper.captions import caption, write_caption
+from modelsoups.paper.claims import make_claim
+from modelsoups.paper.declare import Given, Made
+from modelsoups.paper.figureH import RESULT as FIGURE_H
+from modelsoups.paper.table3 import RESULT as TABLE_3
 
-from modelsoups.paper.captions import (
-    CAPTIONS,
-    DESCRIPTIONS,
-    caption,
-    describe_plane,
-    describe_seeds,
-    describe_wise,
-)
-from modelsoups.paper.claims import soup_claims, to_table
-from small_scores import CORRECT_IMAGES, ROLES, SCORES
-
-CLAIMS = to_table(soup_claims(SCORES, CORRECT_IMAGES, ROLES, "a-sweep"))
+CLAIM = make_claim("+1 point", 0.1, 0.0, 0.2, claim="Soups win", section="3", paper="Table 3")
 
 
-def test_caption_repeats_the_paper_and_the_computed_verdicts() -> None:
-    text = caption("table3", "a toy study", CLAIMS)
+def given(**spec) -> Given:
+    return Given(files={}, spec=spec, study="a toy study", roles={}, methods={})
+
+
+def test_it_says_what_is_shown_the_paper_and_the_computed_verdicts() -> None:
+    text = caption(TABLE_3, given(), Made(claims=[CLAIM], found=["least 20 %"]))
+    assert text.startswith("Table 3. Every method")
     assert "Study: a toy study." in text
     assert "**The paper:** The greedy soup beats the best individual model" in text
-    assert text.count("**Here:**") == len(CLAIMS)
-    assert caption("figure2", "a toy study", CLAIMS, "least 20 %").endswith(
+    assert text.endswith(
+        "**Here:** Soups win: +1 point. **Not decided by this much data.**\n\n"
         "**Here:** least 20 %\n"
     )
 
 
-def test_every_claim_is_shown_in_something_that_has_a_caption() -> None:
-    assert {name for where in CLAIMS["shown_in"] for name in where.split()} <= CAPTIONS.keys()
-    assert DESCRIPTIONS.keys() <= CAPTIONS.keys()
+def test_fields_of_the_spec_are_filled_in() -> None:
+    text = caption(FIGURE_H, given(sweep="grid", number=2), Made())
+    assert text.startswith("Figure H.2: Figure B.1 for sweep grid.")
 
 
-def test_plane_is_described_by_its_least_error_and_its_corners() -> None:
-    corners = ["", "", "start", "first", "second"]
-    table = pd.DataFrame({"corner": corners, "in_distribution": [0.3, 0.2, 0.5, 0.25, 0.35]})
-    assert describe_plane(table.assign(plane="Seeds")).startswith(
-        "Seeds, test error: least on the grid 20.0 %, at the initialisation 50.0 %, at the runs "
-        "25.0 and 35.0 %."
-    )
-
-
-def test_wise_counts_points_as_good_as_the_soup_in_both_domains() -> None:
-    # The soup at alpha 1 has 0.7 and 0.5; one point of the runs has more, one as much in one alone.
-    rows = [
-        ("uniform", 0.5, 0.9, 0.9),
-        ("uniform", 1.0, 0.7, 0.5),
-        ("000", 0.5, 0.8, 0.6),
-        ("000", 1.0, 0.7, 0.4),
-    ]
-    table = pd.DataFrame(rows, columns=["model", "alpha", "in_distribution", "shifts"])
-    table = table.assign(sweep="s")
-    assert describe_wise(table).startswith("s, uniform soup: 1 of 2 points on the runs' curves")
-    assert describe_wise(table.drop(columns="shifts")) == "no shift sets"
-
-
-def test_seeds_are_described_by_the_mean_run_and_the_soup_of_all() -> None:
-    rows = [
-        ("individual", 1, 0.5),
-        ("individual", 2, 0.6),
-        ("soup", 1, 0.5),
-        ("soup", 2, 0.65),
-        ("ensemble", 1, 0.5),
-        ("ensemble", 2, 0.7),
-    ]
-    table = pd.DataFrame(rows, columns=["method", "k", "in_distribution"])
-    assert describe_seeds(table.assign(sweep="s", metric="accuracy")) == (
-        "s, in distribution: runs 55.0 % on average, soup 65.0 %, ensemble 70.0 %."
-    )
+def test_it_is_written_as_text(tmp_path) -> None:
+    path = tmp_path / "captions/table3.rst"
+    write_caption(path, TABLE_3, given(), Made())
+    assert path.read_text("utf-8") == caption(TABLE_3, given(), Made())

@@ -1,6 +1,6 @@
 """Verdicts are computed from intervals; claims from tables whose answer is known."""
 
-from math import nan
+from math import isnan, nan
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,17 @@ from modelsoups.paper.claims import (
     FAILS,
     HOLDS,
     OPEN,
-    all_claims,
-    calibration_claims,
-    correlation_claim,
+    compared,
+    correlated,
+    make_claim,
     print_claims,
-    soup_claims,
-    to_table,
-    uniform_claims,
+    read_claims,
     verdict,
+    write_claims,
 )
-from small_scores import CORRECT_IMAGES, ROLES, SCORES
+from small_scores import CORRECT_IMAGES
+
+TEXTS = {"claim": "They go together", "section": "3.2", "paper": "Figure 3"}
 
 
 @pytest.mark.parametrize(
@@ -30,69 +31,87 @@ from small_scores import CORRECT_IMAGES, ROLES, SCORES
         (0.02, -0.01, 0.05, OPEN),
         (0.0, 0.0, 0.01, OPEN),
         (0.0, 0.0, 0.0, FAILS),
-        (0.0, nan, nan, HOLDS),
-        (-0.001, nan, nan, FAILS),
         (nan, nan, nan, OPEN),
+        (0.9, nan, nan, OPEN),
     ],
 )
 def test_verdict_is_where_the_interval_lies(value, low, high, expected) -> None:
     assert verdict(value, low, high) == expected
 
 
-def test_greedy_claims_have_the_tables_numbers() -> None:
-    claims = {c.claim: c for c in soup_claims(SCORES, CORRECT_IMAGES, ROLES, "a-sweep")}
-    held_out = claims["The greedy soup is no worse than the best run on the held-out set"]
-    assert (held_out.verdict, held_out.value) == (HOLDS, pytest.approx(18 / 20 - 16 / 20))
-    # 8 of 10 against 7: too few images to tell.
-    test = claims["The greedy soup beats the best run in distribution"]
-    assert (test.verdict, test.value) == (OPEN, pytest.approx(0.1))
-    # Equal on 10 sketches, 24 against 16 of 40 toys, none lost: the interval is above zero.
-    shifts = claims["The greedy soup beats the best run on the shifts"]
-    assert (shifts.verdict, shifts.value) == (HOLDS, pytest.approx(0.1))
-    assert 0 < shifts.low < 0.1 < shifts.high
+@pytest.mark.parametrize(("value", "expected"), [(0.0, HOLDS), (-0.001, FAILS), (nan, OPEN)])
+def test_an_exact_number_needs_no_interval(value, expected) -> None:
+    assert verdict(value, exact=True) == expected
 
 
-def test_uniform_soup_is_judged_both_ways() -> None:
-    both = {"good": SCORES, "bad": SCORES}
-    images = {"good": CORRECT_IMAGES, "bad": CORRECT_IMAGES}
-    helps, hurts = uniform_claims(both, images, ROLES, all_good="good", some_bad="bad")
-    assert helps.value == pytest.approx(0.1)
-    assert hurts.value == pytest.approx(-0.1)
-    assert "sweep bad (held-out accuracy of its runs: 60.0 to 80.0 %)" in hurts.here
+def test_models_are_compared_on_the_same_images() -> None:
+    claim = compared(CORRECT_IMAGES, ["greedy"], ["001"], ["photos"], "sweep s", **TEXTS)
+    assert claim.value == pytest.approx(0.1)
+    assert claim.here.startswith("greedy minus 001: +10.00 points (")
+    assert claim.here.endswith("p = 1, sweep s")
 
 
-def test_calibration_claims_have_opposite_signs() -> None:
-    rows = [
-        {"method": method, "k": 5, "dataset": "photos", "metric": "ece_gain", **numbers}
-        for method, numbers in (
-            ("soup", {"value": 0.02, "low": 0.01, "high": 0.03}),
-            ("ensemble", {"value": -0.05, "low": -0.06, "high": -0.04}),
-        )
-    ]
-    soup, ensemble = calibration_claims(pd.DataFrame(rows), ROLES)
-    assert (soup.verdict, ensemble.verdict) == (HOLDS, HOLDS)
-    assert (ensemble.value, ensemble.low, ensemble.high) == (0.05, 0.04, 0.06)
-    assert "-5.00 points (-6.00 to -4.00)" in ensemble.here
+def test_several_models_are_averaged() -> None:
+    orders = [f"greedy-order{i}" for i in (1, 2, 3)]
+    claim = compared(CORRECT_IMAGES, orders, ["001"], ["photos"], "sweep s", **TEXTS)
+    assert claim.value == pytest.approx((6 + 7 + 8) / 30 - 7 / 10)
+
+
+def pairs() -> tuple[pd.DataFrame, np.random.Generator]:
+    """All pairs of eight runs, with a random x and y = 2 x."""
+    runs = [f"{i:03d}" for i in range(8)]
+    names = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
+    rng = np.random.default_rng(0)
+    x = rng.random(len(names))
+    return pd.DataFrame(names, columns=["first", "second"]).assign(x=x, y=2 * x), rng
 
 
 def test_correlation_is_resampled_by_runs() -> None:
-    runs = [f"{i:03d}" for i in range(8)]
-    pairs = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
-    rng = np.random.default_rng(0)
-    x = rng.random(len(pairs))
-    table = pd.DataFrame(pairs, columns=["first", "second"]).assign(x=x, y=2 * x)
-    claim = correlation_claim(table, "x", "y", "They go together", "3.2", "Figure 3", "figure3")
+    table, rng = pairs()
+    claim = correlated(table, "x", "y", **TEXTS)
     assert (claim.verdict, claim.value, claim.low) == (HOLDS, pytest.approx(1), pytest.approx(1))
-    noise = table.assign(y=rng.random(len(pairs)))
-    claim = correlation_claim(noise, "x", "y", "They go together", "3.2", "Figure 3", "figure3")
-    assert claim.verdict == OPEN
+    noise = table.assign(y=rng.random(len(table)))
+    assert correlated(noise, "x", "y", **TEXTS).verdict == OPEN
 
 
-def test_a_study_without_analyses_has_the_claims_of_its_soups() -> None:
-    claims = all_claims({"s": SCORES}, {"s": CORRECT_IMAGES}, {}, ROLES, "s", {}, {})
-    assert len(claims) == 5
+def test_a_correlation_without_an_interval_decides_nothing() -> None:
+    table, _ = pairs()
+    constant = correlated(table.assign(y=1.0), "x", "y", **TEXTS)
+    assert (constant.verdict, isnan(constant.value)) == (OPEN, True)
+    assert constant.here == "28 pairs, too few or too alike for a correlation"
+    # Three pairs that share no run: a resample with all of them draws each of six runs once, which
+    # is the sample itself; none of 1,000 does.
+    apart = table[
+        table[["first", "second"]].agg("".join, axis=1).isin(["000001", "002003", "004005"])
+    ]
+    claim = correlated(apart, "x", "y", **TEXTS)
+    assert claim.value == pytest.approx(1)
+    assert claim.verdict == (OPEN if isnan(claim.low) else HOLDS)
 
 
-def test_page_repeats_the_computed_verdicts() -> None:
-    claims = to_table(soup_claims(SCORES, CORRECT_IMAGES, ROLES, "a-sweep"))
-    assert print_claims(claims, "a toy study").count("| **") == len(claims)
+def test_claims_come_back_from_their_files_with_where_they_are_shown(tmp_path) -> None:
+    first = make_claim("by 1 point", 0.01, exact=True, **TEXTS)
+    second = make_claim("at “most” ±1", 0.0, -0.01, 0.01, **TEXTS)
+    write_claims(tmp_path / "table3.json", [first])
+    write_claims(tmp_path / "figure9.json", [second])
+    write_claims(tmp_path / "figure1.json", [])
+    names = ("table3", "figure1", "figure9")
+    table = read_claims([tmp_path / f"{name}.json" for name in names])
+    assert table["shown_in"].tolist() == ["table3", "figure9"]
+    assert table["verdict"].tolist() == [HOLDS, OPEN]
+    assert table["low"].tolist() == [pytest.approx(nan, nan_ok=True), -0.01]
+    assert table["here"].tolist() == [first.here, second.here]
+    assert "NaN" not in (tmp_path / "table3.json").read_text("utf-8")
+
+
+def test_a_study_without_claims_has_an_empty_page(tmp_path) -> None:
+    write_claims(tmp_path / "figure1.json", [])
+    table = read_claims([tmp_path / "figure1.json"])
+    assert print_claims(table, "a toy study").count("| **") == 0
+    assert "verdict" in table
+
+
+def test_page_repeats_the_computed_verdicts(tmp_path) -> None:
+    write_claims(tmp_path / "table3.json", [make_claim("x", 0.0, 0.1, 0.2, **TEXTS)] * 3)
+    table = read_claims([tmp_path / "table3.json"])
+    assert print_claims(table, "a toy study").count(f"| **{HOLDS}** |") == 3

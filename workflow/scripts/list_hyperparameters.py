@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.paper.tables import print_runs, to_html
+from modelsoups.paper.pages import write_page
+from modelsoups.paper.runs import print_runs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 log_to(snakemake.log[0])
-correct = pd.read_parquet(snakemake.input.correct)
-correct = correct[correct["dataset"].isin(snakemake.params.datasets)]  # no label sets
-runs = pd.read_csv(snakemake.input.runs, dtype={"run": str})
+printed = print_runs(
+    pd.read_csv(snakemake.input.runs, dtype={"run": str}),
+    pd.read_parquet(snakemake.input.correct),
+)
 title = f"Runs of sweep {snakemake.wildcards.sweep}, {snakemake.params.study}"
-with publish(snakemake.output.html) as draft:
-    draft.write_text(to_html(print_runs(runs, correct), title))
+write_page(snakemake.output.html, printed, title)

@@ -5,27 +5,26 @@ import pandas as pd
 import pytest
 
 from modelsoups.evaluation.statistics import accuracy_interval, mean_interval
-from modelsoups.paper.tables import (
-    METHODS,
-    ORACLE,
-    PAPER,
-    SHIFTS_MEAN,
-    print_runs,
-    print_table_4,
-    table_3,
-    table_4,
-    to_html,
-    to_markdown,
-    write_table,
-)
+from modelsoups.paper.claims import FAILS, HOLDS, OPEN
+from modelsoups.paper.methods import list_methods
+from modelsoups.paper.table3 import PAPER_COLUMNS, RESULT, soup_claims, table_3, to_markdown
 from small_scores import (
+    ABOUT,
     CORRECT_IMAGES,
+    METHODS,
+    NO_SHIFTS,
     ROLES,
     SCORES,
     make_correct,
     make_scores,
-    make_table,
 )
+
+
+def make_table(scores: pd.DataFrame, paper_columns: bool = True) -> pd.DataFrame:
+    """Table 3 with methods as index."""
+    correct = make_correct(scores)
+    table = table_3(scores, correct, ROLES, "a toy study", METHODS, paper_columns)
+    return table.set_index("method")
 
 
 def test_rows_are_those_that_exist_in_the_papers_order() -> None:
@@ -39,8 +38,24 @@ def test_rows_are_those_that_exist_in_the_papers_order() -> None:
         "Greedy soup (random order)": "greedy-order1 greedy-order2 greedy-order3",
         "Ensemble": "ensemble",
     }
-    assert list(table.index) == ["Initialization", *(row for row in PAPER if row in table.index)]
     assert set(table["study"]) == {"a toy study"}
+
+
+def test_a_recipe_by_any_name_has_its_row() -> None:
+    scores = SCORES.replace({"model": {"greedy": "recipe-one"}})
+    methods = list_methods({"recipe-one": {"kind": "greedy"}}, {})
+    table = table_3(scores, make_correct(scores), ROLES, "a toy study", methods)
+    assert dict(table[["method", "models"]].to_numpy())["Greedy soup"] == "recipe-one"
+
+
+def test_a_recipe_that_the_paper_does_not_have_comes_last() -> None:
+    recipes = {"again": {"kind": "greedy", "replacement": True}, "greedy": {"kind": "greedy"}}
+    methods = list_methods(recipes, {"ensemble": {"kind": "uniform"}})
+    scores = make_scores(again=("soup", 18, 8, 5, 24))
+    table = table_3(scores, make_correct(scores), ROLES, "a toy study", methods, True)
+    assert table["method"].tolist()[-3:] == ["Greedy soup", "Ensemble", "Greedy soup (replacement)"]
+    assert table[PAPER_COLUMNS].iloc[-1].isna().all()
+    assert to_markdown(table).splitlines()[-1].endswith("| – | – |")
 
 
 def test_best_models_are_picked_on_the_held_out_set_not_on_the_test_set() -> None:
@@ -100,17 +115,27 @@ def test_the_papers_numbers_are_named_as_such() -> None:
     assert table.loc["Initialization", ["paper_clip_vit_b32_imagenet"]].isna().all()
 
 
+def test_a_study_that_does_not_ask_for_the_papers_numbers_has_none() -> None:
+    table = make_table(SCORES, paper_columns=False)
+    assert not set(PAPER_COLUMNS) & set(table)
+    assert "paper" not in to_markdown(table.reset_index())
+    assert RESULT.targets("a-sweep", {})["table3"]["paper_columns"] is False
+    assert RESULT.targets("a-sweep", {"paper_columns": True})["table3"]["paper_columns"] is True
+
+
 def test_a_study_without_shift_sets_has_none() -> None:
-    roles = {"holdout": "held_out", "photos": "test"}
-    table = table_3(make_scores(), make_correct(make_scores()), roles, "a toy study")
+    table = table_3(SCORES, CORRECT_IMAGES, NO_SHIFTS, "a toy study", METHODS)
     assert table["shifts_accuracy"].isna().all()
     assert "sketches_n" not in table
+    printed = to_markdown(table)
+    assert "shifts" not in printed
+    assert "nan" not in printed
 
 
 def test_a_choice_on_the_test_set_is_refused() -> None:
     roles = {"photos": "test", "sketches": "shift", "toys": "shift"}
     with pytest.raises(ValueError, match=r"one dataset with role held_out, found none"):
-        table_3(make_scores(), make_correct(make_scores()), roles, "a toy study")
+        table_3(SCORES, CORRECT_IMAGES, roles, "a toy study", METHODS)
 
 
 def test_missing_score_is_named() -> None:
@@ -127,16 +152,8 @@ def test_models_measured_on_different_images_are_refused() -> None:
         make_table(scores)
 
 
-def test_unknown_row_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"found rows \['Soup du jour'\], expected some of \['Be"):
-        table_3(
-            SCORES, CORRECT_IMAGES, ROLES, "a toy study", {**METHODS, "Soup du jour": ["uniform"]}
-        )
-
-
 def test_print_is_in_percent() -> None:
-    scores = make_scores(**{"002": ("run", 16, 6, 6, 20)})
-    table = table_3(scores, make_correct(scores), ROLES, "a toy study")
+    table = make_table(make_scores(**{"002": ("run", 16, 6, 6, 20)})).reset_index()
     lines = to_markdown(table).splitlines()
     assert lines[0].startswith(
         "| a toy study: accuracy in % | In distribution (n = 10) | Mean of shifts (n = 50) "
@@ -157,7 +174,7 @@ def test_print_is_in_percent() -> None:
 
 
 def test_print_is_the_same_from_the_file(tmp_path) -> None:
-    table = table_3(SCORES, CORRECT_IMAGES, ROLES, "a toy study")
+    table = make_table(SCORES).reset_index()
     table.to_csv(tmp_path / "table3.csv", index=False)
     assert to_markdown(pd.read_csv(tmp_path / "table3.csv")) == to_markdown(table)
 
@@ -185,78 +202,66 @@ def test_optimism_is_held_out_minus_test_accuracy() -> None:
     assert row["optimism_low"] < 0 < row["optimism_high"]
 
 
-def make_table_4() -> pd.DataFrame:
-    scores = make_scores(**{"greedy-ensemble": ("ensemble", 18, 2, 6, 30)})
-    correct = make_correct(scores)
-    relabelled = correct[correct["dataset"] == "photos"].assign(dataset="relabelled")
-    correct = pd.concat([correct, relabelled], ignore_index=True)
-    return table_4(scores, correct, ROLES, {"relabelled": "v3"}, "a toy study", "a-sweep")
+def claims_of(scores=SCORES, roles=ROLES, methods=METHODS) -> dict:
+    """Claim -> what was found."""
+    found = soup_claims(scores, make_correct(scores), roles, methods, "sweep a-sweep")
+    return {claim.claim: claim for claim in found}
 
 
-def test_table_4_has_the_papers_form() -> None:
-    table = make_table_4()
-    assert list(dict.fromkeys(table["dataset"])) == [
-        "photos",
-        "relabelled",
-        "sketches",
-        "toys",
-        SHIFTS_MEAN,
-    ]
-    assert list(dict.fromkeys(table["method"])) == [
-        "Initialization",
-        "Best model on held out val set",
-        ORACLE,
-        "Greedy ensemble",
-        "Greedy soup",
-    ]
+def test_claims_have_the_tables_numbers() -> None:
+    claims = claims_of()
+    held_out = claims["The greedy soup is no worse than the best run on the held-out set"]
+    assert (held_out.verdict, held_out.value) == (HOLDS, pytest.approx(18 / 20 - 16 / 20))
+    # 8 of 10 against 7: too few images to tell.
+    test = claims["The greedy soup beats the best run in distribution"]
+    assert (test.verdict, test.value) == (OPEN, pytest.approx(0.1))
+    assert test.here.startswith("greedy minus 001: +10.00 points (")
+    assert test.here.endswith(", p = 1, sweep a-sweep")
+    # Equal on 10 sketches, 24 against 16 of 40 toys, none lost: the interval is above zero.
+    shifts = claims["The greedy soup beats the best run on the shifts"]
+    assert (shifts.verdict, shifts.value) == (HOLDS, pytest.approx(0.1))
+    assert 0 < shifts.low < 0.1 < shifts.high
 
 
-def test_oracle_is_the_best_run_on_each_set_and_not_marked() -> None:
-    oracle = make_table_4().query("method == @ORACLE").set_index("dataset")
-    assert oracle["model"].to_dict() == {
-        "photos": "000",
-        "relabelled": "000",
-        "sketches": "002",
-        "toys": "002",
-        SHIFTS_MEAN: "002",
-    }
-    assert not oracle["marked"].any()
+def test_a_greedy_soup_below_the_best_run_on_the_held_out_set_fails_exactly() -> None:
+    claims = claims_of(make_scores(greedy=("soup", 15, 8, 5, 24)))
+    held_out = claims["The greedy soup is no worse than the best run on the held-out set"]
+    assert (held_out.verdict, held_out.value) == (FAILS, pytest.approx(-0.05))
 
 
-def test_what_does_not_differ_from_the_best_is_marked() -> None:
-    # On photos the greedy soup has 8 of 10, the best run 7 (p = 1), the ensemble 2 (p = 2 / 2^6).
-    photos = make_table_4().query("dataset == 'photos'").set_index("method")
-    assert photos["marked"][["Best model on held out val set", "Greedy soup"]].all()
-    assert photos["p"]["Greedy ensemble"] == 2 / 2**6
-    assert not photos["marked"][["Greedy ensemble", "Initialization"]].any()
-    assert np.isnan(photos["p"]["Greedy soup"])
+def test_claims_find_a_soup_by_its_kind_not_by_its_name() -> None:
+    methods = list_methods({"recipe-one": {"kind": "greedy"}}, {"mean": {"kind": "uniform"}})
+    scores = SCORES.replace({"model": {"greedy": "recipe-one", "ensemble": "mean"}})
+    claims = claims_of(scores, methods=methods)
+    assert len(claims) == 5
+    first = claims["The greedy soup beats the best run in distribution"]
+    assert first.here.startswith("recipe-one minus 001")
 
 
-def test_table_4_prints_marks_in_bold_and_percent() -> None:
-    lines = print_table_4(make_table_4()).splitlines()
-    assert lines[0].startswith(
-        "| a toy study, sweep a-sweep: accuracy in % | photos (n = 10) | relabelled (v3; n = 10) |"
-    )
-    assert lines[-1].startswith("| Greedy soup (greedy) | **80.00** | **80.00** | **50.00** |")
-    page = to_html("\n".join([*lines, "", "A note <here>."]), "Table 4")
-    assert "<td><b>80.00</b></td>" in page
-    assert "<th>photos (n = 10)</th>" in page
-    assert "<p>A note &lt;here&gt;.</p>" in page
+@pytest.mark.parametrize(
+    ("recipes", "ensembles", "roles", "expected"),
+    [
+        ({}, {}, ROLES, 0),
+        ({"uniform": {"kind": "uniform"}}, {"ensemble": {"kind": "uniform"}}, ROLES, 0),
+        ({"greedy": {"kind": "greedy"}}, {}, ROLES, 3),
+        ({"greedy": {"kind": "greedy"}}, {}, NO_SHIFTS, 2),
+        ({"greedy": {"kind": "greedy"}}, {"ensemble": {"kind": "uniform"}}, NO_SHIFTS, 3),
+    ],
+)
+def test_claims_with_nothing_to_compare_are_left_out(recipes, ensembles, roles, expected) -> None:
+    assert len(claims_of(roles=roles, methods=list_methods(recipes, ensembles))) == expected
 
 
-def test_table_is_written_as_numbers_in_print_and_as_a_page(tmp_path) -> None:
-    table = make_table_4()
-    printed = print_table_4(table)
-    csv, markdown, page = (tmp_path / name for name in ("t.csv", "t.md", "t.html"))
-    write_table(table, printed, "Table 4", csv=csv, markdown=markdown, page=page)
-    read = pd.read_csv(csv, dtype={"model": str}).fillna({"note": ""})
-    pd.testing.assert_frame_equal(read, table)
-    assert markdown.read_text() == printed
-    assert page.read_text() == to_html(printed, "Table 4")
+def test_it_is_made_from_files(make_given) -> None:
+    spec = {"sweep": "a-sweep", "paper_columns": True}
+    made = RESULT.make(make_given({"scores": SCORES, "correct": CORRECT_IMAGES}, spec, ABOUT))
+    pd.testing.assert_frame_equal(made.table, make_table(SCORES).reset_index(), check_like=True)
+    assert made.markdown == to_markdown(made.table)
+    assert len(made.claims) == 5
+    assert {need.sweep for need in RESULT.needs(spec).values()} == {"a-sweep"}
 
 
-def test_runs_are_listed_with_settings_and_accuracies() -> None:
-    runs = pd.DataFrame({"run": ["000", "001"], "lr": [0.00123456, 0.01], "seed": [0, 1]})
-    lines = print_runs(runs, CORRECT_IMAGES).splitlines()
-    assert lines[0] == "| run | lr | seed | holdout | photos | sketches | toys |"
-    assert lines[2] == "| 000 | 0.00123 | 0 | 60.00 | 90.00 | 40.00 | 30.00 |"
+def test_a_pool_without_a_run_has_no_best_one(small_study) -> None:
+    assert not RESULT.problems({"sweep": "given"}, small_study)
+    (problem,) = RESULT.problems({"sweep": "soups"}, small_study)
+    assert problem.startswith("soups has no run")
