@@ -1,16 +1,22 @@
 # Front door: sets up .venv from the lock, then hands the target to Snakemake.
 #   make results/table3.csv   (or any target of the Snakefile: make all, make results/figure1.svg)
-#   make test                 make lint                 make lock
+#   make test                 make test-quick           make lint                 make lock
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .SUFFIXES:
-.PHONY: test lint lock FORCE
+.PHONY: test test-quick lint lock FORCE
+
+# Two processes, a module of tests at a time, the slowest first. One thread each.
+PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test: .venv/installed
-	pytest
+	$(PYTEST)
+
+test-quick: .venv/installed
+	$(PYTEST) -m "not slow"
 
 lint: .venv/installed
 	ruff check .

@@ -1,8 +1,12 @@
 """Make and study model soups: the paper's tables and figures from a config (see README.md)."""
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")  # earlier ones misread `runtime` in a profile
+
+HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 
 
 if not workflow.overwrite_configfiles:  # a study given by --configfile stands alone
@@ -11,25 +15,25 @@ if not workflow.overwrite_configfiles:  # a study given by --configfile stands a
 
 
 include: "rules/common.smk"
+include: "rules/paths.smk"
 include: "rules/compute.smk"
+include: "rules/lookups.smk"
 include: "rules/collect.smk"
-include: "rules/resources.smk"
+include: "rules/miniature.smk"
 include: "rules/data.smk"
-include: "rules/pretraining.smk"
 include: "rules/heads.smk"
 include: "rules/finetune.smk"
 include: "rules/checkpoints.smk"
 include: "rules/evaluate.smk"
 include: "rules/soups.smk"
 include: "rules/ensembles.smk"
-include: "rules/evidence.smk"
-include: "rules/analysis.smk"
-include: "rules/tables.smk"
-include: "rules/figures.smk"
+include: "rules/scores.smk"
+include: "rules/analyses.smk"
+include: "rules/paper.smk"
 
 
 rule all:
     """Every table and figure of the study."""
     default_target: True
     input:
-        evidence(),
+        everything(),

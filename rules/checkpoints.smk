@@ -1,28 +1,29 @@
-"""Sweeps whose runs exist already: the paper's released checkpoints, or one's own."""
+"""Sweeps whose models exist already: the paper's released checkpoints, or one's own."""
 
 
 localrules:
-    import_checkpoint,
     list_checkpoints,
 
 
 rule import_checkpoint:
     """The weights of an existing checkpoint, downloaded if need be, and where they are from."""
     output:
-        weights="results/sweeps/{sweep}/models/{imported}/weights.safetensors",
-        record="results/sweeps/{sweep}/models/{imported}/record.json",
+        weights=of(WEIGHTS, model="{imported}"),
+        record=of(RECORD, model="{imported}"),
     log:
         "results/logs/import_checkpoint/{sweep}-{imported}.log",
     wildcard_constraints:
-        sweep="|".join(CHECKPOINTS) or NO_SWEEP,
-        imported=r"initialization|\d{3}",
-    params:
-        checkpoint=checkpoint_spec,
-        kind=checkpoint_kind,
-        backbone=backbone_spec,
-        num_classes=NUM_CLASSES,
+        sweep=one_of(STUDY.checkpoints),
+        imported=one_of([INITIALIZATION, RUN]),
     conda:
         "../envs/modelsoups.yaml"
+    resources:
+        mem_mb=evaluation_memory,
+    params:
+        checkpoint=checkpoint_spec,
+        kind=kind_of_checkpoint,
+        backbone=backbone_spec,
+        num_classes=len(CLASS_IDS),
     message:
         "Importing {wildcards.imported} of sweep {wildcards.sweep}"
     script:
@@ -34,11 +35,11 @@ rule list_checkpoints:
     input:
         records=checkpoint_records,
     output:
-        runs="results/sweeps/{sweep}/runs.csv",
+        runs=RUNS,
     log:
         "results/logs/list_checkpoints/{sweep}.log",
     wildcard_constraints:
-        sweep="|".join(CHECKPOINTS) or NO_SWEEP,
+        sweep=one_of(STUDY.checkpoints),
     conda:
         "../envs/modelsoups.yaml"
     message:

@@ -1,4 +1,4 @@
-"""Named stopping points on the way to `all`."""
+"""Named stopping points on the way to `all`, and what a study will take."""
 
 
 localrules:
@@ -10,40 +10,33 @@ localrules:
 rule all_runs:
     """Every run of every sweep, fine-tuned and evaluated."""
     input:
-        [
-            f"results/sweeps/{sweep}/models/{run}/logits/{dataset}.parquet"
-            for sweep in config["sweeps"]
-            for run in RUNS[sweep]
-            for dataset in EVALUATION_SETS
-        ],
+        all_logits(),
 
 
 rule all_soups:
-    """The scores of every sweep: its runs, soups and ensembles on every evaluation set."""
+    """The scores of every sweep and pool: runs, soups and ensembles on every evaluation set."""
     input:
-        expand("results/sweeps/{sweep}/scores.parquet", sweep=config["sweeps"]),
+        expand(SCORES, sweep=STUDY.pools),
 
 
 rule plan:
-    """What each sweep will take, printed: runs, images, GPU hours and disk. Nothing is computed."""
+    """What each sweep will take, and its jobs ask for, printed. Nothing is computed."""
     log:
         "results/logs/plan.log",
+    conda:
+        "../envs/modelsoups.yaml"
     params:
-        study=config["study"],
-        images_per_second=evaluation_speed(),
-        num_classes=NUM_CLASSES,
-        num_training_images=config["datasets"][TRAIN]["num_images"],
-        held_out=HELD_OUT,
+        study=CONFIG["study"],
+        images_per_second=EVALUATION["images_per_second"],
+        num_classes=len(CLASS_IDS),
+        num_training_images=num_images(*STUDY.with_role("train")),
+        held_out=STUDY.held_out,
         evaluation=plan_datasets,
         decoded=plan_arrays,
         sweeps=plan_sweeps,
-        backbone_of={
-            name: sweep["backbone"] for name, sweep in config["sweeps"].items()
-        },
         backbones=plan_backbones,
-        logits_dtype=config["evaluation"].get("logits_dtype", "float32"),
-    conda:
-        "../envs/modelsoups.yaml"
+        jobs=plan_jobs,
+        logits_dtype=EVALUATION.get("logits_dtype", "float32"),
     message:
         "Planning the study"
     script:

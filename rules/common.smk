@@ -1,26 +1,46 @@
-"""Shared look-ups: the checked config, the runs of every sweep, and paths."""
+"""The checked study, and the look-ups that several rules share."""
 
+import csv
 import os
-from dataclasses import asdict
-from pathlib import Path
+import sys
 
 from snakemake.exceptions import WorkflowError
 
-from modelsoups.study.config import (
-    STARTS,
-    check_config,
-    expand_sweeps,
-    has_zero_shot,
-    list_points,
-    named_sweeps,
-    with_role,
-)
+sys.path.insert(
+    0, str(HOME / "workflow")
+)  # the package beside this Snakefile, not another
 
-HOME = Path(workflow.basedir)
+import modelsoups.base
+from modelsoups.base.code import code_of
+from modelsoups.paper.targets import (
+    list_analyses,
+    list_names,
+    list_problems,
+    list_schemas,
+    list_targets,
+)
+from modelsoups.soups.registry import (
+    RECIPES,
+    ensemble_schema,
+    full_config,
+    recipe_schema,
+)
+from modelsoups.study.config import check_config, read_config, read_schema
+from modelsoups.study.search import INITIALIZATION, as_params
+from modelsoups.study.study import STARTS, identity, name_in
+
+PACKAGE = Path(modelsoups.base.__file__).parents[1]
 MANY_IMAGES = 5_000  # from here on a data set is worth more than one thread
+NONE = "(?!)"  # a pattern that matches nothing
+RUN = r"\d{3}\d*"  # names of runs: 000 and up
+
 os.environ.update(
-    # An environment made by `--sdm conda` has the libraries but not this package.
-    PYTHONPATH=str(HOME / "workflow"),
+    # Jobs use the package that the workflow was read with; an environment made by `--sdm conda` has
+    # the libraries alone.
+    PYTHONPATH=str(PACKAGE.parent),
+    MODELSOUPS_HOME=str(
+        HOME
+    ),  # where shipped resources are, if not in the working folder
     # Freed memory stays with the process, in large pages: without page faults a training step on a
     # CPU is some percent faster (benchmarks/training_speed.py). glibc reads these at a start.
     MALLOC_MMAP_THRESHOLD_=str(2**30),
@@ -28,76 +48,97 @@ os.environ.update(
     GLIBC_TUNABLES="glibc.malloc.hugetlb=1",
 )
 
+
+def shipped(path):
+    """A path of the config; what is not in the working folder ships with this workflow."""
+    return (
+        str(HOME / path) if not Path(path).exists() and (HOME / path).exists() else path
+    )
+
+
+def named_entries(schema):
+    """The schema of a section with entries of one form under names of their own."""
+    names = {"$ref": "#/$defs/name"}
+    return {
+        "type": "object",
+        "propertyNames": names,
+        "additionalProperties": schema,
+    }
+
+
 try:
-    check_config(config, HOME / "workflow/schemas/config.schema.yaml")
-    # Where the user's data are: the environment's word counts, then the config's.
-    os.environ.update({**config.get("folders", {}), **os.environ})
-    RUNS = expand_sweeps(config)
+    CONFIG = read_config(config, shipped)
+    STUDY = check_config(
+        CONFIG,
+        read_schema(
+            workflow.source_path("../workflow/schemas/config.schema.yaml"),
+            {
+                "recipes": named_entries(recipe_schema()),
+                "ensembles": named_entries(ensemble_schema()),
+                **list_schemas(),
+            },
+        ),
+        named=list_names,
+        problems=list_problems,
+    )
+    TARGETS = list_targets(CONFIG)
+    ANALYSES = list_analyses(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
+# Where the user's data are: the environment's word counts, then the config's.
+os.environ.update({**CONFIG.get("folders", {}), **os.environ})
 
-FINETUNED = [name for name, sweep in config["sweeps"].items() if "kind" not in sweep]
-CHECKPOINTS = {  # sweep -> model -> its file
-    name: RUNS[name] for name in config["sweeps"] if name not in FINETUNED
-}
-RUNS.update(
-    {
-        name: {run: spec for run, spec in models.items() if run != "initialization"}
-        for name, models in CHECKPOINTS.items()
-    }
-)
-NO_SWEEP = "(?!)"  # matches nothing
-[TRAIN] = with_role(config["datasets"], "train")
-[HELD_OUT] = with_role(config["datasets"], "held_out")
-EVALUATION_SETS = with_role(config["datasets"], "held_out", "test", "shift")
-ROLES = {name: spec["role"] for name, spec in config["datasets"].items()}
-NUM_CLASSES = sum(1 for line in open(config["classes"])) - 1
+with open(shipped(CONFIG["classes"]), encoding="utf-8", newline="") as file:
+    CLASS_IDS = [row["id"] for row in csv.DictReader(file)]
+DATASETS, SWEEPS, BACKBONES = CONFIG["datasets"], CONFIG["sweeps"], CONFIG["backbones"]
+TRAIN = STUDY.train or "none"
+
+
+def one_of(names):
+    """A pattern that matches these names and no other."""
+    return "|".join(names) or NONE
 
 
 wildcard_constraints:
-    sweep="|".join(config["sweeps"]),
-    dataset="|".join(config["datasets"]),
-    view="|".join(config["views"]),
-    backbone="|".join(config["backbones"]),
-    pretraining="|".join(config.get("pretraining", [])) or "none",
-    label_set="|".join(config.get("label_sets", {"none": None})),
-    points="[a-z-]+",
-    run=r"\d{3}",
-    recipe="|".join(config["recipes"]),
-    ensemble="|".join(config["ensembles"]),
-    start="|".join(["initialization", *STARTS]),
-    model="|".join(["initialization", *STARTS, r"\d{3}", *config["recipes"]]),
+    sweep=one_of(STUDY.pools),
+    dataset=one_of(DATASETS),
+    view=one_of(CONFIG["views"]),
+    backbone=one_of(BACKBONES),
+    pretraining=one_of(CONFIG.get("pretraining", [])),
+    label_set=one_of(CONFIG.get("label_sets", [])),
+    run=RUN,
+    recipe=one_of(CONFIG.get("recipes", [])),
+    ensemble=one_of(CONFIG.get("ensembles", [])),
+    start=one_of([INITIALIZATION, *STARTS]),
+    model=one_of([INITIALIZATION, *STARTS, RUN, *CONFIG.get("recipes", [])]),
+
+
+def code(script, *modules):
+    """The package's modules that a script runs, however deep: an edit to one makes its step anew.
+
+    Not for what fine-tuning starts from, nor for fine-tuning itself: an edit must not throw away
+    trained models.
+    """
+    path = workflow.source_path(f"../workflow/scripts/{script}.py")
+    found = code_of(path, *modules, package=PACKAGE)
+    return [os.path.relpath(each) if HOME == Path.cwd() else each for each in found]
+
+
+def module_path(name):
+    """Path of the package's module in `modelsoups.room.module` or `modelsoups.room.module:function`."""
+    parts = name.partition(":")[0].split(".")[1:]
+    return PACKAGE.joinpath(*parts).with_suffix(".py")
 
 
 def backbone_of(wildcards):
-    """Name of the backbone that the wildcards' sweep fine-tunes."""
-    return config["sweeps"][wildcards.sweep]["backbone"]
-
-
-def backbone_config(wildcards):
-    """The config of the backbone of the wildcards."""
-    backbone = getattr(wildcards, "backbone", None) or backbone_of(wildcards)
-    return config["backbones"][backbone]
-
-
-def view_of(wildcards):
-    """Name of the view that the backbone of the wildcards reads."""
-    return backbone_config(wildcards)["view"]
-
-
-def view_spec(wildcards):
-    """The fields of ViewSpec for the view that the backbone of the wildcards reads."""
-    return config["views"][view_of(wildcards)]
-
-
-def size_of_view(wildcards):
-    """Side in pixels of the images that the backbone of the wildcards reads."""
-    return view_spec(wildcards)["size"]
+    """Config of the backbone of the wildcards: of a sweep, or the backbone itself."""
+    name = getattr(wildcards, "backbone", None) or STUDY.backbone_of(wildcards.sweep)
+    return BACKBONES[name]
 
 
 def backbone_spec(wildcards):
     """The fields of BackboneSpec for the backbone of the wildcards."""
-    return fields_of_backbone(backbone_config(wildcards))
+    return fields_of_backbone(backbone_of(wildcards))
 
 
 def fields_of_backbone(entry):
@@ -105,281 +146,18 @@ def fields_of_backbone(entry):
     return {key: value for key, value in entry.items() if key != "view"}
 
 
+def view_spec(wildcards):
+    """The fields of ViewSpec for the view that the backbone of the wildcards reads."""
+    return CONFIG["views"][backbone_of(wildcards)["view"]]
+
+
 def weights_of_backbone(wildcards):
     """The weights file of the wildcards' backbone, if the config names one by its path."""
-    weights = backbone_config(wildcards)["weights"]
-    return [weights] if "/" in weights else []
-
-
-def pool_of(wildcards):
-    """Names of the models that the sweep's recipes and ensembles choose from."""
-    return pool_of_sweep(wildcards.sweep)
-
-
-def pool_of_sweep(sweep):
-    """Names of the models that a sweep's recipes and ensembles choose from."""
-    with_start = config["sweeps"][sweep].get("pool_initialization")
-    return ["initialization"] * bool(with_start) + list(RUNS[sweep])
-
-
-def start_models(sweep):
-    """The initialisation of a sweep, if it has one."""
-    has_one = sweep in FINETUNED or "initialization" in CHECKPOINTS[sweep]
-    return ["initialization"] * has_one
-
-
-def checkpoint_spec(wildcards):
-    """The fields of CheckpointSpec for the model `{imported}` of a sweep of checkpoints."""
-    return asdict(CHECKPOINTS[wildcards.sweep][wildcards.imported])
-
-
-def checkpoint_kind(wildcards):
-    """The kind of the model `{imported}`."""
-    return "initialization" if wildcards.imported == "initialization" else "run"
-
-
-def checkpoint_records(wildcards):
-    """The records of all models of a sweep of checkpoints."""
-    return expand(
-        rules.import_checkpoint.output.record,
-        sweep=wildcards.sweep,
-        imported=CHECKPOINTS[wildcards.sweep],
-    )
-
-
-def kinds_of(sweep):
-    """Name -> kind of every model and ensemble of a sweep that is scored."""
-    return {
-        **dict.fromkeys(start_models(sweep), "initialization"),
-        **dict.fromkeys(config["sweeps"][sweep].get("other_starts", []), "start"),
-        **dict.fromkeys(RUNS[sweep], "run"),
-        **dict.fromkeys(config["recipes"], "soup"),
-        **dict.fromkeys(config["ensembles"], "ensemble"),
-    }
-
-
-def dataset_spec(wildcards):
-    """The fields of DatasetSpec for the data set of the wildcards."""
-    return {
-        key: value
-        for key, value in config["datasets"][wildcards.dataset].items()
-        if key not in ("training_input", "trim_border")
-    }
-
-
-def file_of_dataset(wildcards):
-    """The data set's file, if it is a single one in a fixed place; others are not watched."""
-    spec = config["datasets"][wildcards.dataset]
-    single = "layout" not in spec and not set("$*") & set(spec["path"])
-    return [spec["path"]] if single else []
-
-
-def decode_threads(wildcards):
-    """Threads that decode the data set of the wildcards."""
-    return (
-        16 if config["datasets"][wildcards.dataset]["num_images"] > MANY_IMAGES else 1
-    )
-
-
-def decodes_in_training():
-    """Whether training reads encoded images, not an array."""
-    return config["datasets"][TRAIN].get("training_input", "array") != "array"
-
-
-def probe_threads(wildcards):
-    """Threads that compute features, and decode the training images where no array has them."""
-    return 16 if decodes_in_training() else 2
-
-
-def images_of(wildcards, dataset):
-    """The array of a data set in the view that the wildcards' backbone reads."""
-    return f"results/data/{dataset}/{view_of(wildcards)}/images.npy"
-
-
-def images_of_train(wildcards):
-    """What training reads: a view's array, or the index of images that are decoded each time."""
-    match config["datasets"][TRAIN].get("training_input", "array"):
-        case "array":
-            return images_of(wildcards, TRAIN)
-        case "files":
-            return f"results/data/{TRAIN}/checked/index.parquet"
-        case "resized":
-            return f"results/data/{TRAIN}/resized/index.parquet"
-
-
-def labels_of_train(wildcards):
-    """The training labels."""
-    return f"results/data/{TRAIN}/labels.npy"
-
-
-def images_of_held_out(wildcards):
-    """The held-out images in the view of the wildcards' backbone."""
-    return images_of(wildcards, HELD_OUT)
-
-
-def labels_of_held_out(wildcards):
-    """The held-out labels."""
-    return f"results/data/{HELD_OUT}/labels.npy"
-
-
-def pretraining_spec(wildcards):
-    """The fields of PretrainingSpec for the pre-training of the wildcards."""
-    spec = config["pretraining"][wildcards.pretraining]
-    return {key: value for key, value in spec.items() if key != "backbone"}
-
-
-def pretraining_start(wildcards):
-    """The fields of BackboneSpec for where the pre-training of the wildcards starts."""
-    backbone = config["pretraining"][wildcards.pretraining]["backbone"]
-    return fields_of_backbone(config["backbones"][backbone])
-
-
-def probe_images(wildcards):
-    """The images that a linear probe is fitted on, as an array or an index, and is chosen on."""
-    train = images_of_train(wildcards)
-    if train.endswith(".parquet"):
-        train = f"results/data/{TRAIN}/index.parquet"
-    return [train, images_of_held_out(wildcards)]
-
-
-def evaluation_images(wildcards):
-    """The images of every evaluation set, in the order of EVALUATION_SETS."""
-    return [images_of(wildcards, dataset) for dataset in EVALUATION_SETS]
-
-
-def start_of(wildcards):
-    """The start, zero-shot or linear-probe, that the model `{start}` of a sweep has."""
-    if wildcards.start == "initialization":
-        return config["sweeps"][wildcards.sweep]["start"]
-    return wildcards.start
-
-
-def kind_of_start(wildcards):
-    """The kind of the model `{start}` of a sweep."""
-    return "initialization" if wildcards.start == "initialization" else "start"
-
-
-def head_of(wildcards):
-    """The head file of the model `{start}` of a sweep."""
-    start = start_of(wildcards)
-    return f"results/heads/{backbone_of(wildcards)}-{start}-{TRAIN}.safetensors"
-
-
-def zero_shot_head_of(wildcards):
-    """The zero-shot head of the wildcards' backbone, if it has one: where its probe starts."""
-    if not has_zero_shot(config, wildcards.backbone):
-        return []
-    return [f"results/heads/{wildcards.backbone}-zero-shot-{TRAIN}.safetensors"]
-
-
-def run_spec(wildcards):
-    """Every hyper-parameter of the run of the wildcards."""
-    return asdict(RUNS[wildcards.sweep][wildcards.run])
+    weights = backbone_of(wildcards)["weights"]
+    return [shipped(weights)] if "/" in weights else []
 
 
 def run_table(wildcards):
-    """Every run of the wildcards' sweep with its hyper-parameters."""
-    return {name: asdict(spec) for name, spec in RUNS[wildcards.sweep].items()}
-
-
-def pool_weights(wildcards):
-    """The weights of the pool's models, in its order."""
-    return expand(
-        rules.finetune_run.output.weights, sweep=wildcards.sweep, run=pool_of(wildcards)
-    )
-
-
-def pool_logits(wildcards):
-    """The pool's logits on every evaluation set, data set by data set, the held-out set first."""
-    return logits_of(wildcards.sweep, pool_of(wildcards), EVALUATION_SETS)
-
-
-def pool_held_out_logits(wildcards):
-    """The pool's logits on the held-out set, in the pool's order."""
-    return logits_of(wildcards.sweep, pool_of(wildcards), [HELD_OUT])
-
-
-def scored_logits(wildcards):
-    """The logits of everything in a sweep on every evaluation set, data set by data set."""
-    return logits_of(wildcards.sweep, kinds_of(wildcards.sweep), EVALUATION_SETS)
-
-
-def scored_models(wildcards):
-    """The model of each file of `scored_logits`."""
-    return list(kinds_of(wildcards.sweep)) * len(EVALUATION_SETS)
-
-
-def scored_kinds(wildcards):
-    """The kind of the model of each file of `scored_logits`."""
-    return list(kinds_of(wildcards.sweep).values()) * len(EVALUATION_SETS)
-
-
-def scored_datasets(wildcards):
-    """The data set of each file of `scored_logits`."""
-    return [dataset for dataset in EVALUATION_SETS for _ in kinds_of(wildcards.sweep)]
-
-
-def logits_of(sweep, models, datasets):
-    """Files of logits, data set by data set and within one model by model."""
-    return [
-        f"results/sweeps/{sweep}/models/{model}/logits/{dataset}.parquet"
-        for dataset in datasets
-        for model in models
-    ]
-
-
-def plan_datasets(wildcards):
-    """Evaluation set -> number of images and of classes."""
-    return {
-        dataset: {
-            "num_images": config["datasets"][dataset]["num_images"],
-            "num_classes": (
-                config["datasets"][dataset].get("num_classes", NUM_CLASSES)
-                if "class_map" in config["datasets"][dataset]
-                else NUM_CLASSES
-            ),
-        }
-        for dataset in EVALUATION_SETS
-    }
-
-
-def plan_arrays(wildcards):
-    """Data set and view -> number of images and their side, for each array that will be made."""
-    views = {backbone["view"] for backbone in config["backbones"].values()}
-    return {
-        f"{dataset} at {view}": (
-            config["datasets"][dataset]["num_images"],
-            config["views"][view]["size"],
-        )
-        for view in sorted(views)
-        for dataset in [TRAIN] * (not decodes_in_training()) + EVALUATION_SETS
-    }
-
-
-def plan_backbones(wildcards):
-    """Backbone -> the fields of its BackboneSpec."""
-    return {
-        name: {key: value for key, value in backbone.items() if key != "view"}
-        for name, backbone in config["backbones"].items()
-    }
-
-
-def plan_sweeps(wildcards):
-    """Sweep -> the fields of its SweepSize, number of parameters aside."""
-    recipes = config["recipes"].values()
-    passes = sum(learned_passes(recipe) for recipe in config["recipes"])
-    learned = passes * config["datasets"][HELD_OUT]["num_images"]
-    return {
-        sweep: {
-            "epochs": [getattr(run, "epochs", 0) for run in runs.values()],
-            "num_weights": len(start_models(sweep))
-            + len(runs)
-            + len(config["recipes"]),
-            "num_ensembles": len(config["ensembles"]),
-            "num_greedy": sum(recipe["kind"] == "greedy" for recipe in recipes),
-            "num_candidates": len(pool_of_sweep(sweep)),
-            "images_per_second": compute_of_sweep(sweep)["images_per_second"],
-            "other_images": learned + sum(analyses()[sweep].values()),
-        }
-        for sweep, runs in RUNS.items()
-    }
+    """Every run of the wildcards' sweep with its hyper-parameters; what is off is left out."""
+    runs = STUDY.runs.get(wildcards.sweep, {})
+    return {name: as_params(spec) for name, spec in runs.items()}

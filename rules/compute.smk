@@ -1,13 +1,13 @@
 """What jobs ask for: minutes, memory and how a run is computed, from a study's own size.
 
-All of it is resources, not params: a change re-trains nothing. An attempt after a failure asks for
+All of it is resources, not params: a change makes nothing anew. An attempt after a failure asks for
 more time and memory. Locally only a limit given by `--resources` has an effect.
 """
 
 from functools import cache
 from math import ceil
 
-from modelsoups.study.config import count_analyses
+from modelsoups.study.cost import count_images
 
 DECODED_PER_SECOND = 20  # images a thread: a cautious guess, for a slow network disk
 LISTED_PER_SECOND = 1000  # files of a data set: as cautious
@@ -21,134 +21,122 @@ COMPUTE = {
     "save_minutes": 10,
     "save_epochs": 1,
 }
-
-
-def compute_of(wildcards):
-    """How the runs of the wildcards' sweep are computed."""
-    return compute_of_sweep(wildcards.sweep)
+EVALUATION = {"images_per_second": 300, "memory_gb": 4, **CONFIG["evaluation"]}
+# Longer jobs go on in their next attempt: partitions have limits.
+MAX_MINUTES = 60 * CONFIG.get("max_hours", 24)
 
 
 def compute_of_sweep(sweep):
     """How the runs of a sweep are computed."""
-    return COMPUTE | config["sweeps"][sweep].get("compute", {})
+    return COMPUTE | SWEEPS.get(sweep, {}).get("compute", {})
 
 
-def evaluation_speed():
-    """Images a second that a job puts through a model."""
-    return config["evaluation"].get("images_per_second", 300)
+def compute_of(what):
+    """A part of how the runs of the wildcards' sweep are computed."""
 
+    def look_up(wildcards):
+        return compute_of_sweep(wildcards.sweep)[what]
 
-def gpus_of(wildcards):
-    """GPUs of one run."""
-    return compute_of(wildcards)["gpus"]
-
-
-def accumulate_of(wildcards):
-    """Parts of a batch that are computed one after another."""
-    return compute_of(wildcards)["accumulate"]
-
-
-def save_minutes_of(wildcards):
-    """Minutes between two saved states of a run."""
-    return compute_of(wildcards)["save_minutes"]
-
-
-def save_epochs_of(wildcards):
-    """Epochs between two saved states of a run."""
-    return compute_of(wildcards)["save_epochs"]
+    return look_up
 
 
 def on_failure_of(wildcards):
     """What becomes of a run that diverges: `error` or `skip`."""
-    return config["sweeps"][wildcards.sweep].get("on_failure", "error")
+    return SWEEPS[wildcards.sweep].get("on_failure", "error")
+
+
+def num_images(*datasets):
+    """Images of several data sets together."""
+    return sum(DATASETS[name]["num_images"] for name in datasets)
+
+
+def minutes(seconds, attempt):
+    """Minutes of a job that works for so long."""
+    return min(attempt * (START_MINUTES + ceil(seconds / 60)), MAX_MINUTES)
+
+
+def minutes_of_passes(images, attempt):
+    """Minutes of so many images through a model."""
+    return minutes(images / EVALUATION["images_per_second"], attempt)
 
 
 def training_threads(wildcards):
     """CPU cores of one run."""
-    return compute_of(wildcards)["threads"] * gpus_of(wildcards)
+    compute = compute_of_sweep(wildcards.sweep)
+    return compute["threads"] * compute["gpus"]
 
 
 def training_memory(wildcards, attempt):
     """Megabytes of one run."""
-    return 1000 * compute_of(wildcards)["memory_gb"] * gpus_of(wildcards) * attempt
+    compute = compute_of_sweep(wildcards.sweep)
+    return 1000 * compute["memory_gb"] * compute["gpus"] * attempt
 
 
 def training_minutes(wildcards, attempt):
     """Minutes of one run: its epochs over the training set."""
-    epochs = RUNS[wildcards.sweep][wildcards.run].epochs
-    images = epochs * config["datasets"][TRAIN]["num_images"]
-    speed = compute_of(wildcards)["images_per_second"] * gpus_of(wildcards)
-    return attempt * (START_MINUTES + ceil(images / speed / 60))
+    compute = compute_of_sweep(wildcards.sweep)
+    images = STUDY.runs[wildcards.sweep][wildcards.run].epochs * num_images(TRAIN)
+    return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 
 def evaluation_memory(wildcards, attempt):
     """Megabytes of a job that reads or runs models."""
-    return 1000 * config["evaluation"].get("memory_gb", 4) * attempt
+    return 1000 * EVALUATION["memory_gb"] * attempt
 
 
-def minutes_of_passes(num_images, attempt):
-    """Minutes of so many images through a model."""
-    return attempt * (START_MINUTES + ceil(num_images / evaluation_speed() / 60))
+def held_out_minutes(wildcards, attempt):
+    """Minutes of one model on the held-out set."""
+    return minutes_of_passes(num_images(STUDY.held_out), attempt)
 
 
 def evaluation_minutes(wildcards, attempt):
-    """Minutes of one model on every evaluation set."""
-    images = sum(config["datasets"][name]["num_images"] for name in EVALUATION_SETS)
-    return minutes_of_passes(images, attempt)
+    """Minutes of one model on the test set and the shift sets."""
+    return minutes_of_passes(num_images(*STUDY.reported), attempt)
 
 
 def feature_minutes(wildcards, attempt):
     """Minutes of one model on the training and the held-out set."""
-    images = sum(config["datasets"][name]["num_images"] for name in (TRAIN, HELD_OUT))
-    return minutes_of_passes(images, attempt)
+    return minutes_of_passes(num_images(TRAIN, STUDY.held_out), attempt)
 
 
 def soup_minutes(wildcards, attempt):
     """Minutes of a soup: a pass over the held-out set for every candidate, and a learned soup's."""
-    passes = len(pool_of(wildcards)) + learned_passes(wildcards.recipe)
-    return minutes_of_passes(
-        passes * config["datasets"][HELD_OUT]["num_images"], attempt
-    )
+    passes = len(STUDY.pools[wildcards.sweep]) + learned_passes(wildcards.recipe)
+    return minutes_of_passes(passes * num_images(STUDY.held_out), attempt)
+
+
+def learned_passes(recipe):
+    """Passes over the held-out set that a learned soup takes beside its candidates': four an epoch."""
+    return 4 * full_config(CONFIG["recipes"][recipe]).get("epochs", 0)
 
 
 @cache
-def analyses():
-    """Sweep -> analysis -> images that it puts through a model."""
-    return count_analyses(config, RUNS)
+def analysis_images(sweep, table):
+    """Images that an analysis puts through a model, at most."""
+    return count_images(STUDY, sweep, table, ANALYSES[sweep][table])
 
 
-def points_minutes(wildcards, attempt):
-    """Minutes of evaluating points."""
-    images = analyses()[wildcards.sweep][f"points/{wildcards.points}"]
-    return minutes_of_passes(images, attempt)
+def analysis_minutes(table):
+    """Minutes of an analysis of the wildcards' sweep."""
 
+    def look_up(wildcards, attempt):
+        images = analysis_images(
+            wildcards.sweep, table.format(**dict(wildcards.items()))
+        )
+        return minutes_of_passes(images, attempt)
 
-def growth_minutes(wildcards, attempt):
-    """Minutes of growing pools."""
-    return minutes_of_passes(analyses()[wildcards.sweep]["growth"], attempt)
-
-
-def seeds_minutes(wildcards, attempt):
-    """Minutes of the soups of seeds."""
-    return minutes_of_passes(analyses()[wildcards.sweep]["seeds"], attempt)
-
-
-def approximation_minutes(wildcards, attempt):
-    """Minutes of approximating loss differences."""
-    return minutes_of_passes(analyses()[wildcards.sweep]["approximation"], attempt)
+    return look_up
 
 
 def num_listed(wildcards):
     """Files that are listed to index the data set of the wildcards; of a split those of both parts."""
-    spec = config["datasets"][wildcards.dataset]
+    spec = DATASETS[wildcards.dataset]
     return spec.get("split", spec)["num_images"]
 
 
 def index_minutes(wildcards, attempt):
     """Minutes of listing a data set."""
-    return attempt * (
-        START_MINUTES + ceil(num_listed(wildcards) / LISTED_PER_SECOND / 60)
-    )
+    return minutes(num_listed(wildcards) / LISTED_PER_SECOND, attempt)
 
 
 def index_memory(wildcards, attempt):
@@ -156,19 +144,22 @@ def index_memory(wildcards, attempt):
     return attempt * (2000 + num_listed(wildcards) // 200)
 
 
+def decode_threads(wildcards):
+    """Threads that decode the data set of the wildcards."""
+    return 16 if num_images(wildcards.dataset) > MANY_IMAGES else 1
+
+
+def probe_threads(wildcards):
+    """Threads that compute features, and decode the training images where no array has them."""
+    return 2 if training_input() == "array" else 16
+
+
 def decode_minutes(wildcards, attempt):
     """Minutes of decoding a data set once."""
-    images = config["datasets"][wildcards.dataset]["num_images"]
     speed = DECODED_PER_SECOND * decode_threads(wildcards)
-    return attempt * (START_MINUTES + ceil(images / speed / 60))
+    return minutes(num_images(wildcards.dataset) / speed, attempt)
 
 
 def decode_memory(wildcards, attempt):
     """Megabytes of decoding: a thousand encoded images ahead, of ObjectNet megabytes each."""
     return attempt * (4000 + 500 * decode_threads(wildcards))
-
-
-def learned_passes(recipe):
-    """Passes over the held-out set that a learned soup takes beside its candidates': four an epoch."""
-    spec = config["recipes"][recipe]
-    return 4 * spec.get("epochs", 3) if spec["kind"] == "learned" else 0

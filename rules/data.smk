@@ -1,51 +1,73 @@
-"""Data sets: which images belong to one, and all of them decoded once per view."""
+"""Data sets: which images belong to one, and all of them decoded once per view.
+
+No code is an input here nor in heads.smk: fine-tuning starts from these files, and an edit to the
+code must not throw away trained models.
+"""
 
 
 rule index_dataset:
-    """The images of a data set, one row each, their labels and its classes; counts are checked."""
+    """The images of a data set, one row each, their labels and its classes."""
     input:
-        images=file_of_dataset,
-        classes=config["classes"],
+        images=dataset_file,
     output:
-        index="results/data/{dataset}/index.parquet",
-        labels="results/data/{dataset}/labels.npy",
-        class_map="results/data/{dataset}/class_map.npy",
-        record="results/data/{dataset}/record.json",
+        index=INDEX,
+        labels=LABELS,
+        class_map=CLASS_MAP,
     log:
         "results/logs/index_dataset/{dataset}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     resources:
         mem_mb=index_memory,
         runtime=index_minutes,
     params:
         spec=dataset_spec,
-    conda:
-        "../envs/modelsoups.yaml"
+        class_ids=CLASS_IDS,
     message:
         "Listing the images of {wildcards.dataset}"
     script:
         "../workflow/scripts/index_dataset.py"
 
 
+rule describe_dataset:
+    """The record of a data set, once its images and classes have been counted."""
+    input:
+        index=INDEX,
+    output:
+        record=DATASET_RECORD,
+    log:
+        "results/logs/describe_dataset/{dataset}.log",
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        spec=dataset_spec,
+        counts=dataset_counts,
+        class_ids=CLASS_IDS,
+    message:
+        "Counting the images of {wildcards.dataset}"
+    script:
+        "../workflow/scripts/describe_dataset.py"
+
+
 rule decode_view:
     """All images of a data set at one evaluation transform, as a memory-mapped uint8 array."""
     input:
-        index=rules.index_dataset.output.index,
+        index=INDEX,
+        record=ancient(DATASET_RECORD),
     output:
-        images="results/data/{dataset}/{view}/images.npy",
+        images=IMAGES,
     log:
         "results/logs/decode_view/{dataset}-{view}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: decode_threads
     resources:
         mem_mb=decode_memory,
         runtime=decode_minutes,
     params:
-        view=lookup(within=config, dpath="views/{view}"),
-        column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),
-        trim_border=lookup(
-            within=config, dpath="datasets/{dataset}/trim_border", default=0
-        ),
-    conda:
-        "../envs/modelsoups.yaml"
+        view=lookup(within=CONFIG, dpath="views/{view}"),
+        column=image_column,
     message:
         "Decoding {wildcards.dataset} at {wildcards.view}"
     script:
@@ -55,19 +77,20 @@ rule decode_view:
 rule check_images:
     """The index of a training set, once every image of it has been decoded: training reads files."""
     input:
-        index=rules.index_dataset.output.index,
+        index=INDEX,
+        record=ancient(DATASET_RECORD),
     output:
-        index="results/data/{dataset}/checked/index.parquet",
+        index=CHECKED,
     log:
         "results/logs/check_images/{dataset}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: decode_threads
     resources:
         mem_mb=decode_memory,
         runtime=decode_minutes,
     params:
-        column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),
-    conda:
-        "../envs/modelsoups.yaml"
+        column=image_column,
     message:
         "Reading every image of {wildcards.dataset} once"
     script:
@@ -77,21 +100,22 @@ rule check_images:
 rule resize_images:
     """A training set as small JPEGs in one file, quicker to decode than the original ones."""
     input:
-        index=rules.index_dataset.output.index,
+        index=INDEX,
+        record=ancient(DATASET_RECORD),
     output:
         images="results/data/{dataset}/resized/images.arrow",
-        index="results/data/{dataset}/resized/index.parquet",
+        index=RESIZED,
     log:
         "results/logs/resize_images/{dataset}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: decode_threads
     resources:
         mem_mb=decode_memory,
         runtime=decode_minutes,
     params:
-        resize=config.get("resize", {}),
-        column=lookup(within=config, dpath="datasets/{dataset}/image", default="image"),
-    conda:
-        "../envs/modelsoups.yaml"
+        resize=CONFIG.get("resize", {}),
+        column=image_column,
     message:
         "Resizing the images of {wildcards.dataset}"
     script:

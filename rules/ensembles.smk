@@ -1,29 +1,49 @@
 """Ensembles: averages of stored logits; no model runs. Every choice is made on the held-out set."""
 
 
-rule make_ensemble:
-    """The logits of an ensemble on every evaluation set, and the record of its ingredients."""
+rule choose_ensemble:
+    """The record of an ensemble's ingredients, and its logits on the held-out set."""
     input:
-        logits=pool_logits,
-        code=["workflow/modelsoups/soups/ensembles.py", "workflow/modelsoups/soups/greedy.py"],
+        logits=pool_held_out_logits,
+        code=code("choose_ensemble"),
     output:
-        logits=expand(
-            "results/sweeps/{sweep}/models/{ensemble}/logits/{dataset}.parquet",
-            dataset=EVALUATION_SETS,
-            allow_missing=True,
-        ),
-        record="results/sweeps/{sweep}/models/{ensemble}/record.json",
+        record=of(RECORD, model="{ensemble}"),
+        logits=of(LOGITS, model="{ensemble}", dataset=STUDY.held_out),
     log:
-        "results/logs/make_ensemble/{sweep}-{ensemble}.log",
-    params:
-        ensemble=lookup(within=config, dpath="ensembles/{ensemble}"),
-        names=pool_of,
-        datasets=EVALUATION_SETS,
-        roles=ROLES,
-        logits_dtype=config["evaluation"].get("logits_dtype", "float32"),
+        "results/logs/choose_ensemble/{sweep}-{ensemble}.log",
     conda:
         "../envs/modelsoups.yaml"
+    params:
+        ensemble=ensemble_spec,
+        names=pool_names,
+        held_out=STUDY.held_out,
+        logits_dtype=EVALUATION.get("logits_dtype", "float32"),
     message:
-        "Making ensemble {wildcards.ensemble} of sweep {wildcards.sweep}"
+        "Choosing ensemble {wildcards.ensemble} of {wildcards.sweep}"
     script:
-        "../workflow/scripts/make_ensemble.py"
+        "../workflow/scripts/choose_ensemble.py"
+
+
+rule average_ensemble:
+    """The logits of an ensemble on the test set and the shift sets."""
+    input:
+        record=of(RECORD, model="{ensemble}"),
+        logits=pool_reported_logits,
+        code=code("average_ensemble"),
+    output:
+        logits=expand(
+            of(LOGITS, model="{ensemble}"),
+            dataset=STUDY.reported or ["none"],
+            allow_missing=True,
+        ),
+    log:
+        "results/logs/average_ensemble/{sweep}-{ensemble}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        names=pool_names,
+        logits_dtype=EVALUATION.get("logits_dtype", "float32"),
+    message:
+        "Averaging ensemble {wildcards.ensemble} of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/average_ensemble.py"

@@ -9,15 +9,15 @@ localrules:
 rule list_runs:
     """The runs of a sweep: one row each, with every hyper-parameter and the seed."""
     output:
-        runs="results/sweeps/{sweep}/runs.csv",
+        runs=RUNS,
     log:
         "results/logs/list_runs/{sweep}.log",
     wildcard_constraints:
-        sweep="|".join(FINETUNED) or NO_SWEEP,
-    params:
-        runs=run_table,
+        sweep=one_of(STUDY.runs),
     conda:
         "../envs/modelsoups.yaml"
+    params:
+        runs=run_table,
     message:
         "Listing the runs of sweep {wildcards.sweep}"
     script:
@@ -27,32 +27,32 @@ rule list_runs:
 rule finetune_run:
     """The weights of one run, and the record of how they were made."""
     input:
-        start="results/sweeps/{sweep}/models/initialization/weights.safetensors",
-        images=images_of_train,
-        labels=labels_of_train,
+        start=of(WEIGHTS, model=INITIALIZATION),
+        images=training_images,
+        labels=of(LABELS, dataset=TRAIN),
     output:
-        weights="results/sweeps/{sweep}/models/{run}/weights.safetensors",
-        record="results/sweeps/{sweep}/models/{run}/record.json",
+        weights=of(WEIGHTS, model="{run}"),
+        record=of(RECORD, model="{run}"),
     log:
         "results/logs/finetune_run/{sweep}-{run}.log",
     wildcard_constraints:
-        sweep="|".join(FINETUNED) or NO_SWEEP,
+        sweep=one_of(STUDY.runs),
+    conda:
+        "../envs/modelsoups.yaml"
     threads: training_threads
     resources:
-        gpu=gpus_of,
+        gpu=compute_of("gpus"),
         nodes=1,
         mem_mb=training_memory,
         runtime=training_minutes,
-        accumulate=accumulate_of,
-        save_minutes=save_minutes_of,
-        save_epochs=save_epochs_of,
+        accumulate=compute_of("accumulate"),
+        save_minutes=compute_of("save_minutes"),
+        save_epochs=compute_of("save_epochs"),
         on_failure=on_failure_of,
     params:
         run=run_spec,
         backbone=backbone_spec,
         size=size_of_view,
-    conda:
-        "../envs/modelsoups.yaml"
     message:
         "Fine-tuning run {wildcards.run} of sweep {wildcards.sweep}"
     script:

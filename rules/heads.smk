@@ -1,59 +1,55 @@
 """Where fine-tuning starts: a zero-shot head, or a linear probe on the training set's features."""
 
 
+localrules:
+    make_initialization,
+
+
 rule make_zero_shot_head:
     """The class prompts' embeddings by the backbone's text tower, times its temperature."""
     input:
-        classes=config["classes"],
-        prompts=config.get("prompts", []),
+        classes=shipped(CONFIG["classes"]),
+        prompts=shipped(CONFIG["prompts"]) if "prompts" in CONFIG else [],
         backbone=weights_of_backbone,
     output:
-        head=f"results/heads/{{backbone}}-zero-shot-{TRAIN}.safetensors",
-        record=f"results/heads/{{backbone}}-zero-shot-{TRAIN}.json",
+        head=of(HEAD, start="zero-shot"),
+        record=of(HEAD, start="zero-shot").replace(".safetensors", ".json"),
     log:
         "results/logs/make_zero_shot_head/{backbone}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: 1
     resources:
         gpu=1,
     params:
         backbone=backbone_spec,
-    conda:
-        "../envs/modelsoups.yaml"
     message:
         "Embedding the class prompts with {wildcards.backbone}"
     script:
         "../workflow/scripts/make_zero_shot_head.py"
 
 
-localrules:
-    make_initialization,
-
-
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
-        images=probe_images,
+        images=probe_sets,
         backbone=weights_of_backbone,
     output:
-        features=expand(
-            "results/heads/features/{backbone}/{dataset}.npy",
-            dataset=[TRAIN, HELD_OUT],
-            allow_missing=True,
-        ),
+        features=expand(FEATURES, dataset=[TRAIN, STUDY.held_out], allow_missing=True),
     log:
         "results/logs/extract_features/{backbone}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: probe_threads
     resources:
         gpu=1,
         mem_mb=evaluation_memory,
         runtime=feature_minutes,
+        batch_size=EVALUATION["batch_size"],
     params:
         backbone=backbone_spec,
         view=view_spec,
-        column=config["datasets"][TRAIN].get("image", "image"),
-        batch_size=config["evaluation"]["batch_size"],
-    conda:
-        "../envs/modelsoups.yaml"
+        column=DATASETS.get(TRAIN, {}).get("image", "image"),
     message:
         "Computing the features of {wildcards.backbone}"
     script:
@@ -63,26 +59,26 @@ rule extract_features:
 rule fit_linear_probe:
     """A linear head on the frozen features; the held-out set chose its regularisation."""
     input:
-        train=f"results/heads/features/{{backbone}}/{TRAIN}.npy",
-        train_labels=labels_of_train,
-        held_out=f"results/heads/features/{{backbone}}/{HELD_OUT}.npy",
-        held_out_labels=labels_of_held_out,
-        start=zero_shot_head_of,
+        train=of(FEATURES, dataset=TRAIN),
+        train_labels=of(LABELS, dataset=TRAIN),
+        held_out=of(FEATURES, dataset=STUDY.held_out),
+        held_out_labels=of(LABELS, dataset=STUDY.held_out),
+        start=zero_shot_head,
     output:
-        head=f"results/heads/{{backbone}}-linear-probe-{TRAIN}.safetensors",
-        record=f"results/heads/{{backbone}}-linear-probe-{TRAIN}.json",
+        head=of(HEAD, start="linear-probe"),
+        record=of(HEAD, start="linear-probe").replace(".safetensors", ".json"),
     log:
         "results/logs/fit_linear_probe/{backbone}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: 2
     resources:
         gpu=1,
         mem_mb=evaluation_memory,
         runtime=feature_minutes,
     params:
-        spec=config["linear_probe"],
-        num_classes=NUM_CLASSES,
-    conda:
-        "../envs/modelsoups.yaml"
+        spec=CONFIG.get("linear_probe"),
+        num_classes=len(CLASS_IDS),
     message:
         "Fitting a linear probe on {wildcards.backbone}"
     script:
@@ -90,25 +86,24 @@ rule fit_linear_probe:
 
 
 rule make_initialization:
-    """The model that every run of a sweep starts from, or one with another start: the pre-trained
-    backbone and a head."""
+    """The model that a sweep's runs start from, or one with another start: backbone and head."""
     input:
         head=head_of,
         backbone=weights_of_backbone,
     output:
-        weights="results/sweeps/{sweep}/models/{start}/weights.safetensors",
-        record="results/sweeps/{sweep}/models/{start}/record.json",
+        weights=of(WEIGHTS, model="{start}"),
+        record=of(RECORD, model="{start}"),
     log:
         "results/logs/make_initialization/{sweep}-{start}.log",
     wildcard_constraints:
-        sweep="|".join(FINETUNED) or NO_SWEEP,
+        sweep=one_of(STUDY.runs),
+    conda:
+        "../envs/modelsoups.yaml"
     params:
         backbone=backbone_spec,
         view=view_spec,
         head=start_of,
         kind=kind_of_start,
-    conda:
-        "../envs/modelsoups.yaml"
     message:
         "Writing the model {wildcards.start} of sweep {wildcards.sweep}"
     script:

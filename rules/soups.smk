@@ -4,29 +4,29 @@
 rule cook_soup:
     """The weights of a soup, and the record of its candidates, decisions and ingredients."""
     input:
+        unpack(held_out_files),
         weights=pool_weights,
         logits=pool_held_out_logits,
-        images=images_of_held_out,
-        labels=labels_of_held_out,
-        code=["workflow/modelsoups/soups/recipes.py", "workflow/modelsoups/soups/greedy.py"],
+        initialization=initialization_weights,
+        code=recipe_code,
     output:
-        weights="results/sweeps/{sweep}/models/{recipe}/weights.safetensors",
-        record="results/sweeps/{sweep}/models/{recipe}/record.json",
+        weights=of(WEIGHTS, model="{recipe}"),
+        record=of(RECORD, model="{recipe}"),
     log:
         "results/logs/cook_soup/{sweep}-{recipe}.log",
+    conda:
+        "../envs/modelsoups.yaml"
     threads: 1
     resources:
         gpu=1,
         mem_mb=evaluation_memory,
         runtime=soup_minutes,
     params:
-        names=pool_of,
-        recipe=lookup(within=config, dpath="recipes/{recipe}"),
+        names=pool_names,
+        recipe=recipe_spec,
         backbone=backbone_spec,
-        num_classes=NUM_CLASSES,
-    conda:
-        "../envs/modelsoups.yaml"
+        num_classes=len(CLASS_IDS),
     message:
-        "Cooking soup {wildcards.recipe} of sweep {wildcards.sweep}"
+        "Cooking soup {wildcards.recipe} of {wildcards.sweep}"
     script:
         "../workflow/scripts/cook_soup.py"

@@ -1,6 +1,7 @@
 """Checkouts of the workflow in temporary folders, for tests that run the real Snakefile."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,9 +43,9 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def write_config(folder: Path, name: str, change) -> str:
     """The test study with a change, as a config file of that name."""
-    config = yaml.safe_load((ROOT / "config/test.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8"))
     change(config)
-    (folder / name).write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / name).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return name
 
 
@@ -54,6 +55,25 @@ def begin_from(study: Path, folder: Path) -> Path:
     for path in ("results/data", "results/heads", f"{MODELS}/initialization"):
         shutil.copytree(study / path, folder / path)
     return folder
+
+
+def copy_study(study: Path, folder: Path) -> Path:
+    """A checkout that has all that a finished study made."""
+    copy_workflow(folder)
+    for path in ("results", ".snakemake"):
+        shutil.copytree(study / path, folder / path, ignore=shutil.ignore_patterns("locks", "log"))
+    return folder
+
+
+def planned(
+    folder: Path, config: str = "config/test.yaml", targets: tuple[str, ...] = MAIN
+) -> dict[str, int]:
+    """Rule -> number of jobs that a dry-run lists."""
+    done = snakemake(folder, *targets, "--dry-run", "--configfile", config)
+    assert done.returncode == 0, done.stdout
+    table = done.stdout.partition("Job stats:")[2].partition("\ntotal")[0]
+    rows = re.findall(r"^([\w-]+) +(\d+)$", table, re.MULTILINE)
+    return {rule: int(count) for rule, count in rows}
 
 
 def lengthen(config) -> None:

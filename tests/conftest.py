@@ -1,6 +1,10 @@
 """Small real inputs that several tests share."""
 
+import fcntl
+import os
+import shutil
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from checkouts import MAIN, MODELS, begin_from, copy_workflow, lengthen, snakemake, write_config
+from checkouts import (
+    MAIN,
+    MODELS,
+    begin_from,
+    copy_study,
+    copy_workflow,
+    lengthen,
+    snakemake,
+    write_config,
+)
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -44,19 +57,63 @@ def parquet(tmp_path, pixels):
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """A checkout in which the test study has been run as far as Table 3 and Figure 1."""
-    folder = copy_workflow(tmp_path_factory.mktemp("study"))
-    done = snakemake(folder, *MAIN, "--configfile", "config/test.yaml")
-    assert done.returncode == 0, done.stdout
-    return folder
+    """A checkout in which the test study has been run as far as Table 3 and Figure 1.
+
+    It is all tests': whoever changes something takes a copy.
+    """
+
+    def run(folder):
+        copy_workflow(folder)
+        done = snakemake(folder, *MAIN, "--configfile", "config/test.yaml")
+        assert done.returncode == 0, done.stdout
+
+    return made_once(tmp_path_factory, "study", run)
+
+
+@pytest.fixture(scope="module")
+def finished(study, tmp_path_factory):
+    """A copy of the finished study that the tests of a module may change."""
+    return copy_study(study, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="session")
 def long_runs(study, tmp_path_factory):
     """Run -> the bytes of the weights of three longer runs that nothing interrupted."""
-    folder = begin_from(study, tmp_path_factory.mktemp("long"))
     paths = {run: f"{MODELS}/{run}/weights.safetensors" for run in ("000", "001", "002")}
-    config = write_config(folder, "long.yaml", lengthen)
-    done = snakemake(folder, *paths.values(), "--configfile", config)
-    assert done.returncode == 0, done.stdout
+
+    def run(folder):
+        begin_from(study, folder)
+        config = write_config(folder, "long.yaml", lengthen)
+        done = snakemake(folder, *paths.values(), "--configfile", config)
+        assert done.returncode == 0, done.stdout
+
+    folder = made_once(tmp_path_factory, "long", run)
     return {run: (folder / path).read_bytes() for run, path in paths.items()}
+
+
+def made_once(tmp_path_factory, name, make):
+    """A folder that is made by the first process of the tests that asks for it, for all of them."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # that of all processes
+    folder, whole = root / name, root / f"{name}.whole"
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            whole.touch()
+    return folder
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that run the real Snakefile are slow, and begin first: they take the longest."""
+    for item in items:
+        if item.path.parent in (HERE, HERE / "slurm"):
+            item.add_marker("slow")
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.name != FIRST))
+
+
+HERE = Path(__file__).parent
+FIRST = "test_slurm.py"

@@ -135,11 +135,12 @@ def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path
         "extract_features",
         "fit_linear_probe",
         "finetune_run",
-        "evaluate_model",
+        "evaluate_held_out",
+        "evaluate_reported",
         "cook_soup",
     ):
         assert {job["TresPerJob"] for job in cluster.jobs_of(rule)} == {"gres:gpu:1"}, rule
-    for rule in ("decode_view", "make_ensemble", "score_sweep"):
+    for rule in ("decode_view", "choose_ensemble", "score_sweep"):
         assert not any("TresPerJob" in job for job in cluster.jobs_of(rule)), rule
     for rule in ("list_runs", "table3"):
         assert not cluster.jobs_of(rule), f"{rule} is cheap and runs on the login node"

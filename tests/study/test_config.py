@@ -1,16 +1,33 @@
+"""The check of a config, with the sections that recipes and the paper's results describe."""
+
 import copy
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from modelsoups.soups.ensembles import EnsembleSpec
-from modelsoups.soups.recipes import RECIPES
-from modelsoups.study.config import check_config, count_analyses, expand_sweeps, list_points
+from modelsoups.paper.targets import list_names, list_problems, list_schemas
+from modelsoups.soups.registry import ensemble_schema, recipe_schema
+from modelsoups.study import config as study_config
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+SCHEMA = study_config.read_schema(
+    ROOT / "workflow/schemas/config.schema.yaml",
+    {
+        "recipes": {"additionalProperties": recipe_schema()},
+        "ensembles": {"additionalProperties": ensemble_schema()},
+        **list_schemas(),
+    },
+)
+
+
+def check_config(config):
+    return study_config.check_config(
+        study_config.read_config(config, lambda path: ROOT / path),
+        SCHEMA,
+        named=list_names,
+        problems=list_problems,
+    )
 
 
 @pytest.fixture
@@ -20,7 +37,7 @@ def config():
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_config_is_valid(path):
-    check_config(yaml.safe_load(path.read_text()), SCHEMA)
+    check_config(yaml.safe_load(path.read_text()))
 
 
 def change(config, dotted, value):
@@ -35,7 +52,7 @@ def change(config, dotted, value):
     [
         ("sweeps.random-search.lr", 1e-3, r"sweeps.random-search: .*'lr' was unexpected"),
         ("recipes.best", {"kind": "magic"}, r"recipes.best.kind: 'magic' is not one of"),
-        ("recipes.greedy.ordr", "random", r"recipes.greedy: 'ordr' is not one of"),
+        ("recipes.greedy.ordr", "random", r"recipes.greedy: .*'ordr' was unexpected"),
         ("ensembles.ensemble.sed", 1, r"ensembles.ensemble: .*'sed'"),
         ("sweeps.random-search.finetune.lrr", 1, r"'lrr' is not one of"),
         ("datasets.emoji-test.num_images", 0, r"datasets.emoji-test.num_images: 0 is less than"),
@@ -81,20 +98,53 @@ def change(config, dotted, value):
         ),
         ("folders", {"imagenet": "data"}, r"folders: 'imagenet' does not match"),
         ("recipes.ensemble", {"kind": "uniform"}, r"share the names \['ensemble'\]"),
+        ("recipes.007", {"kind": "uniform"}, r"\['007'\] are names of runs"),
+        ("pools", {"seeds": {"models": ["grid"]}}, r"sweeps and pools share the names \['seeds'\]"),
+        ("pools", {"all": {"models": ["gird"]}}, r"pools.all: 'gird' is not defined; defined are"),
+        ("pools", {"all": {"models": ["grid/099"]}}, r"grid has no model '099' with weights"),
+        (
+            "pools",
+            {"all": {"models": [{"sweep": "grid", "match": {"lr": 1}}]}},
+            r"pools.all: no run of grid has {'lr': 1}",
+        ),
+        (
+            "pools",
+            {"a": {"models": ["b"]}, "b": {"models": ["a/uniform"]}},
+            r"pools: \['a', 'b'\] take models of one another in a circle",
+        ),
+        (
+            "pools",
+            {"all": {"models": ["seeds", "seeds-supervised"]}},
+            r"models of one backbone, found \['efficientnet-lite0', 'iconclip'\]",
+        ),
+        ("sweeps.grid.recipes", ["best"], r"grid.recipes: 'best' is not defined"),
+        ("views.64px.size", 65, r"views.64px: size 65 is cut out of 64 pixels"),
+        (
+            "sweeps.random-search.finetune.clip_norm",
+            0,
+            r"sweeps.random-search: run: clip_norm must",
+        ),
+        ("sweeps.grid.finetune.epochs", 4.5, r"sweeps.grid: run: epochs must be a whole number"),
+        ("sweeps.random-search.finetune.warmup_steps", -1, r"warmup_steps must not be negative"),
+        (
+            "sweeps.random-search.random.space.epochs",
+            {"uniform": [4, 5]},
+            r"epochs must be a whole number, got 4.\d+; draw it by `integer`",
+        ),
     ],
 )
 def test_problem_is_named_with_its_place(config, key, value, message):
     change(config, key, value)
     with pytest.raises(ValueError, match=message):
-        check_config(config, SCHEMA)
+        check_config(config)
 
 
 def test_zero_shot_start_without_prompts_is_told(config):
     change(config, "sweeps.seeds.start", "zero-shot")
-    check_config(config, SCHEMA)
+    check_config(config)
     del config["prompts"]
     with pytest.raises(ValueError, match=r"needs class prompts; add `prompts`, a file with one"):
-        check_config(config, SCHEMA)
+        check_config(config)
 
 
 def test_all_problems_are_listed_at_once(config):
@@ -103,63 +153,76 @@ def test_all_problems_are_listed_at_once(config):
     change(broken, "table3", "nothing")
     change(broken, "backbones.efficientnet-lite0.view", "65px")
     with pytest.raises(ValueError) as caught:
-        check_config(broken, SCHEMA)
+        check_config(broken)
     assert len(str(caught.value).splitlines()) == 4  # a heading and three problems
 
 
-@pytest.mark.parametrize("kind", RECIPES)
-def test_schema_allows_just_the_fields_of_a_recipes_spec(kind):
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["recipes"]["additionalProperties"]
-    [allowed] = [
-        branch["then"]["propertyNames"]["enum"]
-        for branch in schema["allOf"]
-        if branch["if"]["properties"]["kind"]["const"] == kind
-    ]
-    assert set(allowed) == {"kind", *(field.name for field in fields(RECIPES[kind][0]))}
+def test_study_of_checkpoints_needs_no_training_set_probe_or_prompts(config):
+    for key in ("linear_probe", "prompts", "pretraining", "label_sets", "what_holds", "table4"):
+        del config[key]
+    config = {key: value for key, value in config.items() if not key.startswith("figure")}
+    del config["datasets"]["emoji-train"]
+    config["sweeps"] = {
+        "own": {"kind": "checkpoints", "backbone": "iconclip", "files": "runs/model_{0..3}.pt"}
+    }
+    config["table3"] = "own"
+    study = check_config(config)
+    assert study.train is None
+    assert study.pool_of("own") == ["000", "001", "002", "003"]
 
 
-def test_schema_allows_just_the_fields_of_an_ensembles_spec():
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["ensembles"]["additionalProperties"]
-    assert set(schema["properties"]) == {field.name for field in fields(EnsembleSpec)}
+def test_study_need_not_have_soups_tables_or_a_test_set(config):
+    bare = ("study", "classes", "views", "datasets", "backbones", "evaluation", "linear_probe")
+    small = {key: config[key] for key in bare}
+    small["sweeps"] = {"seeds": config["sweeps"]["seeds"]}
+    small["datasets"] = {
+        name: spec
+        for name, spec in config["datasets"].items()
+        if spec["role"] in ("train", "held_out")
+    }
+    assert check_config(small).reported == []
 
 
-def test_error_in_a_sweeps_hyperparameters_names_the_sweep(config):
-    change(config, "sweeps.random-search.finetune.clip_norm", 0)
-    with pytest.raises(ValueError, match="sweeps.random-search: run: clip_norm must be positive"):
-        expand_sweeps(config)
+def test_sweep_without_its_probe_is_told(config):
+    del config["linear_probe"]
+    with pytest.raises(ValueError, match="sweeps.grid: linear-probe needs the key `linear_probe`"):
+        check_config(config)
 
 
-def test_images_of_every_analysis_are_counted(config):
-    runs = expand_sweeps(config)
-    counted = count_analyses(config, runs)
-    for sweep, plans in list_points(config).items():
-        assert {f"points/{name}" for name in plans} <= counted[sweep].keys()
-    reported = 843 + 968 + 1344 + 1311 + 1321 + 888  # the test set and the shift sets
-    held_out = 843
-    # Of the grid's 12 runs 8 have a learning rate below 5e-3; all their 28 pairs count.
-    assert counted["grid"]["points/angles"] == (8 + 28) * reported
-    # 9 x 9 points and three corners, 300 images of each of 7 sets, the training set one of them.
-    assert counted["grid"]["points/plane-seed"] == 84 * 7 * 300
-    assert counted["random-search"]["points/pairs"] == 20 * reported
-    # The start, and 12 runs and 2 soups at 4 alphas; of the other start 5 runs.
-    assert counted["random-search"]["points/wise"] == 57 * reported
-    assert counted["zero-shot-search"]["points/wise"] == 29 * reported
-    # Three orders: 12 uniform soups on every set, and 1 + ... + 12 candidates on the held-out one.
-    assert counted["random-search"]["growth"] == 3 * (12 * (reported + held_out) + 78 * held_out)
-    assert counted["seeds"]["seeds"] == 2 * 5 * (reported + held_out)
-    assert counted["grid"]["approximation"] == 21 * 3 * 22 * 6 * 100
+def test_data_set_of_a_catalog_is_one_word():
+    studies = {
+        name: study_config.read_config(
+            yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()), lambda path: ROOT / path
+        )
+        for name in ("imagenet", "released")
+    }
+    sets = studies["imagenet"]["datasets"]
+    assert sets["imagenet-v2"]["role"] == "shift"
+    assert sets["imagenet-v2"]["num_images"] == 10_000
+    assert {name: sets[name] for name in studies["released"]["datasets"]} == (
+        studies["released"]["datasets"]
+    )
+    assert studies["released"]["folders"]["RELEASED"] == "data/released"
+    assert studies["released"]["folders"]["IMAGENET"] == "data/imagenet"
 
 
-def test_pairs_that_differ_in_one_hyperparameter_are_counted(config):
-    config["figure3"]["pairs"] = "one"
-    counted = count_analyses(config, expand_sweeps(config))
-    # 2 learning rates, 2 strengths, 2 seeds: the 12 edges of a cube, and its 8 corners.
-    assert counted["grid"]["points/angles"] == 20 * (843 + 968 + 1344 + 1311 + 1321 + 888)
+def test_study_may_differ_from_its_catalog(tmp_path):
+    (tmp_path / "catalog.yaml").write_text(
+        "classes: theirs.csv\nviews: {small: {size: 32, resize: 32}}\n"
+        "datasets: {photos: {path: photos, num_images: 9}}"
+    )
+    config = {
+        "catalog": str(tmp_path / "catalog.yaml"),
+        "classes": "ours.csv",
+        "datasets": {"photos": {"role": "test", "num_images": 8}},
+    }
+    assert study_config.read_config(config) == {
+        "classes": "ours.csv",
+        "views": {"small": {"size": 32, "resize": 32}},
+        "datasets": {"photos": {"path": "photos", "num_images": 8, "role": "test"}},
+    }
 
 
-def test_figures_h_need_figure_b1(config):
-    config["figureH"] = ["grid"]
-    check_config(config, SCHEMA)
-    del config["figureB1"]
-    with pytest.raises(ValueError, match="figureH: recreates Figure B.1 .* add figureB1"):
-        check_config(config, SCHEMA)
+def test_word_that_no_catalog_describes_is_told():
+    with pytest.raises(ValueError, match="datasets.photos: 'shift' takes a data set from the cat"):
+        study_config.read_config({"datasets": {"photos": "shift"}})

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,8 @@ def test_decoded_arrays_take_three_bytes_a_pixel():
 
 def test_plan_in_print_names_the_study_and_the_disk_in_all():
     plan = plan_study({"a": SIZE}, 1000, "held-out", SETS, 50, logits_bytes=2)
-    text = to_text(plan, "the study", {"test at 32px": 3.0})
+    jobs = {"finetune_run of a": {"gpus": 2, "threads": 8, "mem_mb": 4000, "minutes": 75}}
+    text = to_text(plan, "the study", {"test at 32px": 3.0}, jobs)
+    assert re.search(r"finetune_run of a +2 +8 +4000 +75", text)
     assert text.startswith("Plan of the study: the study")
     assert "Disk in all: 8.0 GiB" in text  # 5 of weights, 3 of arrays

@@ -1,17 +1,18 @@
 import math
 import random
+from dataclasses import dataclass
 
 import pytest
 
 from modelsoups.study.search import (
-    CheckpointSpec,
     RunSpec,
+    as_params,
     draw,
-    expand_files,
     grid_search,
-    list_checkpoints,
     list_runs,
     random_search,
+    select,
+    select_all,
 )
 
 SHARED = {"batch_size": 512, "min_crop": 0.08, "warmup_steps": 500, "clip_norm": 1.0}
@@ -71,8 +72,30 @@ def test_randaugment_becomes_a_timm_policy():
 
 
 def test_unknown_space_is_named():
-    with pytest.raises(ValueError, match=r"unknown search space \{'normal': \[0, 1\]\}; allowed"):
+    with pytest.raises(
+        ValueError, match=r"unknown search space \{'normal': \[0, 1\]\}; expected one of"
+    ):
         draw({"normal": [0, 1]}, Fixed(0.5))
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"uniform": [0, 1], "choice": [0]}, "unknown search space .*; expected one of"),
+        ({"uniform": [0, 1], "probabilities": [1]}, "unknown search space"),
+        ({"uniform": [2, 1]}, r"uniform: expected \[low, high\], found \[2, 1\]"),
+        ({"log_uniform": [0, 1]}, "log_uniform: expected positive ends"),
+        ({"integer": [0, 1.5]}, "integer: expected whole numbers"),
+        ({"choice": []}, "choice: expected a list of options"),
+        ({"choice": [1, 2], "probabilities": [0.5, 0.6]}, "2 probabilities that sum to 1"),
+        ({"choice": [1, 2], "probabilities": [1.0]}, "2 probabilities that sum to 1"),
+        ({"choice": [1, 2], "probabilities": [-0.5, 1.5]}, "2 probabilities that sum to 1"),
+        ({"randaugment": {"magnitude": 3}}, "randaugment: expected magnitude and num_ops"),
+    ],
+)
+def test_space_that_makes_no_sense_is_refused(space, message):
+    with pytest.raises(ValueError, match=message):
+        draw(space, random.Random(0))
 
 
 def test_longer_search_begins_with_the_same_runs():
@@ -129,8 +152,13 @@ def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
     [
         ({"lr": 0}, "lr must be positive, got 0"),
         ({"epochs": 0}, "epochs must be positive, got 0"),
-        ({"label_smoothing": 1}, "expected 0 <= label_smoothing < 1"),
-        ({"mixup": -0.1}, "mixup >= 0"),
+        ({"label_smoothing": 1}, r"label_smoothing must be in \[0, 1\), got 1"),
+        ({"mixup": -0.1}, "mixup must not be negative, got -0.1"),
+        ({"warmup_steps": -1}, "warmup_steps must not be negative, got -1"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"epochs": 4.04}, "epochs must be a whole number, got 4.04; draw it by `integer`"),
+        ({"epochs": True}, "epochs must be a whole number, got True"),
+        ({"lr": "1e-5"}, "lr must be a number, got '1e-5'"),
         ({"min_crop": 0}, r"min_crop must be in \(0, 1\], got 0"),
         ({"batch_size": 3}, "batch_size must be even"),
         ({"augmentation": "rand-m9"}, "'rand-m9' is none of minimal, medium, strong"),
@@ -144,38 +172,45 @@ def test_run_out_of_range_is_refused(change, message):
         RunSpec(**{**spec, **change})
 
 
-def test_checkpoints_are_numbered_by_their_place_and_one_is_the_initialization():
-    sweep = {
-        "files": "$HOME/model_{0..2}.pt",
-        "url": "https://example.org/v1",
-        "initialization": "$HOME/model_1.pt",
-    }
-    models = list_checkpoints(sweep)
-    assert list(models) == ["000", "initialization", "002"]
-    assert models["002"] == CheckpointSpec(
-        file="$HOME/model_2.pt", url="https://example.org/v1/model_2.pt"
-    )
+def make_run(**changes):
+    spec = {**SHARED, "seed": 0, "lr": 1e-5, "weight_decay": 0.1, "epochs": 1, "mixup": 0}
+    return RunSpec(**{**spec, "label_smoothing": 0, "augmentation": "minimal", **changes})
 
 
-def test_files_of_a_star_are_sorted_with_numbers_by_value(tmp_path, monkeypatch):
-    monkeypatch.setenv("PLACE", str(tmp_path))
-    for name in ("model_10.pt", "model_9.pt", "model_1.pt", "notes.txt"):
-        (tmp_path / name).touch()
-    names = [f"$PLACE/model_{number}.pt" for number in (1, 9, 10)]
-    assert expand_files("$PLACE/model_*.pt") == names
-    with pytest.raises(ValueError, match=r"nothing matches \$PLACE/\*.bin"):
-        expand_files("$PLACE/*.bin")
+def test_what_is_off_is_left_out_of_params():
+    """A method that is added later, with a default that is off, changes no finished run."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class LaterSpec(RunSpec):
+        sam: float = 0.0
+
+    known = as_params(make_run())
+    assert as_params(LaterSpec(**known)) == known
+    assert as_params(LaterSpec(**known, sam=0.05)) == {**known, "sam": 0.05}
 
 
-def test_files_may_be_a_list():
-    models = list_checkpoints({"files": ["b.pt", "a.safetensors"]})
-    assert {name: spec.file for name, spec in models.items()} == {
-        "000": "b.pt",
-        "001": "a.safetensors",
-    }
-    assert models["000"].url is None
+def test_runs_are_selected_by_their_hyper_parameters():
+    runs = {"000": make_run(), "001": make_run(seed=1), "002": make_run(lr=1e-4)}
+    assert select_all(runs, {"lr": 1e-5}) == ["000", "001"]
+    assert select_all(runs, {}) == ["000", "001", "002"]
+    assert select(runs, {"lr": 1e-4}) == "002"
+    with pytest.raises(ValueError, match=r"expected one run with {'lr': 1e-05}, found \['000', "):
+        select(runs, {"lr": 1e-5})
+    with pytest.raises(ValueError, match="expected one run with {'seed': 7}, found none"):
+        select(runs, {"seed": 7})
 
 
-def test_initialization_must_be_one_of_the_files():
-    with pytest.raises(ValueError, match="initialization: c.pt is none of the 2 files"):
-        list_checkpoints({"files": ["a.pt", "b.pt"], "initialization": "c.pt"})
+def test_more_than_a_thousand_runs_have_names_of_their_own():
+    grid = {"seed": list(range(1001)), **{name: [value] for name, value in PAPER_RUN.items()}}
+    runs = list_runs({"finetune": SHARED, "grid": grid})
+    assert list(runs)[-2:] == ["999", "1000"]
+
+
+PAPER_RUN = {
+    "lr": 1e-5,
+    "weight_decay": 0.1,
+    "epochs": 4,
+    "label_smoothing": 0,
+    "mixup": 0,
+    "augmentation": "minimal",
+}

@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 params = snakemake.params
-num_parameters = {
-    name: sum(
-        tensor.numel()
-        for tensor in build_classifier(BackboneSpec(**spec), params.num_classes).parameters()
-    )
-    for name, spec in params.backbones.items()
-}
+num_parameters: dict[BackboneSpec, int] = {}
+backbones = {name: BackboneSpec(**spec) for name, spec in params.backbones.items()}
+for spec in set(backbones.values()):
+    model = build_classifier(spec, params.num_classes)
+    num_parameters[spec] = sum(tensor.numel() for tensor in model.parameters())
 plan = plan_study(
     {
-        name: SweepSize(**size, num_parameters=num_parameters[params.backbone_of[name]])
+        name: SweepSize(**size, num_parameters=num_parameters[backbones[name]])
         for name, size in params.sweeps.items()
     },
     num_training_images=params.num_training_images,
@@ -35,4 +33,4 @@ plan = plan_study(
     images_per_second=params.images_per_second,
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )
-print(to_text(plan, params.study, arrays_gib(params.decoded)))
+print(to_text(plan, params.study, arrays_gib(params.decoded), params.jobs))

@@ -1,116 +1,194 @@
 """Check a study's config before anything runs: its schema, then what names what.
 
-The one module that reads the config as a mapping; everything else takes dataclasses built from
-the values that a rule passes on. Imported while Snakemake parses: no torch.
+Imported while Snakemake parses: no torch.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
-from math import comb
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
 
-from modelsoups.study.search import RunSpec, list_checkpoints, list_runs
+from modelsoups.study.search import INITIALIZATION, RunSpec
+from modelsoups.study.study import LIBRARIES_WITH_TEXT, STARTS, Study
 
-STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
-LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
+# What a check of a table or figure's key looks for -> where it is defined.
+DEFINED_IN = {"sweep": ("sweeps", "pools"), "recipe": ("recipes",), "dataset": ("datasets",)}
+Named = Iterable[tuple[str, str, str]]  # key that names something, what (DEFINED_IN), its name
 
 
-def check_config(config: Mapping[str, Any], schema: str | Path) -> None:
-    """Raise one ValueError that lists everything wrong with a study's config.
+def read_config(config: Mapping[str, Any], find: Callable[[str], str] = str) -> dict[str, Any]:
+    """The config with what its catalog describes put in.
+
+    A `catalog` is a file with `classes`, `prompts`, `folders`, `views` and `datasets` that several
+    studies share. A study takes a data set from it by its role alone (`imagenet-v2: shift`), or by
+    what differs (`{role: shift, num_images: 100}`); what else the study says counts before it.
+
+    Args: find: from a path as written to that of the file.
+    Raises: ValueError if a data set is a word, but not described in the catalog.
+    """
+    own = dict(config)
+    catalog: Mapping[str, Any] = {}
+    if path := own.pop("catalog", None):
+        catalog = yaml.safe_load(Path(find(path)).read_text(encoding="utf-8"))
+    described = catalog.get("datasets", {})
+    datasets = {}
+    for name, spec in own.get("datasets", {}).items():
+        if isinstance(spec, str) and name not in described:
+            raise ValueError(
+                f"datasets.{name}: {spec!r} takes a data set from the catalog, which has "
+                f"{sorted(described) or 'none; name its file under `catalog`'}"
+            )
+        said = {"role": spec} if isinstance(spec, str) else spec
+        datasets[name] = {**described.get(name, {}), **said}
+    merged = {
+        key: {**catalog[key], **own.get(key, {})} for key in ("folders", "views") if key in catalog
+    }
+    shared = {key: catalog[key] for key in ("classes", "prompts") if key in catalog}
+    return {**shared, **own, **merged, "datasets": datasets}
+
+
+def read_schema(path: str | Path, sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a config: that of the file, with the sections that others describe.
 
     Args:
-        config: the whole config.
-        schema: path of workflow/schemas/config.schema.yaml.
+        sections: key of the config -> its JSON schema (recipes, ensembles, tables and figures).
     """
-    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
-    problems = [
-        f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {error.message}"
-        for error in validator.iter_errors(config)
+    schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    schema["properties"] |= sections
+    schema["$defs"]["hyperparameter"] = {"enum": list(RunSpec.__dataclass_fields__)}
+    return schema
+
+
+def check_config(
+    config: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    named: Callable[[Mapping[str, Any]], Named] = lambda config: (),
+    problems: Callable[[Study], Iterable[str]] = lambda study: (),
+) -> Study:
+    """The study of a config, or one ValueError that lists everything wrong with it.
+
+    Args:
+        config: the whole config, of `read_config`.
+        schema: of `read_schema`.
+        named: what tables and figures name; asked once the config has the schema's form.
+        problems: why they cannot be made; asked once all names are defined.
+    """
+    from jsonschema import Draft202012Validator
+
+    study = Study(config)
+    found = [
+        f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {explain(error)}"
+        for error in Draft202012Validator(schema).iter_errors(config)
     ]
-    problems = problems or [*dangling_names(config), *uneven_batches(config)]
-    if problems:
+    found = found or list(dict.fromkeys(dangling_names(study, list(named(config)))))
+    found = found or list(problems_of_models(study))
+    found = found or list(problems(study))
+    if found:
         raise ValueError(
             "the config has these problems (config/README.md describes every key):\n  "
-            + "\n  ".join(problems)
+            + "\n  ".join(found)
         )
+    return study
 
 
-def expand_sweeps(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The runs of every sweep: sweep -> run -> its RunSpec, or CheckpointSpec if it exists already.
-
-    A sweep of checkpoints also has its "initialization" here, if it has one.
-
-    Raises:
-        ValueError: a sweep's hyper-parameters make no runs; names the sweep.
-    """
-    runs = {}
-    for sweep, spec in config["sweeps"].items():
-        try:
-            checkpoints = spec.get("kind") == "checkpoints"
-            runs[sweep] = list_checkpoints(spec) if checkpoints else list_runs(spec)
-        except ValueError as error:
-            raise ValueError(f"sweeps.{sweep}: {error}") from None
-    return runs
+def explain(error: Any) -> str:
+    """A schema error in words; of a value that fits none of several forms the nearest one's."""
+    nearest = min(error.context, key=lambda each: len(each.schema_path), default=None)
+    return error.message if nearest is None else f"{error.message} ({nearest.message})"
 
 
-def dangling_names(config: Mapping[str, Any]) -> Iterator[str]:
+def dangling_names(study: Study, named: Collection[tuple[str, str, str]]) -> Iterator[str]:
     """What a valid config names but does not define, and counts that make no sense."""
-    datasets, views, backbones = config["datasets"], config["views"], config["backbones"]
-    for role in ("train", "held_out", "test"):
-        if (count := len(with_role(datasets, role))) != 1:
-            yield f"datasets: expected one with role {role}, found {count}"
-    yield from dataset_problems(datasets)
+    config = study.config
+    backbones, sweeps = config["backbones"], config["sweeps"]
+    pools = config.get("pools", {})
+    yield from role_problems(study, bool(named))
+    yield from dataset_problems(config["datasets"])
+    for name, view in config["views"].items():
+        if view["size"] > view["resize"]:
+            yield (
+                f"views.{name}: size {view['size']} is cut out of {view['resize']} pixels; resize "
+                "to at least the size"
+            )
     for name, backbone in backbones.items():
-        if backbone["view"] not in views:
-            yield missing(f"backbones.{name}.view", backbone["view"], views)
-    for name, sweep in config["sweeps"].items():
+        if backbone["view"] not in config["views"]:
+            yield missing(f"backbones.{name}.view", backbone["view"], config["views"])
+    for name, sweep in sweeps.items():
         if sweep["backbone"] not in backbones:
             yield missing(f"sweeps.{name}.backbone", sweep["backbone"], backbones)
-        elif not has_zero_shot(config, sweep["backbone"]) and "zero-shot" in starts_of(sweep):
-            library = backbones[sweep["backbone"]]["library"]
-            yield f"sweeps.{name}: zero-shot " + (
-                "needs class prompts; add `prompts`, a file with one template a line"
-                if library in LIBRARIES_WITH_TEXT
-                else f"needs a text tower, which backbones of {library} do not have; "
-                "use linear-probe"
-            )
-        if sweep.get("start") in sweep.get("other_starts", []):
-            yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
+        else:
+            yield from start_problems(study, name)
+    for name, spec in {**sweeps, **pools}.items():
+        for what in ("recipes", "ensembles"):
+            for each in spec.get(what, []):
+                if each not in config.get(what, {}):
+                    yield missing(f"{name}.{what}", each, config.get(what, {}))
     for name, spec in config.get("pretraining", {}).items():
         if spec["backbone"] not in backbones:
             yield missing(f"pretraining.{name}.backbone", spec["backbone"], backbones)
-    for key, sweep in named_sweeps(config):
-        if sweep not in config["sweeps"]:
-            yield missing(key, sweep, config["sweeps"])
-    for name, label_set in config.get("label_sets", {}).items():
-        if (dataset := label_set["dataset"]) not in (known := with_role(datasets, "test")):
-            yield missing(f"label_sets.{name}.dataset", dataset, dict.fromkeys(known))
-    if clash := sorted(config.get("label_sets", {}).keys() & datasets.keys()):
-        yield f"label_sets and datasets share the names {clash}"
-    if "figureH" in config and "figureB1" not in config:
-        yield "figureH: recreates Figure B.1 for other sweeps, with its orders; add figureB1"
-    for recipe in config.get("figureD1", {}).get("soups", []):
-        if recipe not in config["recipes"]:
-            yield missing("figureD1.soups", recipe, config["recipes"])
-    if clash := sorted(config["recipes"].keys() & config["ensembles"].keys()):
-        yield f"recipes and ensembles share the names {clash}; a model needs a name of its own"
-    names = config["recipes"].keys() | config["ensembles"].keys()
-    if taken := sorted(names & {"initialization", *STARTS}):
+    for key, what, found in named:
+        known = {name for section in DEFINED_IN[what] for name in config.get(section, {})}
+        if found not in known:
+            yield missing(key, found, known)
+    yield from clashing_names(config)
+
+
+def clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names that two things share, where files would be the same."""
+    recipes, ensembles = config.get("recipes", {}), config.get("ensembles", {})
+    labels = config.get("label_sets", {})
+    for first, second in (
+        ("sweeps", "pools"),
+        ("recipes", "ensembles"),
+        ("label_sets", "datasets"),
+    ):
+        if clash := sorted(config.get(first, {}).keys() & config.get(second, {}).keys()):
+            yield f"{first} and {second} share the names {clash}; each needs a name of its own"
+    names = recipes.keys() | ensembles.keys()
+    if taken := sorted(names & {INITIALIZATION, *STARTS}):
         yield f"recipes, ensembles: {taken} are names of starts; a model needs a name of its own"
+    if numbers := sorted(name for name in names if name.isdigit()):
+        yield f"recipes, ensembles: {numbers} are names of runs; a model needs a name of its own"
+    for name, label_set in labels.items():
+        tests = [key for key, spec in config["datasets"].items() if spec["role"] == "test"]
+        if label_set["dataset"] not in tests:
+            yield missing(f"label_sets.{name}.dataset", label_set["dataset"], tests)
 
 
-def starts_of(sweep: Mapping[str, Any]) -> list[str]:
-    """The start of a sweep and the other starts it evaluates."""
-    return [start for start in [sweep.get("start"), *sweep.get("other_starts", [])] if start]
+def role_problems(study: Study, reports: bool) -> Iterator[str]:
+    """Roles that a study needs one data set for, by what it does.
+
+    Args: reports: whether it makes tables or figures, which are about a test set.
+    """
+    finetuned = [name for name, sweep in study.config["sweeps"].items() if "kind" not in sweep]
+    needed = {"held_out": "choices are made on it"}
+    if finetuned:
+        needed["train"] = f"sweep {finetuned[0]} is fine-tuned"
+    if reports:
+        needed["test"] = "tables and figures report it"
+    for role in ("train", "held_out", "test"):
+        count = len(study.with_role(role))
+        if count > 1 or (count == 0 and role in needed):
+            why = f" ({needed[role]})" if count == 0 else ""
+            yield f"datasets: expected one with role {role}, found {count}{why}"
 
 
-def has_zero_shot(config: Mapping[str, Any], backbone: str) -> bool:
-    """Whether a backbone has a zero-shot head: a text tower, and class prompts to embed."""
-    return config["backbones"][backbone]["library"] in LIBRARIES_WITH_TEXT and "prompts" in config
+def start_problems(study: Study, name: str) -> Iterator[str]:
+    """What does not fit in the starts of a sweep."""
+    sweep, config = study.config["sweeps"][name], study.config
+    starts = [start for start in [sweep.get("start"), *sweep.get("other_starts", [])] if start]
+    if "zero-shot" in starts and not study.has_zero_shot(sweep["backbone"]):
+        library = config["backbones"][sweep["backbone"]]["library"]
+        yield f"sweeps.{name}: zero-shot " + (
+            "needs class prompts; add `prompts`, a file with one template a line"
+            if library in LIBRARIES_WITH_TEXT
+            else f"needs a text tower, which backbones of {library} do not have; use linear-probe"
+        )
+    if "linear-probe" in starts and "linear_probe" not in config:
+        yield f"sweeps.{name}: linear-probe needs the key `linear_probe`, with strengths to try"
+    if sweep.get("start") in sweep.get("other_starts", []):
+        yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
 
 
 def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -129,138 +207,45 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
         for spec in datasets.values()
         if "split" in spec
     }
-    if splits and (len(splits) != 2 or splits["held-out"] != splits["rest"]):
+    if "rest" in splits and splits.get("held-out") != splits["rest"]:
         yield (
             "datasets: `split` makes two sets of one, `part: held-out` and `part: rest`, which "
-            "must agree in path and in the split's other keys"
+            "must agree in path and in the split's other keys; the second without the first would "
+            "lose images"
         )
 
 
-def uneven_batches(config: Mapping[str, Any]) -> Iterator[str]:
-    """Sweeps whose batches do not split into the parts that they are computed in."""
-    for name, sweep in config["sweeps"].items():
-        compute = sweep.get("compute", {})
+def problems_of_models(study: Study) -> Iterator[str]:
+    """What is wrong with the runs of sweeps and the models of pools."""
+    try:
+        study.runs, study.checkpoints, study.pools  # noqa: B018 (what cannot be expanded raises)
+    except ValueError as error:
+        yield str(error)
+        return
+    yield from uneven_batches(study)
+    for pool in study.config.get("pools", {}):
+        sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
+        backbones = {study.backbone_of(sweep) for sweep in sweeps}
+        if len(backbones) > 1:
+            yield f"pools.{pool}: expected models of one backbone, found {sorted(backbones)}"
+    for sweep in study.pools:
+        if not study.pools[sweep] and study.recipes_of(sweep):
+            yield f"{sweep}: no models to choose from"
+
+
+def uneven_batches(study: Study) -> Iterator[str]:
+    """Runs whose batches do not split into the parts that they are computed in."""
+    for name, runs in study.runs.items():
+        compute = study.config["sweeps"][name].get("compute", {})
         parts = compute.get("gpus", 1) * compute.get("accumulate", 1)
-        size = sweep.get("finetune", {}).get("batch_size", 2 * parts)
-        if size % (2 * parts):
-            yield (
-                f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus times "
-                "accumulate) of one even size"
-            )
+        for size in dict.fromkeys(run.batch_size for run in runs.values()):
+            if size % (2 * parts):
+                yield (
+                    f"sweeps.{name}: batch_size {size} does not split into {parts} parts (gpus "
+                    "times accumulate) of one even size"
+                )
 
 
-def named_sweeps(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every sweep that a table or figure is about, with the key that says so."""
-    for key in ("table3", "figure1"):
-        yield key, config[key]
-    for sweep in config.get("table4", []):
-        yield "table4", sweep
-    for key in ("figure2", "figure3", "figure4", "figureB1", "figureB2", "figureK1"):
-        if key in config:
-            yield f"{key}.sweep", config[key]["sweep"]
-    for sweep in config.get("figureH", []):
-        yield "figureH", sweep
-    for sweep in config.get("figureD1", {}).get("sweeps", []):
-        yield "figureD1.sweeps", sweep
-    for seeds in config.get("figureG4", []):
-        yield "figureG4.sweep", seeds["sweep"]
-    for key, sweep in config.get("what_holds", {}).items():
-        yield f"what_holds.{key}", sweep
-
-
-def list_points(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The points in weight space that the figures need: sweep -> name -> plan (`points.PLANS`).
-
-    Each plan has its `kind` and `max_images` (None: all) beside what the kind asks for.
-    """
-    plans: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in config["sweeps"]}
-    if planes := config.get("figure2"):
-        seeds = planes.get("seeds", [0, 1])
-        first = {**planes.get("match", {}), "lr": planes["lr"], "seed": seeds[0]}
-        others = {"plane-seed": {**first, "seed": seeds[1]}}
-        for key in ("smaller_lr", "larger_lr"):
-            if key in planes:
-                others[f"plane-{key.replace('_', '-')}"] = {**first, "lr": planes[key]}
-        for name, second in others.items():
-            plans[planes["sweep"]][name] = {
-                **{"kind": "plane", "first": first, "second": second},
-                **{key: planes.get(key) for key in ("resolution", "max_images")},
-            }
-    for key, kind in (("figure3", "angles"), ("figure4", "pairs")):
-        if key in config:
-            spec = {name: value for name, value in config[key].items() if name != "sweep"}
-            plans[config[key]["sweep"]][kind] = {"kind": kind, "max_images": None, **spec}
-    if wise := config.get("figureD1"):
-        for sweep in wise["sweeps"]:
-            plans[sweep]["wise"] = {
-                **{"kind": "wise", "max_images": wise.get("max_images")},
-                **{"alphas": wise["alphas"], "soups": wise["soups"]},
-            }
-    return plans
-
-
-def count_points(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
-    """The number of points of a plan of `list_points`."""
-    match plan["kind"]:
-        case "plane":
-            return plan["resolution"] ** 2 + 3
-        case "pairs":
-            return min(plan["num_pairs"], comb(len(runs), 2))
-        case "wise":
-            return 1 + (len(runs) + len(plan["soups"])) * len(plan["alphas"])
-        case "angles":
-            chosen = [vars(run) for run in runs.values() if run.lr < plan["below_lr"]]
-            pairs = (
-                plan["pairs"] == "all" or sum(a[key] != b[key] for key in a) == 1
-                for a, b in combinations(chosen, 2)
-            )
-            return len(chosen) + sum(pairs)
-    raise ValueError(f"plan of kind {plan['kind']!r} is unknown")
-
-
-def count_analyses(
-    config: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, int]]:
-    """Images that each analysis puts through a model: sweep -> analysis -> number, at most.
-
-    The analyses are `points/<name>`, `growth`, `seeds` and `approximation`. Growth counts a pass
-    over the held-out set for each candidate that a greedy soup tries; a second derivative as 20.
-    """
-    train, held_out, *reported = with_role(config["datasets"], "train", "held_out", "test", "shift")
-    sizes = {name: spec["num_images"] for name, spec in config["datasets"].items()}
-
-    def count(names: Iterable[str], max_images: int | None = None) -> int:
-        return sum(min(sizes[name], max_images or sizes[name]) for name in names)
-
-    found: dict[str, dict[str, int]] = {sweep: {} for sweep in runs}
-    for sweep, plans in list_points(config).items():
-        for name, plan in plans.items():
-            names = [train] * (plan["kind"] == "plane") + reported
-            points = count_points(plan, runs[sweep])
-            found[sweep][f"points/{name}"] = points * count(names, plan["max_images"])
-    everything = count([held_out, *reported])
-    if growth := config.get("figureB1"):
-        for sweep in [growth["sweep"], *config.get("figureH", [])]:
-            num_runs = len(runs[sweep])
-            passes = num_runs * everything + comb(num_runs + 1, 2) * sizes[held_out]
-            found[sweep]["growth"] = growth["num_orders"] * passes
-    for each in [config.get("figureB2"), *config.get("figureG4", [])]:
-        if each:
-            found[each["sweep"]]["seeds"] = 2 * len(runs[each["sweep"]]) * everything
-    if spec := config.get("figureK1"):
-        rates, levels, seeds = (len(spec[key]) for key in ("learning_rates", "levels", "seeds"))
-        pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
-        pairs += rates * levels * (comb(seeds, 2) + 1)
-        images = count(reported, spec.get("max_images"))
-        found[spec["sweep"]]["approximation"] = pairs * len(spec["alphas"]) * (2 + 20) * images
-    return found
-
-
-def missing(where: str, found: str, known: Mapping[str, Any]) -> str:
+def missing(where: str, found: str, known: Iterable[str]) -> str:
     """The sentence for a name that is not defined."""
     return f"{where}: {found!r} is not defined; defined are {sorted(known)}"
-
-
-def with_role(datasets: Mapping[str, Mapping[str, Any]], *roles: str) -> list[str]:
-    """Names of the data sets that have one of the roles, in the order of the roles."""
-    return [name for role in roles for name, spec in datasets.items() if spec["role"] == role]

@@ -95,8 +95,18 @@ def arrays_gib(decoded: Mapping[str, tuple[int, int]]) -> dict[str, float]:
     return {name: count * side * side * 3 / GIB for name, (count, side) in decoded.items()}
 
 
-def to_text(plan: pd.DataFrame, study: str, arrays: Mapping[str, float]) -> str:
-    """The plan in print, with the decoded arrays (name -> GiB) that all sweeps share."""
+def to_text(
+    plan: pd.DataFrame,
+    study: str,
+    arrays: Mapping[str, float],
+    jobs: Mapping[str, Mapping[str, int]],
+) -> str:
+    """The plan in print.
+
+    Args:
+        arrays: decoded arrays, which all sweeps share: name -> GiB.
+        jobs: sort of job -> what the largest asks for: gpus, threads, mem_mb, minutes.
+    """
     hours = plan.training_hours + plan.evaluation_hours
     shown = pd.DataFrame(
         {
@@ -109,6 +119,7 @@ def to_text(plan: pd.DataFrame, study: str, arrays: Mapping[str, float]) -> str:
             "logits, GiB": plan.logits_gib.map("{:,.1f}".format),
         }
     )
+    asked = pd.DataFrame.from_dict(jobs, orient="index")
     disk = plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
     return (
         f"Plan of the study: {study}\n{shown.to_string()}\n"
@@ -117,4 +128,6 @@ def to_text(plan: pd.DataFrame, study: str, arrays: Mapping[str, float]) -> str:
         f"Decoded arrays, shared by all sweeps: {sum(arrays.values()):,.1f} GiB "
         f"({', '.join(f'{name} {gib:,.1f}' for name, gib in arrays.items())}). "
         f"Disk in all: {disk:,.1f} GiB.\n"
+        "What jobs ask for, the largest of each sort at its first attempt; what takes longer than "
+        f"the config's max_hours goes on in the next:\n{asked.to_string()}\n"
     )

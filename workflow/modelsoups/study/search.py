@@ -3,21 +3,24 @@
 Imported while Snakemake parses the workflow: standard library only.
 """
 
-import glob
 import itertools
-import os
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
+INITIALIZATION = "initialization"  # the model that every run of a sweep starts from
 AUGMENTATION = re.compile(r"minimal|medium|strong|rand-m\d+-n\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """The hyper-parameters of one run; all of them, so that the record tells the whole story."""
+    """The hyper-parameters of one run; all of them, so that the record tells the whole story.
+
+    A method that most runs do without is a field with a default that means off: `as_params` leaves
+    it out, so that a new field makes no finished run anew.
+    """
 
     seed: int
     lr: float  # AdamW's peak learning rate
@@ -26,40 +29,77 @@ class RunSpec:
     label_smoothing: float  # in [0, 1)
     mixup: float  # alpha of the Beta distribution of mixup; 0 is off
     augmentation: str  # minimal, medium, strong, or rand-m<M>-n<N>
-    min_crop: (
-        float  # smallest share of the area a random crop keeps (minimal keeps 0.9); paper 0.08
-    )
+    min_crop: float  # smallest share of the area a crop keeps (minimal keeps 0.9); paper 0.08
     batch_size: int
     warmup_steps: int  # steps of linear warm-up, before the cosine
     clip_norm: float  # gradients are scaled down to this norm
 
     def __post_init__(self):
+        for field in fields(self):
+            check_type(field.name, getattr(self, field.name), field.type)
         if not AUGMENTATION.fullmatch(self.augmentation):
             raise ValueError(
                 f"run: augmentation {self.augmentation!r} is none of minimal, medium, strong, "
                 "rand-m<M>-n<N>"
             )
-        positive = {"lr": self.lr, "epochs": self.epochs, "clip_norm": self.clip_norm}
-        for name, value in positive.items():
-            if not value > 0:
-                raise ValueError(f"run: {name} must be positive, got {value}")
+        for name in ("lr", "epochs", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"run: {name} must be positive, got {getattr(self, name)}")
+        for name in ("seed", "weight_decay", "mixup", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"run: {name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.min_crop <= 1:
             raise ValueError(f"run: min_crop must be in (0, 1], got {self.min_crop}")
-        if not 0 <= self.label_smoothing < 1 or self.mixup < 0 or self.weight_decay < 0:
-            raise ValueError(
-                "run: expected 0 <= label_smoothing < 1, mixup >= 0, weight_decay >= 0, got "
-                f"{self.label_smoothing}, {self.mixup}, {self.weight_decay}"
-            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"run: label_smoothing must be in [0, 1), got {self.label_smoothing}")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"run: batch_size must be even (mixup pairs), got {self.batch_size}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckpointSpec:
-    """A run that exists already: its file, and where it can be downloaded from."""
+def check_type(name: str, value: Any, expected: Any) -> None:
+    """Raise a ValueError unless a hyper-parameter is of the type that its field is annotated with.
 
-    file: str  # may begin with $VARIABLE
-    url: str | None = None
+    A whole number is a number too; a boolean is no number, and 5.0 is no whole one.
+    """
+    kinds = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+    allowed = (int, float) if expected is float else expected
+    if not isinstance(value, allowed) or (isinstance(value, bool) and expected is not bool):
+        raise ValueError(
+            f"run: {name} must be {kinds[expected]}, got {value!r}"
+            + ("; draw it by `integer` or `choice`" if expected is int else "")
+        )
+
+
+def as_params(spec: Any) -> dict[str, Any]:
+    """The fields of a spec without those that are at their default, which is off.
+
+    What rules compare, resume states are known by and records keep.
+    """
+    return {
+        field.name: asdict(spec)[field.name]
+        for field in fields(spec)
+        if field.default is MISSING or getattr(spec, field.name) != field.default
+    }
+
+
+def select_all(runs: Mapping[str, RunSpec], match: Mapping[str, Any]) -> list[str]:
+    """Names of the runs that have these hyper-parameters, in the sweep's order."""
+    return [
+        name
+        for name, spec in runs.items()
+        if all(getattr(spec, key) == value for key, value in match.items())
+    ]
+
+
+def select(runs: Mapping[str, RunSpec], match: Mapping[str, Any]) -> str:
+    """Name of the one run that has these hyper-parameters.
+
+    Raises:
+        ValueError: none has, or several.
+    """
+    if len(found := select_all(runs, match)) != 1:
+        raise ValueError(f"expected one run with {dict(match)}, found {found or 'none'}")
+    return found[0]
 
 
 # `Random.random()` is the one method whose stream Python guarantees across versions, so every
@@ -77,6 +117,9 @@ def draw(space: Any, rng: random.Random) -> Any:
     Raises:
         ValueError: the mapping is none of these.
     """
+    if not isinstance(space, Mapping):
+        return space
+    check_space(space)
     match space:
         case {"uniform": [low, high]}:
             return low + (high - low) * rng.random()
@@ -84,23 +127,54 @@ def draw(space: Any, rng: random.Random) -> Any:
             return low * (high / low) ** rng.random()
         case {"integer": [low, high]}:
             return low + int((high - low + 1) * rng.random())
-        case {"choice": list(options)}:
-            probabilities = space.get("probabilities", [1 / len(options)] * len(options))
-            remaining = rng.random()
-            for option, probability in zip(options, probabilities, strict=True):
-                remaining -= probability
-                if remaining < 0:
-                    return draw(option, rng)
-            return draw(options[-1], rng)  # rounding left a sliver above the last option
         case {"randaugment": {"magnitude": magnitude, "num_ops": num_ops}}:
             return f"rand-m{draw(magnitude, rng)}-n{draw(num_ops, rng)}"
-        case Mapping():
+    options = space["choice"]
+    remaining = rng.random()
+    for option, probability in zip(options, probabilities_of(space), strict=True):
+        remaining -= probability
+        if remaining < 0:
+            return draw(option, rng)
+    return draw(options[-1], rng)  # rounding left a sliver above the last option
+
+
+DISTRIBUTIONS = ("uniform", "log_uniform", "integer", "choice", "randaugment")
+
+
+def check_space(space: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless a mapping is one distribution, with ends and shares that fit."""
+    names = space.keys() - {"probabilities"} if "choice" in space else space.keys()
+    if len(names) != 1 or not names <= set(DISTRIBUTIONS):
+        raise ValueError(
+            f"unknown search space {dict(space)}; expected one of {', '.join(DISTRIBUTIONS)} (see "
+            "config/README.md)"
+        )
+    [name] = names
+    value = space[name]
+    if name == "randaugment":
+        if not isinstance(value, Mapping) or value.keys() != {"magnitude", "num_ops"}:
+            raise ValueError(f"randaugment: expected magnitude and num_ops, found {value}")
+    elif name == "choice":
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"choice: expected a list of options, found {value}")
+        shares = probabilities_of(space)
+        if len(shares) != len(value) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(
-                f"unknown search space {dict(space)}; allowed: uniform, log_uniform, integer, "
-                "choice, randaugment (see config/README.md)"
+                f"choice: expected {len(value)} probabilities that sum to 1, found {shares}"
             )
-        case constant:
-            return constant
+    else:
+        if not isinstance(value, list) or len(value) != 2 or not value[0] <= value[1]:
+            raise ValueError(f"{name}: expected [low, high], found {value}")
+        if name == "integer" and not all(type(end) is int for end in value):
+            raise ValueError(f"integer: expected whole numbers, found {value}")
+        if name == "log_uniform" and value[0] <= 0:
+            raise ValueError(f"log_uniform: expected positive ends, found {value}")
+
+
+def probabilities_of(space: Mapping[str, Any]) -> list[float]:
+    """The probability of each option of a choice."""
+    options = space["choice"]
+    return space.get("probabilities", [1 / len(options)] * len(options))
 
 
 def random_search(space: Mapping[str, Any], num_runs: int, seed: int) -> list[dict[str, Any]]:
@@ -122,51 +196,6 @@ def grid_search(axes: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     return [{"seed": 0, **dict(zip(axes, values, strict=True))} for values in combinations]
 
 
-def expand_files(files: str | list[str]) -> list[str]:
-    """The files of a list, of a pattern with a range as in `model_{0..71}.pt`, or with `*`.
-
-    A range needs no file to be there. Files of a `*` are sorted with numbers by value.
-
-    Raises:
-        ValueError: no file matches a `*`.
-    """
-    if not isinstance(files, str):
-        return list(files)
-    if found := re.search(r"\{(\d+)\.\.(\d+)\}", files):
-        first, last = map(int, found.groups())
-        before, after = files[: found.start()], files[found.end() :]
-        return [f"{before}{number}{after}" for number in range(first, last + 1)]
-    if "*" not in files:
-        return [files]
-    folder = os.path.dirname(files)
-    names = [os.path.basename(path) for path in glob.glob(os.path.expandvars(files))]
-    if not names:
-        raise ValueError(f"files: nothing matches {files} (here: {os.path.expandvars(files)})")
-    names.sort(key=lambda name: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", name)])
-    return [os.path.join(folder, name) for name in names]
-
-
-def list_checkpoints(sweep: Mapping[str, Any]) -> dict[str, CheckpointSpec]:
-    """The models of a sweep of `kind: checkpoints`: name -> its file.
-
-    Runs are named by their place among the files ("000", "001", ...). The file that
-    `initialization` names is the model "initialization" and no run; others keep their numbers.
-
-    Raises:
-        ValueError: no files match, or `initialization` is none of them.
-    """
-    files = expand_files(sweep["files"])
-    start = sweep.get("initialization")
-    if start not in (None, *files):
-        raise ValueError(f"initialization: {start} is none of the {len(files)} files")
-    return {
-        "initialization" if file == start else f"{number:03d}": CheckpointSpec(
-            file=file, url=f"{sweep['url']}/{os.path.basename(file)}" if "url" in sweep else None
-        )
-        for number, file in enumerate(files)
-    }
-
-
 def list_runs(sweep: Mapping[str, Any]) -> dict[str, RunSpec]:
     """The runs of a sweep: run name ("000", "001", ...) -> its hyper-parameters.
 
@@ -179,10 +208,12 @@ def list_runs(sweep: Mapping[str, Any]) -> dict[str, RunSpec]:
     shared = sweep["finetune"]
     varied = sweep["random"]["space"] if "random" in sweep else sweep["grid"]
     known = {field.name for field in fields(RunSpec)}
+    required = {field.name for field in fields(RunSpec) if field.default is MISSING}
     found = {"seed", *shared, *varied}
-    if found != known or shared.keys() & varied.keys():
+    if found - known or required - found or shared.keys() & varied.keys():
         raise ValueError(
-            f"hyper-parameters: unknown {sorted(found - known)}, missing {sorted(known - found)}, "
+            f"hyper-parameters: unknown {sorted(found - known)}, missing "
+            f"{sorted(required - found)}, "
             f"given twice {sorted(shared.keys() & varied.keys())}; a run has {sorted(known)}"
         )
     drawn = random_search(**sweep["random"]) if "random" in sweep else grid_search(varied)

@@ -1,0 +1,140 @@
+"""Analyses of a sweep: what the paper's figures and Section 4 are computed from.
+
+Each goes on where it was when a job is tried again: it may take days.
+"""
+
+
+rule evaluate_mixes:
+    """Loss, error and ECE of many mixes of a sweep's weights, evaluated in one job."""
+    input:
+        unpack(mixed_sets),
+        weights=mixed_weights,
+        code=code("evaluate_mixes"),
+    output:
+        mixes=f"{SWEEP}/mixes/{{mixes}}.parquet",
+    log:
+        "results/logs/evaluate_mixes/{sweep}-{mixes}.log",
+    wildcard_constraints:
+        sweep=one_of(STUDY.runs),
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=analysis_minutes("mixes/{mixes}"),
+        batch_size=EVALUATION["batch_size"],
+    params:
+        plan=analysis_plan("mixes/{mixes}"),
+        models=mixed_names,
+        runs=run_table,
+        datasets=mixed_datasets,
+        view=view_spec,
+        column=DATASETS.get(TRAIN, {}).get("image", "image"),
+        backbone=backbone_spec,
+        num_classes=len(CLASS_IDS),
+    message:
+        "Evaluating the mixes {wildcards.mixes} of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/evaluate_mixes.py"
+
+
+rule study_seeds:
+    """Soups and ensembles of 1..k runs that differ in their seed, with and without calibration."""
+    input:
+        unpack(evaluated_sets),
+        weights=run_weights,
+        logits=run_logits,
+        code=code("study_seeds"),
+    output:
+        seeds=f"{SWEEP}/seeds/{{match}}.parquet",
+    log:
+        "results/logs/study_seeds/{sweep}-{match}.log",
+    wildcard_constraints:
+        sweep=one_of(STUDY.runs),
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=analysis_minutes("seeds/{match}"),
+        batch_size=EVALUATION["batch_size"],
+    params:
+        plan=analysis_plan("seeds/{match}"),
+        runs=run_table,
+        names=run_names,
+        datasets=STUDY.evaluated,
+        held_out=STUDY.held_out,
+        backbone=backbone_spec,
+        num_classes=len(CLASS_IDS),
+    message:
+        "Making soups of the seeds of {wildcards.sweep} ({wildcards.match})"
+    script:
+        "../workflow/scripts/study_seeds.py"
+
+
+rule grow_soups:
+    """The paper's methods on the first k models of random orders of a pool, for every k."""
+    input:
+        unpack(evaluated_sets),
+        weights=pool_weights,
+        logits=pool_logits,
+        code=code("grow_soups"),
+    output:
+        growth=f"{SWEEP}/growth.parquet",
+    log:
+        "results/logs/grow_soups/{sweep}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=analysis_minutes("growth"),
+        batch_size=EVALUATION["batch_size"],
+    params:
+        orders=analysis_plan("growth"),
+        names=pool_names,
+        datasets=STUDY.evaluated,
+        held_out=STUDY.held_out,
+        backbone=backbone_spec,
+        num_classes=len(CLASS_IDS),
+    message:
+        "Growing the pool of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/grow_soups.py"
+
+
+rule approximate_pairs:
+    """The loss difference of soup and ensemble of pairs, true and by the paper's approximation."""
+    input:
+        unpack(reported_sets),
+        weights=start_and_run_weights,
+        logits=start_and_run_logits,
+        code=code("approximate_pairs"),
+    output:
+        approximation=f"{SWEEP}/approximation.parquet",
+    log:
+        "results/logs/approximate_pairs/{sweep}.log",
+    wildcard_constraints:
+        sweep=one_of(STUDY.runs),
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=analysis_minutes("approximation"),
+        batch_size=EVALUATION["batch_size"],
+    params:
+        plan=analysis_plan("approximation"),
+        models=start_and_runs,
+        runs=run_table,
+        datasets=STUDY.reported,
+        backbone=backbone_spec,
+        num_classes=len(CLASS_IDS),
+    message:
+        "Approximating the loss differences of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/approximate_pairs.py"

@@ -1,0 +1,491 @@
+"""Look-ups of the rules: what each of them reads and passes on, file by file of rules/."""
+
+from types import SimpleNamespace as wildcards_of
+
+# collect.smk
+
+
+def everything():
+    """Every table and figure of the study, with what the report shows of its sweeps."""
+    shown = dict.fromkeys(
+        found
+        for name, target in TARGETS.items()
+        for what, found in target.result.names(target.spec)
+        if what == "sweep"
+    )
+    runs = [
+        f"results/sweeps/{sweep}/{page}"
+        for sweep in shown
+        for page in ["runs.html"] * (sweep in SWEEPS)
+        + ["curves.svg"] * (sweep in STUDY.runs)
+    ]
+    files = [
+        f"results/{name}.{kind}"
+        for name, target in TARGETS.items()
+        for kind in FORMATS[target.result.kind]
+    ]
+    return [*files, *["results/what-holds.html"] * bool(files), *runs]
+
+
+def all_logits():
+    """The logits of every run of every sweep on every evaluation set."""
+    return [
+        path
+        for sweep in SWEEPS
+        for path in logits_of(sweep, STUDY.runs_of(sweep), STUDY.evaluated)
+    ]
+
+
+def plan_datasets(wildcards):
+    """Evaluation set -> number of images and of classes."""
+    return {
+        name: {
+            "num_images": num_images(name),
+            "num_classes": (
+                DATASETS[name].get("num_classes", len(CLASS_IDS))
+                if "class_map" in DATASETS[name]
+                else len(CLASS_IDS)
+            ),
+        }
+        for name in STUDY.evaluated
+    }
+
+
+def plan_arrays(wildcards):
+    """Data set and view -> number of images and their side, for each array that will be made."""
+    views = {BACKBONES[STUDY.backbone_of(sweep)]["view"] for sweep in SWEEPS}
+    names = ["train"] * (STUDY.train is not None and training_input() == "array")
+    return {
+        f"{name} at {view}": (num_images(name), CONFIG["views"][view]["size"])
+        for view in sorted(views)
+        for name in STUDY.with_role(*names, "held_out", "test", "shift")
+    }
+
+
+def plan_backbones(wildcards):
+    """Sweep or pool -> the fields of its BackboneSpec."""
+    return {
+        name: fields_of_backbone(BACKBONES[STUDY.backbone_of(name)])
+        for name in STUDY.pools
+    }
+
+
+def plan_sweeps(wildcards):
+    """Sweep or pool -> the fields of its SweepSize, number of parameters aside."""
+    sizes = {}
+    for sweep in STUDY.pools:
+        recipes, runs = STUDY.recipes_of(sweep), STUDY.runs.get(sweep, {})
+        passes = sum(learned_passes(recipe) for recipe in recipes)
+        analysed = sum(
+            analysis_images(sweep, table) for table in ANALYSES.get(sweep, {})
+        )
+        own = [*STUDY.starts_of(sweep), *STUDY.runs_of(sweep), *recipes]
+        sizes[sweep] = {
+            "epochs": [run.epochs for run in runs.values()],
+            "num_weights": len(own),
+            "num_ensembles": len(STUDY.ensembles_of(sweep)),
+            "num_greedy": sum(spec["kind"] == "greedy" for spec in recipes.values()),
+            "num_candidates": len(STUDY.pools[sweep]),
+            "images_per_second": compute_of_sweep(sweep)["images_per_second"],
+            "other_images": passes * num_images(STUDY.held_out) + analysed,
+        }
+    return sizes
+
+
+def plan_jobs(wildcards):
+    """What the largest job of each sort asks for at its first attempt."""
+    training = [
+        wildcards_of(sweep=sweep, run=run)
+        for sweep, runs in STUDY.runs.items()
+        for run in runs
+    ]
+    analyses = [
+        (f"{sweep}: {table}", minutes_of_passes(analysis_images(sweep, table), 1))
+        for sweep, tables in ANALYSES.items()
+        for table in tables
+    ]
+    gpu = {"gpus": 1, "threads": 1, "mem_mb": evaluation_memory(None, 1)}
+    rows = {}
+    for each in training:
+        asked = {
+            "gpus": compute_of("gpus")(each),
+            "threads": training_threads(each),
+            "mem_mb": training_memory(each, 1),
+            "minutes": training_minutes(each, 1),
+        }
+        name = f"finetune_run of {each.sweep}"
+        rows[name] = max(rows.get(name, asked), asked, key=lambda row: row["minutes"])
+    rows["evaluate_held_out"] = {**gpu, "minutes": held_out_minutes(None, 1)}
+    rows["evaluate_reported"] = {**gpu, "minutes": evaluation_minutes(None, 1)}
+    for sweep in STUDY.pools:
+        for recipe in STUDY.recipes_of(sweep):
+            asked = soup_minutes(wildcards_of(sweep=sweep, recipe=recipe), 1)
+            name = f"cook_soup of {sweep}"
+            if asked >= rows.get(name, {"minutes": 0})["minutes"]:
+                rows[name] = {**gpu, "minutes": asked}
+    rows |= {name: {**gpu, "minutes": asked} for name, asked in analyses}
+    return rows
+
+
+# miniature.smk
+
+
+def pretraining_spec(wildcards):
+    """The fields of PretrainingSpec for the pre-training of the wildcards."""
+    spec = CONFIG["pretraining"][wildcards.pretraining]
+    return {key: value for key, value in spec.items() if key != "backbone"}
+
+
+def pretraining_start(wildcards):
+    """The fields of BackboneSpec for where the pre-training of the wildcards starts."""
+    return fields_of_backbone(
+        BACKBONES[CONFIG["pretraining"][wildcards.pretraining]["backbone"]]
+    )
+
+
+# data.smk
+
+
+# What is prose, a check, or for another rule: a change lists nothing anew.
+NOT_LISTING = {
+    "role",
+    "counterpart",
+    "num_images",
+    "num_classes",
+    "images_per_class",
+    "training_input",
+}
+
+
+def dataset_spec(wildcards):
+    """The fields of DatasetSpec for the data set of the wildcards."""
+    spec = DATASETS[wildcards.dataset]
+    return {key: value for key, value in spec.items() if key not in NOT_LISTING}
+
+
+def dataset_counts(wildcards):
+    """The known counts of the data set of the wildcards."""
+    spec = DATASETS[wildcards.dataset]
+    counts = ("num_images", "num_classes", "images_per_class")
+    return {name: spec[name] for name in counts if name in spec}
+
+
+def dataset_file(wildcards):
+    """The data set's file, if it is a single one in a fixed place; others are not watched."""
+    spec = DATASETS[wildcards.dataset]
+    path = shipped(spec["path"]) if not set("$*?[") & set(spec["path"]) else ""
+    single = spec.get("layout", "parquet") == "parquet" and Path(path).suffix
+    return [path] if single else []
+
+
+def image_column(wildcards):
+    """The column that has the images, in Parquet files."""
+    return DATASETS[wildcards.dataset].get("image", "image")
+
+
+# heads.smk
+
+
+def probe_sets(wildcards):
+    """The images that a linear probe is fitted on, as an array or an index, and is chosen on."""
+    return sets_of(wildcards, [TRAIN, STUDY.held_out])["examples"]
+
+
+def zero_shot_head(wildcards):
+    """The zero-shot head of the wildcards' backbone, if it has one: where its probe starts."""
+    if not STUDY.has_zero_shot(wildcards.backbone):
+        return []
+    return [of(HEAD, backbone=wildcards.backbone, start="zero-shot")]
+
+
+def start_of(wildcards):
+    """The start, zero-shot or linear-probe, that the model `{start}` of a sweep has."""
+    own = wildcards.start == INITIALIZATION
+    return SWEEPS[wildcards.sweep]["start"] if own else wildcards.start
+
+
+def kind_of_start(wildcards):
+    """The kind of the model `{start}` of a sweep."""
+    return STUDY.kind_of(f"{wildcards.sweep}/{wildcards.start}")
+
+
+def head_of(wildcards):
+    """The head file of the model `{start}` of a sweep."""
+    backbone = STUDY.backbone_of(wildcards.sweep)
+    return of(HEAD, backbone=backbone, start=start_of(wildcards))
+
+
+# finetune.smk
+
+
+def run_spec(wildcards):
+    """The hyper-parameters of the run of the wildcards; what is off is left out."""
+    return as_params(STUDY.runs[wildcards.sweep][wildcards.run])
+
+
+def size_of_view(wildcards):
+    """Side in pixels of the images that the backbone of the wildcards reads."""
+    return view_spec(wildcards)["size"]
+
+
+# checkpoints.smk
+
+
+def checkpoint_spec(wildcards):
+    """The fields of CheckpointSpec for the model `{imported}` of a sweep of checkpoints."""
+    return as_params(STUDY.checkpoints[wildcards.sweep][wildcards.imported])
+
+
+def kind_of_checkpoint(wildcards):
+    """The kind of the model `{imported}`."""
+    return STUDY.kind_of(f"{wildcards.sweep}/{wildcards.imported}")
+
+
+def checkpoint_records(wildcards):
+    """The records of all models of a sweep of checkpoints."""
+    models = STUDY.checkpoints[wildcards.sweep]
+    return expand(RECORD, sweep=wildcards.sweep, model=models)
+
+
+# evaluate.smk
+
+
+def held_out_set(wildcards):
+    """The held-out set as the wildcards' backbone reads it."""
+    return sets_of(wildcards, [STUDY.held_out])
+
+
+def reported_sets(wildcards):
+    """The test set and the shift sets as the wildcards' backbone reads them."""
+    return sets_of(wildcards, STUDY.reported)
+
+
+# soups.smk
+
+
+def pool_names(wildcards):
+    """The models that the recipes and ensembles of a sweep or pool choose from."""
+    return STUDY.pool_of(wildcards.sweep)
+
+
+def pool_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, STUDY.pools[wildcards.sweep])
+
+
+def pool_held_out_logits(wildcards):
+    """Their logits on the held-out set."""
+    return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], [STUDY.held_out])
+
+
+def held_out_files(wildcards):
+    """The held-out examples and labels as the wildcards' backbone reads them."""
+    files = sets_of(wildcards, [STUDY.held_out])
+    return {"examples": files["examples"][0], "labels": files["labels"][0]}
+
+
+def initialization_weights(wildcards):
+    """The weights that all models of the pool started from, if they are the same."""
+    start = STUDY.initialization_of(wildcards.sweep)
+    return weights_of(wildcards.sweep, [start])[0] if start else []
+
+
+def recipe_spec(wildcards):
+    """Every option of the recipe of the wildcards."""
+    return full_config(CONFIG["recipes"][wildcards.recipe])
+
+
+def recipe_code(wildcards):
+    """The modules that cooking takes, with that of the recipe: no other recipe's."""
+    kind = CONFIG["recipes"][wildcards.recipe]["kind"]
+    return code("cook_soup", module_path(RECIPES[kind].cook))
+
+
+# ensembles.smk
+
+
+def pool_reported_logits(wildcards):
+    """The pool's logits on the test set and the shift sets, data set by data set."""
+    return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], STUDY.reported)
+
+
+def ensemble_spec(wildcards):
+    """Every option of the ensemble of the wildcards."""
+    return full_config(CONFIG["ensembles"][wildcards.ensemble], ensemble=True)
+
+
+# scores.smk
+
+
+def scored_names(wildcards):
+    """Everything that is scored of a sweep or pool."""
+    return list(STUDY.kinds_of(wildcards.sweep))
+
+
+def scored_logits(wildcards):
+    """Their logits on every evaluation set, data set by data set."""
+    return logits_of(wildcards.sweep, scored_names(wildcards), STUDY.evaluated)
+
+
+def scored_table(what):
+    """Of each file of `scored_logits` its model, kind or data set."""
+
+    def look_up(wildcards):
+        kinds = STUDY.kinds_of(wildcards.sweep)
+        columns = {
+            "models": list(kinds) * len(STUDY.evaluated),
+            "kinds": list(kinds.values()) * len(STUDY.evaluated),
+            "datasets": [name for name in STUDY.evaluated for _ in kinds],
+        }
+        return columns[what]
+
+    return look_up
+
+
+def label_set_of(wildcards):
+    """Config of the label set of the wildcards."""
+    return CONFIG["label_sets"][wildcards.label_set]
+
+
+def label_set_index(wildcards):
+    """The index of the data set that a label set is for."""
+    return of(INDEX, dataset=label_set_of(wildcards)["dataset"])
+
+
+def label_set_logits(wildcards):
+    """The logits on that data set of everything that is scored."""
+    dataset = label_set_of(wildcards)["dataset"]
+    return logits_of(wildcards.sweep, scored_names(wildcards), [dataset])
+
+
+# analyses.smk
+
+
+def analysis_plan(table):
+    """The plan of an analysis of the wildcards' sweep, from the figure that asks for it."""
+
+    def look_up(wildcards):
+        return dict(ANALYSES[wildcards.sweep][table.format(**dict(wildcards.items()))])
+
+    return look_up
+
+
+def mixed_names(wildcards):
+    """The models that mixes may be made of: the start, all runs, and a plan's soups."""
+    plan = analysis_plan("mixes/{mixes}")(wildcards)
+    return [INITIALIZATION, *run_names(wildcards), *plan.get("soups", [])]
+
+
+def mixed_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, mixed_names(wildcards))
+
+
+def mixed_datasets(wildcards):
+    """The data sets that mixes are evaluated on; planes have the training set too."""
+    plane = analysis_plan("mixes/{mixes}")(wildcards)["kind"] == "plane"
+    return [TRAIN] * plane + STUDY.reported
+
+
+def mixed_sets(wildcards):
+    """These data sets as models read them."""
+    return sets_of(wildcards, mixed_datasets(wildcards))
+
+
+def evaluated_sets(wildcards):
+    """The held-out set, the test set and the shift sets as models read them."""
+    return sets_of(wildcards, STUDY.evaluated)
+
+
+def run_names(wildcards):
+    """The runs of the wildcards' sweep."""
+    return STUDY.runs_of(wildcards.sweep)
+
+
+def run_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, run_names(wildcards))
+
+
+def run_logits(wildcards):
+    """Their logits on every evaluation set, data set by data set."""
+    return logits_of(wildcards.sweep, run_names(wildcards), STUDY.evaluated)
+
+
+def pool_logits(wildcards):
+    """The pool's logits on every evaluation set, data set by data set."""
+    return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], STUDY.evaluated)
+
+
+def start_and_runs(wildcards):
+    """The initialisation and the runs of the wildcards' sweep."""
+    return [INITIALIZATION, *run_names(wildcards)]
+
+
+def start_and_run_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, start_and_runs(wildcards))
+
+
+def start_and_run_logits(wildcards):
+    """Their logits on the test set and the shift sets, data set by data set."""
+    return logits_of(wildcards.sweep, start_and_runs(wildcards), STUDY.reported)
+
+
+# paper.smk
+
+
+FORMATS = {"figure": ["svg", "png"], "table": ["csv", "html"], "claims": []}
+
+
+def needed(target):
+    """The files that a table or figure is made from, by the names that its module has for them."""
+
+    def file_of(need):
+        if need.table == "logits":
+            return logits_of(need.sweep, STUDY.runs_of(need.sweep), STUDY.reported)
+        return f"{of(SWEEP, sweep=need.sweep)}/{need.table}.parquet"
+
+    needs = target.result.needs(target.spec)
+    return {
+        name: (
+            [file_of(each) for each in need]
+            if isinstance(need, list)
+            else file_of(need)
+        )
+        for name, need in needs.items()
+    }
+
+
+def targets_of_kind(kind):
+    """The study's figures, tables, or claims without either."""
+    return {
+        name: target for name, target in TARGETS.items() if target.result.kind == kind
+    }
+
+
+def result_code(script, target):
+    """The modules that a table or figure takes, no other one's; labels are with the recipes."""
+    made_by = module_path(target.result.make.__module__)
+    labels = module_path("modelsoups.soups.registry")
+    return [*code(script, made_by), os.path.relpath(labels)]
+
+
+def caption_of(name):
+    """Path of the caption that a table's or figure's own rule writes."""
+    return str(Path(of(CAPTION, name=name)).absolute())
+
+
+def about_study():
+    """What every table and figure is told of the study."""
+    return {
+        "study": CONFIG["study"],
+        "roles": STUDY.roles,
+        "recipes": CONFIG.get("recipes", {}),
+        "ensembles": CONFIG.get("ensembles", {}),
+    }
+
+
+def run_records(wildcards):
+    """The records of the runs of the wildcards' sweep."""
+    return expand(RECORD, sweep=wildcards.sweep, model=STUDY.runs_of(wildcards.sweep))

@@ -1,0 +1,188 @@
+"""The paper's tables and figures, and what holds of its claims. A rule each, under its name.
+
+What a table or figure reads, how it is made and what its caption says stands in its module:
+workflow/modelsoups/paper/<name>.py.
+"""
+
+for name, target in targets_of_kind("figure").items():
+
+    rule:
+        name:
+            name
+        input:
+            **needed(target),
+            code=result_code("make_figure", target),
+            style=str(PACKAGE / "paper/style.mplstyle"),
+        output:
+            svg=report(
+                f"results/{name}.svg",
+                caption=caption_of(name),
+                category=target.result.category,
+                labels={"result": target.title},
+            ),
+            png=f"results/{name}.png",
+            table=f"results/{name}.parquet",
+            claims=of(CLAIMS, name=name),
+            caption=of(CAPTION, name=name),
+        log:
+            f"results/logs/{name}.log",
+        localrule: True
+        conda:
+            "../envs/modelsoups.yaml"
+        params:
+            result=target.result.name,
+            spec=target.spec,
+            about=about_study(),
+        message:
+            f"Drawing {target.title}"
+        script:
+            "../workflow/scripts/make_figure.py"
+
+
+for name, target in targets_of_kind("table").items():
+
+    rule:
+        name:
+            name
+        input:
+            **needed(target),
+            code=result_code("make_table", target),
+        output:
+            csv=f"results/{name}.csv",
+            markdown=f"results/{name}.md",
+            html=report(
+                f"results/{name}.html",
+                caption=caption_of(name),
+                category=target.result.category,
+                labels={"result": target.title},
+            ),
+            claims=of(CLAIMS, name=name),
+            caption=of(CAPTION, name=name),
+        log:
+            f"results/logs/{name}.log",
+        localrule: True
+        conda:
+            "../envs/modelsoups.yaml"
+        params:
+            result=target.result.name,
+            spec=target.spec,
+            about=about_study(),
+        message:
+            f"Making {target.title}"
+        script:
+            "../workflow/scripts/make_table.py"
+
+
+for name, target in targets_of_kind("claims").items():
+
+    rule:
+        name:
+            name
+        input:
+            **needed(target),
+            code=result_code("make_claims", target),
+        output:
+            claims=of(CLAIMS, name=name),
+        log:
+            f"results/logs/{name}.log",
+        localrule: True
+        conda:
+            "../envs/modelsoups.yaml"
+        params:
+            result=target.result.name,
+            spec=target.spec,
+            about=about_study(),
+        message:
+            f"Judging the claims of {target.title}"
+        script:
+            "../workflow/scripts/make_claims.py"
+
+
+for name, target in TARGETS.items():
+    # For `--list-rules`; another workflow may have imported the rules under other names.
+    rule_name = workflow.modifier.modify_rulename(name)
+    workflow.get_rule(rule_name).docstring = target.result.about
+
+
+rule what_holds:
+    """The paper's claims with this study's numbers and computed verdicts."""
+    input:
+        claims=expand(CLAIMS, name=TARGETS),
+        code=code("what_holds"),
+    output:
+        csv="results/what-holds.csv",
+        markdown="results/what-holds.md",
+        html=report(
+            "results/what-holds.html",
+            caption="../workflow/report/what-holds.rst",
+            category="0. What holds here",
+            labels={"result": "What holds here"},
+        ),
+    log:
+        "results/logs/what_holds.log",
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        study=CONFIG["study"],
+    message:
+        "Comparing the paper's claims with this study"
+    script:
+        "../workflow/scripts/what_holds.py"
+
+
+rule list_hyperparameters:
+    """The runs of a sweep with their hyper-parameters and accuracies, for the report."""
+    input:
+        runs=RUNS,
+        correct=CORRECT,
+        code=code("list_hyperparameters"),
+    output:
+        html=report(
+            f"{SWEEP}/runs.html",
+            caption="../workflow/report/runs.rst",
+            category="Runs",
+            labels={"result": "Hyper-parameters", "sweep": "{sweep}"},
+        ),
+    log:
+        "results/logs/list_hyperparameters/{sweep}.log",
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        study=CONFIG["study"],
+    message:
+        "Listing the hyper-parameters of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/list_hyperparameters.py"
+
+
+rule draw_curves:
+    """The training curves of a sweep's runs."""
+    input:
+        records=run_records,
+        code=code("draw_curves"),
+        style=str(PACKAGE / "paper/style.mplstyle"),
+    output:
+        svg=report(
+            f"{SWEEP}/curves.svg",
+            caption="../workflow/report/curves.rst",
+            category="Runs",
+            labels={"result": "Training curves", "sweep": "{sweep}"},
+        ),
+        png=f"{SWEEP}/curves.png",
+        table=f"{SWEEP}/curves.parquet",
+    log:
+        "results/logs/draw_curves/{sweep}.log",
+    wildcard_constraints:
+        sweep=one_of(STUDY.runs),
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        study=CONFIG["study"],
+        runs=run_names,
+    message:
+        "Drawing the training curves of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/draw_curves.py"

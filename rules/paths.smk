@@ -1,0 +1,82 @@
+"""Every path of results/, once; and the files of several models or data sets together."""
+
+INDEX = "results/data/{dataset}/index.parquet"
+LABELS = "results/data/{dataset}/labels.npy"
+CLASS_MAP = "results/data/{dataset}/class_map.npy"
+DATASET_RECORD = (
+    "results/data/{dataset}/record.json"  # written once the counts are right
+)
+IMAGES = "results/data/{dataset}/{view}/images.npy"
+CHECKED = "results/data/{dataset}/checked/index.parquet"
+RESIZED = "results/data/{dataset}/resized/index.parquet"
+LABEL_SET = "results/label-sets/{label_set}.parquet"
+
+FEATURES = "results/heads/features/{backbone}/{dataset}.npy"
+HEAD = f"results/heads/{{backbone}}-{{start}}-{TRAIN}.safetensors"
+
+SWEEP = "results/sweeps/{sweep}"
+RUNS = f"{SWEEP}/runs.csv"
+WEIGHTS = f"{SWEEP}/models/{{model}}/weights.safetensors"
+RECORD = f"{SWEEP}/models/{{model}}/record.json"
+LOGITS = f"{SWEEP}/models/{{model}}/logits/{{dataset}}.parquet"
+SCORES = f"{SWEEP}/scores.parquet"
+CORRECT = f"{SWEEP}/correct.parquet"
+LABEL_SET_CORRECT = f"{SWEEP}/label-sets/{{label_set}}.parquet"
+
+CLAIMS = "results/claims/{name}.json"  # of a table or figure
+CAPTION = "results/captions/{name}.rst"
+
+
+def of(path, **wildcards):
+    """A path with some of its wildcards renamed or filled in."""
+    for name, value in wildcards.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+def weights_of(sweep, names):
+    """Weights of models that a sweep or pool calls by these names."""
+    pairs = [identity(sweep, name).split("/") for name in names]
+    return [of(WEIGHTS, sweep=owner, model=model) for owner, model in pairs]
+
+
+def logits_of(sweep, names, datasets):
+    """Logits of such models, data set by data set and within one model by model."""
+    pairs = [identity(sweep, name).split("/") for name in names]
+    return [
+        of(LOGITS, sweep=owner, model=model, dataset=dataset)
+        for dataset in datasets
+        for owner, model in pairs
+    ]
+
+
+def sets_of(wildcards, datasets):
+    """Data sets as models are evaluated on them: examples, labels and class maps, in one order.
+
+    The training set comes as an index where training reads files.
+    """
+    view = backbone_of(wildcards)["view"]
+    return {
+        "examples": [
+            (
+                of(INDEX, dataset=name)
+                if name == TRAIN and training_input() != "array"
+                else of(IMAGES, dataset=name, view=view)
+            )
+            for name in datasets
+        ],
+        "labels": expand(LABELS, dataset=datasets),
+        "class_maps": expand(CLASS_MAP, dataset=datasets),
+    }
+
+
+def training_input():
+    """What training reads: an array, the files themselves, or smaller copies of them."""
+    return DATASETS.get(TRAIN, {}).get("training_input", "array")
+
+
+def training_images(wildcards):
+    """The training images in that form: the array of a view, or an index."""
+    view = backbone_of(wildcards)["view"]
+    path = {"array": of(IMAGES, view=view), "files": CHECKED, "resized": RESIZED}
+    return of(path[training_input()], dataset=TRAIN)

@@ -1,0 +1,84 @@
+"""Scores: every metric of every model of a sweep or pool, and which images each has right."""
+
+
+rule score_sweep:
+    """Every metric of every model of a sweep on every evaluation set, as a tidy table."""
+    input:
+        logits=scored_logits,
+        code=code("score_sweep"),
+    output:
+        scores=SCORES,
+    log:
+        "results/logs/score_sweep/{sweep}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        models=scored_table("models"),
+        kinds=scored_table("kinds"),
+        datasets=scored_table("datasets"),
+    message:
+        "Scoring {wildcards.sweep}"
+    script:
+        "../workflow/scripts/score_sweep.py"
+
+
+rule collect_correct:
+    """Whether each model of a sweep is right on each image; paired tests read it."""
+    input:
+        logits=scored_logits,
+        code=code("collect_correct"),
+    output:
+        correct=CORRECT,
+    log:
+        "results/logs/collect_correct/{sweep}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        models=scored_names,
+        datasets=STUDY.evaluated,
+    message:
+        "Collecting what the models of {wildcards.sweep} have right"
+    script:
+        "../workflow/scripts/collect_correct.py"
+
+
+rule make_label_set:
+    """The second labels of a test set's images: all classes that may be called right."""
+    input:
+        index=label_set_index,
+        classes=shipped(CONFIG["classes"]),
+        code=code("make_label_set"),
+    output:
+        labels=LABEL_SET,
+        record=LABEL_SET.replace(".parquet", ".json"),
+    log:
+        "results/logs/make_label_set/{label_set}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        spec=label_set_of,
+    message:
+        "Making label set {wildcards.label_set}"
+    script:
+        "../workflow/scripts/make_label_set.py"
+
+
+rule judge_label_set:
+    """Whether each model of a sweep is right on each image by a second label set."""
+    input:
+        logits=label_set_logits,
+        labels=LABEL_SET,
+        code=code("judge_label_set"),
+    output:
+        correct=LABEL_SET_CORRECT,
+    log:
+        "results/logs/judge_label_set/{sweep}-{label_set}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        models=scored_names,
+        name="{label_set}",
+    message:
+        "Judging the models of {wildcards.sweep} by {wildcards.label_set}"
+    script:
+        "../workflow/scripts/judge_label_set.py"

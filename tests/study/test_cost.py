@@ -1,0 +1,50 @@
+"""Images that the analyses of the default study put through a model."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelsoups.paper.targets import list_analyses
+from modelsoups.study.cost import count_images
+from modelsoups.study.study import Study
+
+CONFIG = Path(__file__).parents[2] / "config/config.yaml"
+REPORTED = 843 + 968 + 1344 + 1311 + 1321 + 888  # the test set and the shift sets
+HELD_OUT = 843
+
+
+def count(config):
+    study = Study(config)
+    return {
+        (sweep, table): count_images(study, sweep, table, plan)
+        for sweep, plans in list_analyses(config).items()
+        for table, plan in plans.items()
+    }
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+
+
+def test_images_of_every_analysis_are_counted(config):
+    counted = count(config)
+    # Of the grid's 12 runs 8 have a learning rate below 5e-3; all their 28 pairs count.
+    assert counted["grid", "mixes/angles"] == (8 + 28) * REPORTED
+    # 9 x 9 mixes and three corners, 300 images of each of 7 sets, the training set one of them.
+    assert counted["grid", "mixes/plane-seed"] == 84 * 7 * 300
+    assert counted["random-search", "mixes/pairs"] == 20 * REPORTED
+    # The start, and 12 runs and 2 soups at 4 alphas; of the other start 5 runs.
+    assert counted["random-search", "mixes/wise"] == 57 * REPORTED
+    assert counted["zero-shot-search", "mixes/wise"] == 29 * REPORTED
+    # Three orders: 12 uniform soups on every set, and 1 + ... + 12 candidates on the held-out one.
+    assert counted["random-search", "growth"] == 3 * (12 * (REPORTED + HELD_OUT) + 78 * HELD_OUT)
+    assert counted["seeds", "seeds/all"] == 2 * 5 * (REPORTED + HELD_OUT)
+    assert counted["grid", "approximation"] == 21 * 3 * 22 * 6 * 100
+
+
+def test_pairs_that_differ_in_one_hyperparameter_are_counted(config):
+    config["figure3"]["pairs"] = "one"
+    # 2 learning rates, 2 strengths, 2 seeds: the 12 edges of a cube, and its 8 corners.
+    assert count(config)["grid", "mixes/angles"] == 20 * REPORTED

@@ -1,0 +1,163 @@
+"""What follows from a config: roles, models, pools."""
+
+import pytest
+
+from modelsoups.study.study import Study, identity, name_in
+
+FINETUNE = {
+    "batch_size": 4,
+    "min_crop": 0.5,
+    "warmup_steps": 1,
+    "clip_norm": 1.0,
+    "weight_decay": 0.1,
+    "epochs": 1,
+    "label_smoothing": 0,
+    "mixup": 0,
+}
+SWEEP = {"backbone": "tower", "start": "linear-probe", "finetune": FINETUNE}
+
+
+def make_study(**changes):
+    grid = {"lr": [1e-3, 1e-2], "augmentation": ["minimal", "medium"]}
+    return Study(
+        {
+            "datasets": {
+                "sketches": {"role": "shift"},
+                "photos": {"role": "test"},
+                "learn": {"role": "train"},
+                "choose": {"role": "held_out"},
+                "toys": {"role": "shift"},
+            },
+            "backbones": {"tower": {"library": "timm"}, "other": {"library": "timm"}},
+            "sweeps": {
+                "grid": {**SWEEP, "grid": grid, "other_starts": ["zero-shot"]},
+                "seeds": {
+                    **SWEEP,
+                    "finetune": {**FINETUNE, "lr": 1e-3, "augmentation": "minimal"},
+                    "grid": {"seed": [0, 1]},
+                    "pool_initialization": True,
+                },
+                "zero": {
+                    **SWEEP,
+                    "start": "zero-shot",
+                    "finetune": {**FINETUNE, "lr": 1e-3, "augmentation": "minimal"},
+                    "grid": {"seed": [0]},
+                },
+                "given": {
+                    "kind": "checkpoints",
+                    "backbone": "tower",
+                    "files": "m_{0..2}.pt",
+                    "initialization": "m_1.pt",
+                },
+            },
+            "pools": {
+                "both": {"models": ["seeds", {"sweep": "grid", "match": {"lr": 1e-3}}]},
+                "mixed": {"models": ["both/greedy", "zero/000", "grid/zero-shot"]},
+                "three-lines": {
+                    "models": [
+                        {"sweep": "grid", "match": {"augmentation": "minimal", "lr": 1e-3}},
+                        {"sweep": "grid", "match": {"augmentation": "medium", "lr": 1e-3}},
+                        "seeds/001",
+                    ],
+                    "recipes": ["uniform"],
+                    "ensembles": [],
+                },
+            },
+            "recipes": {"uniform": {"kind": "uniform"}, "greedy": {"kind": "greedy"}},
+            "ensembles": {"ensemble": {"kind": "uniform"}},
+            **changes,
+        }
+    )
+
+
+def test_sets_are_ordered_by_role_and_then_as_written():
+    study = make_study()
+    assert (study.train, study.held_out) == ("learn", "choose")
+    assert study.reported == ["photos", "sketches", "toys"]
+    assert study.evaluated == ["choose", "photos", "sketches", "toys"]
+
+
+def test_study_without_training_has_no_training_set():
+    assert make_study(datasets={"choose": {"role": "held_out"}}).train is None
+
+
+def test_pool_of_a_sweep_is_its_runs_and_if_asked_for_its_initialization():
+    study = make_study()
+    assert study.pool_of("grid") == ["000", "001", "002", "003"]
+    assert study.pool_of("seeds") == ["initialization", "000", "001"]
+    assert study.pool_of("given") == ["000", "002"]
+
+
+def test_pool_takes_sweeps_runs_by_hyper_parameters_and_models_of_other_pools():
+    study = make_study()
+    assert study.pool_of("both") == [
+        "seeds/initialization",
+        "seeds/000",
+        "seeds/001",
+        "grid/000",
+        "grid/001",
+    ]
+    assert study.pool_of("mixed") == ["both/greedy", "zero/000", "grid/zero-shot"]
+    assert study.pool_of("three-lines") == ["grid/000", "grid/001", "seeds/001"]
+
+
+def test_model_that_two_entries_of_a_pool_name_is_there_once():
+    study = make_study(pools={"twice": {"models": ["grid/000", "grid"]}})
+    assert study.pool_of("twice") == ["grid/000", "grid/001", "grid/002", "grid/003"]
+
+
+def test_pool_has_an_initialization_if_all_its_models_have_the_same():
+    study = make_study()
+    assert study.initialization_of("grid") == "grid/initialization"
+    assert study.initialization_of("given") == "given/initialization"
+    assert study.initialization_of("both") == "seeds/initialization"  # one backbone, one start
+    assert study.initialization_of("mixed") is None  # from two starts
+
+
+def test_everything_of_a_sweep_is_scored_under_its_kind():
+    assert make_study().kinds_of("grid") == {
+        "initialization": "initialization",
+        "zero-shot": "start",
+        **dict.fromkeys(["000", "001", "002", "003"], "run"),
+        "uniform": "soup",
+        "greedy": "soup",
+        "ensemble": "ensemble",
+    }
+
+
+def test_everything_of_a_pool_is_scored_under_its_kind():
+    assert make_study().kinds_of("mixed") == {
+        "both/greedy": "soup",
+        "zero/000": "run",
+        "grid/zero-shot": "start",
+        "uniform": "soup",
+        "greedy": "soup",
+        "ensemble": "ensemble",
+    }
+    assert make_study().kinds_of("three-lines") == {
+        "grid/initialization": "initialization",
+        "grid/000": "run",
+        "grid/001": "run",
+        "seeds/001": "run",
+        "uniform": "soup",
+    }
+
+
+def test_sweep_without_an_initialization_has_none_scored():
+    sweeps = {"given": {"kind": "checkpoints", "backbone": "tower", "files": "m_{0..1}.pt"}}
+    study = make_study(sweeps=sweeps, pools={})
+    assert study.initialization_of("given") is None
+    assert list(study.kinds_of("given")) == ["000", "001", "uniform", "greedy", "ensemble"]
+
+
+def test_models_name_is_short_in_its_own_sweep():
+    assert name_in("grid", "grid/003") == "003"
+    assert name_in("both", "grid/003") == "grid/003"
+    assert identity("grid", "003") == "grid/003"
+    assert identity("both", "grid/003") == "grid/003"
+
+
+def test_pools_in_a_circle_are_refused():
+    pools = {"a": {"models": ["b"]}, "b": {"models": ["a/uniform"]}}
+    with pytest.raises(ValueError, match="in a circle"):
+        make_study(pools=pools).pools  # noqa: B018

@@ -1,0 +1,65 @@
+"""Images that a study's analyses put through a model: what their jobs ask for, and the plan.
+
+Imported while Snakemake parses: no torch.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from math import comb
+from typing import Any
+
+from modelsoups.study.search import RunSpec
+from modelsoups.study.study import Study
+
+SECOND_DERIVATIVE = 20  # forward passes that one takes, about
+
+
+def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
+    """The number of mixes that a plan evaluates (`analyses.mixes`)."""
+    match plan["kind"]:
+        case "plane":
+            return plan["resolution"] ** 2 + 3
+        case "pairs":
+            return min(plan["num_pairs"], comb(len(runs), 2))
+        case "wise":
+            return 1 + (len(runs) + len(plan["soups"])) * len(plan["alphas"])
+        case "angles":
+            chosen = [vars(run) for run in runs.values() if run.lr < plan["below_lr"]]
+            pairs = (
+                plan["pairs"] == "all" or sum(a[key] != b[key] for key in a) == 1
+                for a, b in combinations(chosen, 2)
+            )
+            return len(chosen) + sum(pairs)
+    raise ValueError(f"plan of kind {plan['kind']!r} is unknown")
+
+
+def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) -> int:
+    """Images that an analysis puts through a model, at most.
+
+    Growth counts a pass over the held-out set for each candidate that a greedy soup tries.
+
+    Args: sweep, table, plan: of the analysis that a figure asks for (`paper.declare.Analysis`).
+    """
+    sizes = {name: spec["num_images"] for name, spec in study.config["datasets"].items()}
+
+    def count(names: Iterable[str], max_images: int | None = None) -> int:
+        return sum(min(sizes[name], max_images or sizes[name]) for name in names)
+
+    held_out, everything = sizes[study.held_out], count(study.evaluated)
+    match table.partition("/")[0]:
+        case "mixes":
+            training = study.with_role("train") if plan["kind"] == "plane" else []
+            images = count([*training, *study.reported], plan.get("max_images"))
+            return count_mixes(plan, study.runs[sweep]) * images
+        case "growth":
+            size = len(study.pools[sweep])
+            return plan["num_orders"] * (size * everything + comb(size + 1, 2) * held_out)
+        case "seeds":
+            return 2 * len(study.runs[sweep]) * everything
+        case "approximation":
+            rates, levels, seeds = (len(plan[k]) for k in ("learning_rates", "levels", "seeds"))
+            pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
+            pairs += rates * levels * (comb(seeds, 2) + 1)
+            images = count(study.reported, plan.get("max_images"))
+            return pairs * len(plan["alphas"]) * (2 + SECOND_DERIVATIVE) * images
+    raise ValueError(f"analysis {table!r} is unknown")

@@ -1,0 +1,228 @@
+"""A study: its checked config, and all that follows from it before anything is computed.
+
+Whoever needs a name asks here: which data sets play which role, which models a sweep or a pool has,
+which of them a recipe chooses from, what is scored. Imported while Snakemake parses: no torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from modelsoups.study.checkpoints import CheckpointSpec, list_checkpoints
+from modelsoups.study.search import INITIALIZATION, RunSpec, list_runs, select_all
+
+STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
+LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a config says, looked up by name.
+
+    A model's identity is `sweep/model`. Within its own sweep it goes by `model` alone. A *pool* is
+    a sweep without runs of its own: models of other sweeps, for recipes to choose from.
+    """
+
+    config: Mapping[str, Any]
+
+    # Data sets by role.
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """Data set -> role."""
+        return {name: spec["role"] for name, spec in self.config["datasets"].items()}
+
+    def with_role(self, *roles: str) -> list[str]:
+        """Names of the data sets that have one of the roles, in the order of the roles."""
+        return [name for role in roles for name, found in self.roles.items() if found == role]
+
+    @cached_property
+    def train(self) -> str | None:
+        """The training set; None for a study of existing checkpoints."""
+        return next(iter(self.with_role("train")), None)
+
+    @cached_property
+    def held_out(self) -> str:
+        """The set that every choice is made on."""
+        return self.with_role("held_out")[0]
+
+    @cached_property
+    def reported(self) -> list[str]:
+        """The test set and the shift sets: never chosen on."""
+        return self.with_role("test", "shift")
+
+    @cached_property
+    def evaluated(self) -> list[str]:
+        """The held-out set and the reported ones."""
+        return [self.held_out, *self.reported]
+
+    # Sweeps, pools and their models.
+
+    @cached_property
+    def runs(self) -> dict[str, dict[str, RunSpec]]:
+        """Sweep that is fine-tuned -> run -> its hyper-parameters."""
+        return {
+            name: _named(name, list_runs, sweep)
+            for name, sweep in self.config["sweeps"].items()
+            if "kind" not in sweep
+        }
+
+    @cached_property
+    def checkpoints(self) -> dict[str, dict[str, CheckpointSpec]]:
+        """Sweep of existing checkpoints -> model, perhaps the initialisation -> its file."""
+        return {
+            name: _named(name, list_checkpoints, sweep)
+            for name, sweep in self.config["sweeps"].items()
+            if "kind" in sweep
+        }
+
+    @cached_property
+    def pools(self) -> dict[str, list[str]]:
+        """Sweep or pool -> identities of the models that its recipes and ensembles choose from."""
+        found: dict[str, list[str]] = {}
+        for sweep, spec in self.config["sweeps"].items():
+            start = [INITIALIZATION] if spec.get("pool_initialization") else []
+            found[sweep] = [f"{sweep}/{model}" for model in [*start, *self.runs_of(sweep)]]
+        waiting = dict(self.config.get("pools", {}))
+        while waiting:
+            ready = [
+                name
+                for name, pool in waiting.items()
+                if not {sweep_of(item) for item in pool["models"]} & waiting.keys()
+            ]
+            if not ready:
+                raise ValueError(f"pools: {sorted(waiting)} take models of one another in a circle")
+            for name in ready:
+                items = waiting.pop(name)["models"]
+                members = [model for item in items for model in self._expand(name, item, found)]
+                found[name] = list(dict.fromkeys(members))
+        return found
+
+    def _expand(self, pool: str, item: Any, found: Mapping[str, list[str]]) -> list[str]:
+        """The identities of an entry of a pool: a sweep, some runs of one, or one model."""
+        sweep = sweep_of(item)
+        if sweep not in found:
+            raise ValueError(f"pools.{pool}: {sweep!r} is not defined; defined are {sorted(found)}")
+        if isinstance(item, Mapping):
+            chosen = select_all(self.runs.get(sweep, {}), item.get("match", {}))
+            if not chosen:
+                raise ValueError(f"pools.{pool}: no run of {sweep} has {dict(item['match'])}")
+            return [f"{sweep}/{run}" for run in chosen]
+        if "/" not in item:
+            return found[sweep]
+        model = item.partition("/")[2]
+        if model not in self.models_with_weights(sweep):
+            raise ValueError(
+                f"pools.{pool}: {sweep} has no model {model!r} with weights; it has "
+                f"{', '.join(self.models_with_weights(sweep))}"
+            )
+        return [item]
+
+    def runs_of(self, sweep: str) -> list[str]:
+        """Names of a sweep's runs; a pool has none of its own."""
+        if sweep in self.runs:
+            return list(self.runs[sweep])
+        return [model for model in self.checkpoints.get(sweep, {}) if model != INITIALIZATION]
+
+    def starts_of(self, sweep: str) -> list[str]:
+        """Names of the models a sweep's runs start from, or could: the initialisation, others."""
+        if sweep in self.runs:
+            return [INITIALIZATION, *self.config["sweeps"][sweep].get("other_starts", [])]
+        return [model for model in self.checkpoints.get(sweep, {}) if model == INITIALIZATION]
+
+    def models_with_weights(self, sweep: str) -> list[str]:
+        """Names of all models of a sweep that have weights: starts, runs, soups."""
+        return [*self.starts_of(sweep), *self.runs_of(sweep), *self.recipes_of(sweep)]
+
+    def recipes_of(self, sweep: str) -> dict[str, Mapping[str, Any]]:
+        """Recipes of a sweep or pool: those that it names, or all of the study."""
+        return self._chosen(sweep, "recipes")
+
+    def ensembles_of(self, sweep: str) -> dict[str, Mapping[str, Any]]:
+        """Ensembles of a sweep or pool: those that it names, or all of the study."""
+        return self._chosen(sweep, "ensembles")
+
+    def _chosen(self, sweep: str, what: str) -> dict[str, Mapping[str, Any]]:
+        known = self.config.get(what, {})
+        return {name: known[name] for name in self._section(sweep).get(what, known)}
+
+    def _section(self, sweep: str) -> Mapping[str, Any]:
+        return {**self.config["sweeps"], **self.config.get("pools", {})}[sweep]
+
+    def pool_of(self, sweep: str) -> list[str]:
+        """The models that a sweep's recipes and ensembles choose from, as it names them."""
+        return [name_in(sweep, model) for model in self.pools[sweep]]
+
+    def initialization_of(self, sweep: str) -> str | None:
+        """Identity of the model that all of a pool's models start from; None if there is none.
+
+        Sweeps of one backbone with one kind of start begin at the same weights.
+        """
+        if sweep in self.config["sweeps"]:
+            own = INITIALIZATION in self.starts_of(sweep)
+            return f"{sweep}/{INITIALIZATION}" if own else None
+        members = dict.fromkeys(model.partition("/")[0] for model in self.pools[sweep])
+        found = [self.initialization_of(member) for member in members]
+        origins = {start and self._origin(start.partition("/")[0]) for start in found}
+        return found[0] if len(origins) == 1 else None
+
+    def _origin(self, sweep: str) -> tuple[str, str]:
+        spec = self.config["sweeps"][sweep]
+        return spec["backbone"], spec.get("start", sweep)
+
+    def backbone_of(self, sweep: str) -> str:
+        """The backbone of a sweep's or pool's models."""
+        if sweep in self.config["sweeps"]:
+            return self.config["sweeps"][sweep]["backbone"]
+        return self.backbone_of(self.pools[sweep][0].partition("/")[0])
+
+    def kinds_of(self, sweep: str) -> dict[str, str]:
+        """What is scored of a sweep or pool: name -> kind of model."""
+        start = self.initialization_of(sweep)
+        return {
+            **({name_in(sweep, start): "initialization"} if start else {}),
+            **dict.fromkeys(self.starts_of(sweep)[1:], "start"),
+            **{name_in(sweep, model): self.kind_of(model) for model in self._scored(sweep)},
+            **dict.fromkeys(self.recipes_of(sweep), "soup"),
+            **dict.fromkeys(self.ensembles_of(sweep), "ensemble"),
+        }
+
+    def _scored(self, sweep: str) -> Sequence[str]:
+        if sweep in self.config["sweeps"]:
+            return [f"{sweep}/{run}" for run in self.runs_of(sweep)]
+        return [model for model in self.pools[sweep] if self.kind_of(model) != INITIALIZATION]
+
+    def kind_of(self, model: str) -> str:
+        """Kind of the model of that identity: initialization, start, run or soup."""
+        sweep, _, name = model.partition("/")
+        if name in self.runs_of(sweep):
+            return "run"
+        return {INITIALIZATION: "initialization"}.get(name, "start" if name in STARTS else "soup")
+
+    def has_zero_shot(self, backbone: str) -> bool:
+        """Whether a backbone has a zero-shot head: a text tower, and class prompts to embed."""
+        library = self.config["backbones"][backbone]["library"]
+        return library in LIBRARIES_WITH_TEXT and "prompts" in self.config
+
+
+def sweep_of(item: Any) -> str:
+    """The sweep or pool that an entry of a pool is about."""
+    return item["sweep"] if isinstance(item, Mapping) else item.partition("/")[0]
+
+
+def name_in(sweep: str, model: str) -> str:
+    """A model's name as a sweep or pool has it: without the sweep where that is its own."""
+    return model.removeprefix(f"{sweep}/")
+
+
+def identity(sweep: str, name: str) -> str:
+    """The identity `sweep/model` of a model that a sweep or pool calls by a name."""
+    return name if "/" in name else f"{sweep}/{name}"
+
+
+def _named(name: str, expand: Any, sweep: Mapping[str, Any]) -> Any:
+    try:
+        return expand(sweep)
+    except ValueError as error:
+        raise ValueError(f"sweeps.{name}: {error}") from None
