@@ -21,12 +21,19 @@ from imagenet_trees import (
 )
 from modelsoups.base.files import read_json
 from modelsoups.evaluation.logits import read_logits
+from modelsoups.study.config import read_config
 from modelsoups.weights.checkpoints import read_weights
 
-PAPER = yaml.safe_load((ROOT / "config/imagenet.yaml").read_text())
-RELEASED = yaml.safe_load((ROOT / "config/released.yaml").read_text())
+
+def read_study(name):
+    """A study of config/ with what its catalog describes."""
+    config = yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8"))
+    return read_config(config, lambda path: ROOT / path)
+
+
+PAPER, RELEASED = read_study("imagenet.yaml"), read_study("released.yaml")
 MODELS = "results/sweeps/random-search/models"
-POINTS = "results/sweeps/random-search/points/pairs.parquet"
+MIXES = "results/sweeps/random-search/mixes/pairs.parquet"
 # Data set -> images (two of each class), classes. Of the study's three classes two are in
 # ImageNet-R and one in ImageNet-A.
 SIZES = {
@@ -75,15 +82,16 @@ def toy(config):
     """The paper's config with fewer classes, images, epochs and recipes, and a smaller tower."""
     config = yaml.safe_load(yaml.safe_dump(config))
     config["classes"] = "classes.csv"
-    for name, (num_images, num_classes) in SIZES.items():
-        spec = config["datasets"][name]
+    for name, spec in config["datasets"].items():
+        num_images, num_classes = SIZES[name]
         spec |= {"num_images": num_images, "num_classes": num_classes}
         if "images_per_class" in spec:
             spec["images_per_class"] = num_images // num_classes
         if "split" in spec:
             spec["split"] |= {"per_class": 1, "num_images": 12}
     config["backbones"]["clip-vit-b32"] |= {"model": "ViT-S-32-alt", "weights": "random"}
-    config["linear_probe"] = {"l2": [1.0e-2], "max_iterations": 2}
+    if "linear_probe" in config:
+        config["linear_probe"] = {"l2": [1.0e-2], "max_iterations": 2}
     config["recipes"] = {"uniform": {"kind": "uniform"}, "greedy": {"kind": "greedy"}}
     config["label_sets"]["real"]["path"] = "data/real.json"
     return config
@@ -110,7 +118,7 @@ def study(tmp_path_factory):
     classes = pd.read_csv(ROOT / "resources/imagenet/classes.csv").set_index("id").loc[WNIDS]
     classes.to_csv(folder / "classes.csv")
     (folder / "toy.yaml").write_text(yaml.safe_dump(toy_search(toy(PAPER)), sort_keys=False))
-    targets = ["results/table3.csv", "results/table4-random-search.csv", POINTS]
+    targets = ["results/table3.csv", "results/table4-random-search.csv", MIXES]
     done = snakemake(folder, *targets, "--configfile", "toy.yaml")
     assert done.returncode == 0, done.stdout
     return folder
@@ -151,12 +159,12 @@ def test_table_4_has_real_and_multilabel_accuracy(study):
     assert (record["spec"]["version"], record["num_scored"]) == ("3.0.0", 4)
 
 
-def test_points_are_evaluated_by_the_classes_of_each_set(study):
+def test_mixes_are_evaluated_by_the_classes_of_each_set(study):
     """The middle of the two runs is the uniform soup of both without the initialisation."""
-    points = pd.read_parquet(study / POINTS).query("metric == 'accuracy'").set_index("dataset")
+    mixes = pd.read_parquet(study / MIXES).query("metric == 'accuracy'").set_index("dataset")
     shifts = [name for name in SIZES if PAPER["datasets"][name]["role"] in ("test", "shift")]
-    assert points.n.to_dict() == {name: SIZES[name][0] for name in shifts}
-    assert points.value["imagenet-a"] == 1  # it has one class: another map would give zero
+    assert mixes.n.to_dict() == {name: SIZES[name][0] for name in shifts}
+    assert mixes.value["imagenet-a"] == 1  # it has one class: another map would give zero
 
 
 def test_multilabel_file_of_another_version_stops_the_study(study, tmp_path):
@@ -257,6 +265,8 @@ def test_missing_data_are_named_when_a_job_needs_them(tmp_path):
 
 
 def test_released_checkpoints_are_evaluated_as_the_papers_runs_are():
-    for key in ("classes", "prompts", "views", "datasets", "backbones", "evaluation", "recipes"):
+    for key in ("classes", "prompts", "views", "backbones", "evaluation", "recipes"):
         assert RELEASED[key] == PAPER[key]
+    evaluated = {name: spec for name, spec in PAPER["datasets"].items() if spec["role"] != "train"}
+    assert RELEASED["datasets"] == evaluated
     assert PAPER["folders"].items() <= RELEASED["folders"].items()

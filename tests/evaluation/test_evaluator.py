@@ -116,7 +116,7 @@ def files(tmp_path):
 def test_a_set_is_opened_whole_or_as_a_sample(tmp_path, files):
     np.save(tmp_path / "own.npy", np.arange(3)[:, None])
     whole = open_set("b", files[1].examples, files[1].labels, tmp_path / "own.npy")
-    assert (len(whole.examples), whole.class_map) == (4, None)
+    assert len(whole.examples) == 4
     assert whole.examples.batch(np.array([0])).shape == (1, 3, 2, 2)
     np.save(tmp_path / "pooled.npy", np.array([[1], [2]]))
     part = open_set(
@@ -197,6 +197,15 @@ def test_a_file_that_is_no_parquet_is_made_again(files):
     run(files)
     files[1].output.write_bytes(b"cut")
     assert run(files) == [1]
+
+
+def test_a_class_map_of_the_first_classes_leaves_the_others_out(tmp_path):
+    """A map that begins as that of all classes would, but is of fewer."""
+    np.save(tmp_path / "images.npy", PIXELS)
+    np.save(tmp_path / "labels.npy", np.zeros(7, int))
+    np.save(tmp_path / "map.npy", np.array([[0], [1]]))
+    paths = [tmp_path / f"{name}.npy" for name in ("images", "labels", "map")]
+    assert Evaluator(Channels()).logits(open_set("photos", *paths)).shape == (7, 2)
 
 
 def test_a_class_map_that_is_newer_makes_its_set_again(files, tmp_path):

@@ -146,10 +146,11 @@ def open_set(
     if max_examples is not None and len(classes) > max_examples:
         chosen = sample(len(classes), max_examples)
         opened, classes = opened.take(chosen), classes[chosen]
-    pooled = None if class_map is None else np.load(class_map)
-    own = pooled is not None and np.array_equal(pooled, np.arange(len(pooled))[:, None])
     return EvaluationSet(
-        dataset=dataset, examples=opened, labels=classes, class_map=None if own else pooled
+        dataset=dataset,
+        examples=opened,
+        labels=classes,
+        class_map=None if class_map is None else np.load(class_map),
     )
 
 

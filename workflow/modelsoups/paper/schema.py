@@ -1,0 +1,67 @@
+"""The whole schema of a config: the file's, with recipes, ensembles, tables and figures.
+
+Imported while Snakemake parses: no torch. `python -m modelsoups.paper.schema`, in the root of a
+clone, writes what is made of it: the page of all keys and the JSON schema for editors.
+"""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from modelsoups.paper.registry import RESULTS
+from modelsoups.paper.targets import list_schemas
+from modelsoups.soups.registry import JSON_TYPES, ensemble_schema, recipe_schema
+from modelsoups.study.config import read_schema
+from modelsoups.study.reference import editor_schema, reference_page
+from modelsoups.study.search import RunSpec
+
+SCHEMA = Path("workflow/schemas/config.schema.yaml")
+FOR_EDITORS = Path("workflow/schemas/config.schema.json")
+PAGE = Path("docs/config.md")
+
+
+def complete_schema(path: str | Path) -> dict[str, Any]:
+    """The schema of a config, its catalog put in.
+
+    Args: path: of `config.schema.yaml`.
+    """
+    results = {
+        key: {"description": " ".join(abouts), **schema}
+        for key, schema in list_schemas().items()
+        if (abouts := [result.about for result in RESULTS.values() if result.key == key])
+    }
+    sections = {
+        "recipes": _entries("How soups are made", recipe_schema()),
+        "ensembles": _entries("How ensembles are chosen", ensemble_schema()),
+    }
+    schema = read_schema(path, {**sections, **results})
+    described = {
+        field.name: {"type": JSON_TYPES[field.type], "description": field.metadata["about"]}
+        for field in fields(RunSpec)
+    }
+    schema["$defs"]["hyperparameters"] = {"properties": described}
+    return schema
+
+
+def files_of_reference(schema: dict[str, Any]) -> dict[Path, str]:
+    """Path -> text of what is made of the complete schema."""
+    editors = json.dumps(editor_schema(schema), indent=1, ensure_ascii=False)
+    return {PAGE: reference_page(schema), FOR_EDITORS: editors + "\n"}
+
+
+def _entries(about: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a section with entries of one form under names of their own."""
+    names = {"$ref": "#/$defs/name"}
+    return {
+        "type": "object",
+        "description": about,
+        "propertyNames": names,
+        "additionalProperties": schema,
+    }
+
+
+if __name__ == "__main__":
+    for path, text in files_of_reference(complete_schema(SCHEMA)).items():
+        path.write_text(text, encoding="utf-8")
+        print(f"{path} written")
