@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -110,10 +109,11 @@ def made_once(tmp_path_factory, name, make):
 def pytest_collection_modifyitems(items):
     """Tests that run the real Snakefile are slow, and begin first: they take the longest."""
     for item in items:
-        if item.path.parent in (HERE, HERE / "slurm"):
+        if hasattr(item.module, "snakemake"):
             item.add_marker("slow")
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.name != FIRST))
+    items.sort(
+        key=lambda item: (item.get_closest_marker("slow") is None, item.path.name != LONGEST)
+    )
 
 
-HERE = Path(__file__).parent
-FIRST = "test_slurm.py"
+LONGEST = "test_slurm.py"

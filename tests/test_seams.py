@@ -1,12 +1,10 @@
 """What a change makes anew in a finished study, and what it leaves, by the real Snakefile."""
 
-import shutil
-
 import pandas as pd
 import pytest
 import yaml
 
-from checkouts import MAIN, MODELS, copy_study, copy_workflow, planned, snakemake, write_config
+from checkouts import MAIN, MODELS, copy_study, planned, snakemake, write_config
 
 SHIFT = {
     "role": "shift",
@@ -110,9 +108,10 @@ def touch_code(finished, module):
 @pytest.mark.parametrize(
     ("module", "rules", "spared"),
     [
-        ("soups/greedy.py", {"cook_soup": 1, "choose_ensemble": 2}, {"evaluate_held_out": 1}),
+        ("soups/greedy.py", {"cook_soup": 1, "evaluate_held_out": 1}, {"choose_ensemble": 0}),
+        ("soups/selection.py", {"cook_soup": 1, "choose_ensemble": 2}, {}),
         ("soups/learned.py", {"cook_soup": 1}, {"choose_ensemble": 0}),
-        ("soups/rejection.py", {"cook_soup": 1}, {}),
+        ("soups/rejection.py", {"cook_soup": 3}, {"choose_ensemble": 0}),
         ("weights/average.py", {"cook_soup": 3}, {}),
         ("evaluation/evaluator.py", {"evaluate_held_out": 6, "evaluate_reported": 6}, {}),
         ("evaluation/scores.py", {"score_sweep": 1, "table3": 1}, {"evaluate_reported": 0}),
@@ -183,8 +182,7 @@ def test_pool_over_sweeps_is_cooked_and_scored(study, tmp_path):
         }
         config["table3"] = "both"
 
-    folder = copy_workflow(tmp_path)
-    shutil.copytree(study / "results", folder / "results")
+    folder = copy_study(study, tmp_path)
     config = write_config(folder, "pool.yaml", mix)
     done = snakemake(folder, "results/table3.csv", "--configfile", config)
     assert done.returncode == 0, done.stdout

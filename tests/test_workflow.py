@@ -44,7 +44,7 @@ def test_table_3_has_a_row_for_each_method_with_the_studys_name(study):
         "Second best model",
         "Uniform soup",
         "Greedy soup",
-        "Learned soup (by layer)",
+        "Learned soup (by layer, epochs 1)",
         "Ensemble",
         "Greedy ensemble",
     ]
