@@ -1,13 +1,14 @@
 # Front door: sets up .venv from the lock, then hands the target to Snakemake.
 #   make results/table3.csv   (or any target of the Snakefile: make all, make results/figure1.svg)
 #   make test                 make test-quick           make lint                 make lock
+#   make reference            docs/config.md and the JSON schema, from the config's schema
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .SUFFIXES:
-.PHONY: test test-quick lint lock FORCE
+.PHONY: test test-quick lint reference lock FORCE
 
 # Two processes, a module of tests at a time, the slowest first. One thread each.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadscope --no-loadscope-reorder
@@ -21,9 +22,12 @@ test-quick: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
-	snakefmt --check --no-sort Snakefile rules
+	snakefmt --check Snakefile workflow/Snakefile rules
 	mypy
 	snakemake --lint
+
+reference: .venv/installed
+	python -m modelsoups.paper.schema
 
 lock: .venv/installed
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

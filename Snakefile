@@ -1,12 +1,8 @@
 """Make and study model soups: the paper's tables and figures from a config (see README.md)."""
 
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.20")  # earlier ones misread `runtime` in a profile
-
-HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 
 
 if not workflow.overwrite_configfiles:  # a study given by --configfile stands alone

@@ -3,29 +3,60 @@
 import csv
 import os
 import sys
+import tarfile
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(
-    0, str(HOME / "workflow")
-)  # the package beside this Snakefile, not another
+
+def folder_of(source):
+    """The folder on this machine of a source folder of this workflow.
+
+    Another workflow may import this one from a repository. Snakemake then reads the rules out of it
+    one by one; the package and what ships are whole folders, so the repository is unpacked here,
+    once a tag or commit. All its files have the time of that commit.
+    """
+    if not hasattr(source, "host"):  # not of a repository elsewhere
+        return Path(os.path.normpath(source.get_path_or_uri(secret_free=True)))
+    if source.branch is not None:
+        source.fetch_if_required()
+        version = source.hosted_repo.repo.commit(source.branch).hexsha
+    else:
+        version = source.ref  # fixed: what is unpacked needs no network
+    folder = Path(".snakemake/modelsoups", quote(version, safe="")).absolute()
+    if not folder.exists():
+        source.fetch_if_required()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
+            archive = Path(draft, "all.tar")
+            source.hosted_repo.repo.git.archive(version, output=archive)
+            with tarfile.open(archive) as file:
+                file.extractall(Path(draft, "all"), filter="data")
+            with suppress(OSError):  # another process was first
+                Path(draft, "all").rename(folder)
+    return folder / source.path
+
+
+HOME = folder_of(workflow.current_basedir.join(".."))
+sys.path.insert(0, str(HOME / "workflow"))  # this package, not another
 
 import modelsoups.base
 from modelsoups.base.code import code_of
+from modelsoups.paper.schema import complete_schema
 from modelsoups.paper.targets import (
     list_analyses,
     list_names,
     list_problems,
-    list_schemas,
     list_targets,
 )
 from modelsoups.soups.registry import (
     RECIPES,
-    ensemble_schema,
     full_config,
-    recipe_schema,
 )
-from modelsoups.study.config import check_config, read_config, read_schema
+from modelsoups.study.config import check_config, read_config
 from modelsoups.study.search import INITIALIZATION, as_params
 from modelsoups.study.study import STARTS, identity, name_in
 
@@ -38,9 +69,8 @@ os.environ.update(
     # Jobs use the package that the workflow was read with; an environment made by `--sdm conda` has
     # the libraries alone.
     PYTHONPATH=str(PACKAGE.parent),
-    MODELSOUPS_HOME=str(
-        HOME
-    ),  # where shipped resources are, if not in the working folder
+    # Where shipped resources are, if not in the working folder.
+    MODELSOUPS_HOME=str(HOME),
     # Freed memory stays with the process, in large pages: without page faults a training step on a
     # CPU is some percent faster (benchmarks/training_speed.py). glibc reads these at a start.
     MALLOC_MMAP_THRESHOLD_=str(2**30),
@@ -56,28 +86,11 @@ def shipped(path):
     )
 
 
-def named_entries(schema):
-    """The schema of a section with entries of one form under names of their own."""
-    names = {"$ref": "#/$defs/name"}
-    return {
-        "type": "object",
-        "propertyNames": names,
-        "additionalProperties": schema,
-    }
-
-
 try:
     CONFIG = read_config(config, shipped)
     STUDY = check_config(
         CONFIG,
-        read_schema(
-            workflow.source_path("../workflow/schemas/config.schema.yaml"),
-            {
-                "recipes": named_entries(recipe_schema()),
-                "ensembles": named_entries(ensemble_schema()),
-                **list_schemas(),
-            },
-        ),
+        complete_schema(HOME / "workflow/schemas/config.schema.yaml"),
         named=list_names,
         problems=list_problems,
     )
@@ -119,7 +132,7 @@ def code(script, *modules):
     Not for what fine-tuning starts from, nor for fine-tuning itself: an edit must not throw away
     trained models.
     """
-    path = workflow.source_path(f"../workflow/scripts/{script}.py")
+    path = HOME / f"workflow/scripts/{script}.py"
     found = code_of(path, *modules, package=PACKAGE)
     return [os.path.relpath(each) if HOME == Path.cwd() else each for each in found]
 

@@ -1,11 +1,15 @@
 """The workflow as others find and use it: catalog, linter, import from a repository, package."""
 
 import ast
+import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import pytest
@@ -194,3 +198,141 @@ def test_wheel_has_the_whole_package(tmp_path):
     assert files == {
         name for name in ZipFile(wheel).namelist() if not name.startswith("modelsoups-")
     }
+
+
+def run_lines(job):
+    """The commands of a job of the workflow on GitHub, for each value of its matrix."""
+    for step in job["steps"]:
+        assert ("run" in step) != ("uses" in step), step
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"])
+            continue
+        matrix = job.get("strategy", {}).get("matrix", {"": [""]})
+        for name, values in matrix.items():
+            for value in values:
+                yield shlex.split(step["run"].replace(f"${{{{ matrix.{name} }}}}", value))
+
+
+def check_command(words):
+    """Fail unless a command names files, targets and rules that there are."""
+    program, *rest = words
+    named = [word for word in rest if "/" in word or Path(word).suffix in (".yaml", ".txt")]
+    missing = [word for word in named if not word.startswith("results/")]
+    assert all((ROOT / word).exists() for word in missing), words
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in rest), words
+    elif program == "snakemake":
+        rules = "".join(
+            path.read_text() for path in [*ROOT.glob("rules/*.smk"), ROOT / "Snakefile"]
+        )
+        if rest[0] == "all":
+            assert "rule all:" in rules
+    elif program == "docker":
+        assert rest[0] in ("build", "run")
+        if rest[0] == "run":
+            check_command(rest[rest.index("modelsoups:cpu") + 1 :])
+    else:
+        assert program in ("pip", "snakefmt", "mkdocs"), words
+
+
+def test_commands_of_the_workflow_on_github_exist():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]
+    commands = [command for job in jobs.values() for command in run_lines(job)]
+    for command in commands:
+        check_command(command)
+    assert ["make", "lint"] in commands
+    assert ["make", "test"] in commands  # as .ci/run does
+
+
+def test_every_config_is_planned_on_github():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]
+    configs = {str(path.relative_to(ROOT)) for path in (ROOT / "config").glob("*.yaml")}
+    assert set(jobs["workflow"]["strategy"]["matrix"]["config"]) == configs
+
+
+def test_containers_copy_what_there_is():
+    docker = (ROOT / "Dockerfile").read_text("utf-8")
+    kept = (ROOT / ".dockerignore").read_text("utf-8")
+    copied = [
+        source for line in re.findall(r"^COPY (.*)$", docker, re.M) for source in line.split()[:-1]
+    ]
+    assert copied
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert source == "." or f"!{source.split('/')[0]}\n" in kept, source
+    for name in re.findall(r"^!(.*)$", kept, re.M):
+        assert (ROOT / name).exists(), name
+    recipe = (ROOT / "envs/modelsoups.def").read_text("utf-8")
+    [files] = re.findall(r"^%files\n((?: +.*\n)+)", recipe, re.M)
+    for line in files.splitlines():
+        assert (ROOT / line.split()[0]).exists(), line
+
+
+def test_containers_start_from_one_python():
+    image = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.M)[1]
+    assert f"From: {image}\n" in (ROOT / "envs/modelsoups.def").read_text("utf-8")
+    assert "python=3.11" in (ROOT / "envs/modelsoups.yaml").read_text("utf-8")
+    assert image.startswith("python:3.11-")
+
+
+def test_environment_without_gpus_is_the_lock_less_torch_and_nvidias_libraries(tmp_path):
+    python3 = tmp_path / "path/python3"  # stands for `python3 -m venv FOLDER`
+    python3.parent.mkdir()
+    python3.write_text(f'#!/bin/sh\nmkdir -p "$3/bin"; cp "{tmp_path}/pip" "$3/bin/python"\n')
+    (tmp_path / "pip").write_text('#!/bin/sh\necho "$@" >> calls\n')
+    for path in (python3, tmp_path / "pip"):
+        path.chmod(0o755)
+    environment = {"PATH": f"{python3.parent}:/usr/bin:/bin"}
+    command = [ROOT / "envs/install.sh", "cpu", str(tmp_path)]
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True)
+    lock, rest = (ROOT / "requirements.lock").read_text(), (tmp_path / "cpu.lock").read_text()
+    pinned, kept = (set(re.findall(r"^([a-z0-9-]+==[\d.]+)", text, re.M)) for text in (lock, rest))
+    left = {each for each in pinned - kept if not each.startswith(("cuda-", "nvidia-"))}
+    assert {each.partition("==")[0] for each in left} == {"torch", "torchvision", "triton"}
+    assert not {each for each in kept if each.startswith(("cuda-", "nvidia-"))}
+    first, second = (tmp_path / "calls").read_text().splitlines()
+    assert "--require-hashes" in first
+    assert second.split()[-2:] == sorted(each for each in left if "triton" not in each)
+
+
+def pages():
+    """Every page of documentation that is written for people to read."""
+    top = [ROOT / name for name in ("README.md", "CHANGELOG.md", "config/README.md")]
+    return [*top, *(ROOT / "docs").glob("*.md"), *(ROOT / "resources").glob("*/README.md")]
+
+
+def test_links_of_pages_lead_to_files():
+    for page in pages():
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.relative_to(ROOT)}: {link}"
+
+
+def test_every_page_is_in_the_contents_of_the_site():
+    text = (ROOT / "mkdocs.yml").read_text("utf-8").replace("!ENV", "")
+    nav = {page for entry in yaml.safe_load(text)["nav"] for page in entry.values()}
+    assert nav == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_links_out_of_the_site_lead_to_the_repository_or_become_words():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    text = "see [the rules](../rules/data.smk) and [here](cluster.md)"
+    config = SimpleNamespace(repo_url="https://example.org/a/b")
+    assert hooks.on_page_markdown(text, config=config) == (
+        "see [the rules](https://example.org/a/b/blob/main/rules/data.smk) and [here](cluster.md)"
+    )
+    config = SimpleNamespace(repo_url="")
+    assert hooks.on_page_markdown(text, config=config) == "see the rules and [here](cluster.md)"
+
+
+def test_site_is_built_without_a_warning(tmp_path):
+    uvx = [sys.executable, "-m", "uv", "tool", "run", "--with-requirements", "envs/site.txt"]
+    if subprocess.run([*uvx, "mkdocs", "--version"], cwd=ROOT, capture_output=True).returncode:
+        pytest.skip("what envs/site.txt names cannot be installed here")
+    build = [*uvx, "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "batch_size" in (tmp_path / "config/index.html").read_text("utf-8")
+    assert "average" in (tmp_path / "api/index.html").read_text("utf-8")

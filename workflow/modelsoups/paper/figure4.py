@@ -159,7 +159,7 @@ RESULT = Result(
         "required": ["sweep", "num_pairs", "seed"],
         "properties": {
             "sweep": SWEEP,
-            "num_pairs": {"type": "integer", "minimum": 1},
+            "num_pairs": {"type": "integer", "minimum": 1, "description": "Random pairs of runs"},
             "seed": {"type": "integer", "minimum": 0, "description": "Of the drawing of pairs"},
         },
     },

@@ -7,7 +7,7 @@ clone, writes what is made of it: the page of all keys and the JSON schema for e
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from modelsoups.paper.registry import RESULTS
 from modelsoups.paper.targets import list_schemas
@@ -36,8 +36,9 @@ def complete_schema(path: str | Path) -> dict[str, Any]:
         "ensembles": _entries("How ensembles are chosen", ensemble_schema()),
     }
     schema = read_schema(path, {**sections, **results})
+    types = get_type_hints(RunSpec)
     described = {
-        field.name: {"type": JSON_TYPES[field.type], "description": field.metadata["about"]}
+        field.name: {"type": JSON_TYPES[types[field.name]], "description": field.metadata["about"]}
         for field in fields(RunSpec)
     }
     schema["$defs"]["hyperparameters"] = {"properties": described}

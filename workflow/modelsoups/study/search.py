@@ -8,10 +8,21 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import field as field_of
 from typing import Any
 
 INITIALIZATION = "initialization"  # the model that every run of a sweep starts from
 AUGMENTATION = re.compile(r"minimal|medium|strong|rand-m\d+-n\d+")
+
+
+def described(about: str, **default: Any) -> Any:
+    """A field of a spec.
+
+    Args:
+        about: what it is, for the reference of the config.
+        default: `default=`, a value that means off; without it the field is needed.
+    """
+    return field_of(metadata={"about": about}, **default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,17 +33,25 @@ class RunSpec:
     it out, so that a new field makes no finished run anew.
     """
 
-    seed: int
-    lr: float  # AdamW's peak learning rate
-    weight_decay: float
-    epochs: int
-    label_smoothing: float  # in [0, 1)
-    mixup: float  # alpha of the Beta distribution of mixup; 0 is off
-    augmentation: str  # minimal, medium, strong, or rand-m<M>-n<N>
-    min_crop: float  # smallest share of the area a crop keeps (minimal keeps 0.9); paper 0.08
-    batch_size: int
-    warmup_steps: int  # steps of linear warm-up, before the cosine
-    clip_norm: float  # gradients are scaled down to this norm
+    seed: int = described(
+        "Of data order, augmentation and mixup; if left out a run's number in a random search, 0 "
+        "in a grid"
+    )
+    lr: float = described("AdamW's peak learning rate")
+    weight_decay: float = described("AdamW's, on all parameters")
+    epochs: int = described("Passes over the training set")
+    label_smoothing: float = described("At least 0, below 1; 0 is off")
+    mixup: float = described("Alpha of the Beta distribution; 0 is off")
+    augmentation: str = described(
+        "`minimal`: a random crop of 90-100 % of the area; `medium`: timm's default; `strong`: "
+        "RandAugment with M = 15, N = 2; `rand-m<M>-n<N>`: RandAugment with others"
+    )
+    min_crop: float = described(
+        "Smallest share of the area that the random crop keeps, in all but `minimal`; paper 0.08"
+    )
+    batch_size: int = described("Images a step; even")
+    warmup_steps: int = described("Steps of linear warm-up; then a cosine, step by step, to zero")
+    clip_norm: float = described("Gradients are scaled down to this norm")
 
     def __post_init__(self):
         for field in fields(self):
