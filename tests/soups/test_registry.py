@@ -131,7 +131,7 @@ def test_schema_takes_every_option_and_no_other():
 
 
 def test_schema_has_types_limits_and_a_description_of_every_option():
-    assert problems(recipe_schema(), {"kind": "learned", "softmax": "no"}) == [
+    assert problems(recipe_schema(), {"kind": "greedy", "replacement": "no"}) == [
         "'no' is not of type 'boolean'"
     ]
     assert problems(recipe_schema(), {"kind": "learned", "epochs": 0}) == [
@@ -168,12 +168,12 @@ def test_options_that_the_paper_has_no_row_for_are_a_row_without_its_number():
     assert method.paper is None
     assert (method.look["facecolor"], method.look["edgecolor"]) == ("none", "tab:orange")
     labels = [
-        method_of({"kind": "learned", "softmax": False}).label,
+        method_of({"kind": "greedy", "statistics": "estimate"}).label,
         method_of({"kind": "greedy", "metric": "macro_f1"}).label,
         method_of({"kind": "learned", "coefficients_per": "tensor", "epochs": 5}).label,
     ]
     assert labels == [
-        "Learned soup (no softmax)",
+        "Greedy soup (statistics estimate)",
         "Greedy soup (metric macro_f1)",
         "Learned soup (coefficients per tensor, epochs 5)",
     ]
@@ -195,4 +195,4 @@ def test_metrics_of_greedy_are_metrics_of_predictions():
 
 def test_defaults_of_learning_are_the_papers():
     spec = LearnedSpec()
-    assert (spec.learning_rate, spec.epochs, spec.softmax) == (0.1, 3, True)
+    assert (spec.learning_rate, spec.epochs, spec.constraint) == (0.1, 3, "softmax")

@@ -31,7 +31,7 @@ class Soup:
 
     weights: Weights
     ingredients: list[str]  # in the order they were added, each once
-    coefficients: Any  # (num_ingredients,) floats, or layer -> floats; sum 1 unless learned freely
+    coefficients: Any  # (num_ingredients,) floats, or layer -> floats; sum 1
     candidates: list[dict[str, Any]]  # in the order tried, each with its decision
     held_out_accuracy: float
     details: dict[str, Any] = field(default_factory=dict)  # what else the recipe has to tell

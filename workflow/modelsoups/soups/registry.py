@@ -74,17 +74,18 @@ class GreedySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedSpec:
-    """Coefficients that minimise the held-out loss (paper App. I, eq. 2).
+    """Coefficients that minimise the held-out loss (paper App. I, eq. 2; MEHL-Soup).
 
     The paper has one coefficient per model or per layer, and the defaults below. The official
-    script has one per tensor, learning rate 0.05 and five epochs.
+    script has one per tensor, learning rate 0.05 and five epochs. MEHL-Soup (Li et al. 2024) allows
+    negative ones.
     """
 
     coefficients_per: Literal["model", "layer", "tensor"] = option(
         "model", "What has a coefficient of its own in each candidate"
     )
-    softmax: bool = option(
-        True, "Coefficients above 0 with sum 1; false: any sum and sign, as in MEHL-Soup"
+    constraint: Literal["softmax", "affine"] = option(
+        "softmax", "Coefficients have sum 1, and are above 0; affine: of any sign, as in MEHL-Soup"
     )
     learning_rate: float = option(0.1, "Learning rate of AdamW, constant", exclusiveMinimum=0)
     weight_decay: float = option(
@@ -198,6 +199,20 @@ RECIPES: dict[str, Recipe] = {
                     label="Learned soup (by layer)",
                     look={"color": "tab:olive", "marker": "<", "s": 60},
                     paper=(0.8137, 0.5087),
+                ),
+            ),
+            (
+                {"constraint": "affine"},
+                Method(
+                    label="Affine learned soup",
+                    look={"color": "tab:cyan", "marker": "D", "s": 40},
+                ),
+            ),
+            (
+                {"constraint": "affine", "coefficients_per": "layer"},
+                Method(
+                    label="Affine learned soup (by layer)",
+                    look={"color": "tab:olive", "marker": "p", "s": 60},
                 ),
             ),
         ],
