@@ -31,9 +31,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from modelsoups.base.progress import Trace
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import LearnedSpec
-from modelsoups.soups.rejection import score_all
 from modelsoups.weights.average import average, check_finite, common_integers
 from modelsoups.weights.checkpoints import Checkpoint, check_alike, find_tied, read_weights
 from modelsoups.weights.layers import layer_of
@@ -77,17 +76,15 @@ def learned(
     coefficients = mixture.coefficients(learner.raw.detach())  # (K, num_groups)
     by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
     weights = average(paths, {key: by_group[group] for key, group in mixture.group_of.items()})
-    held_out.pour(weights, "the learned soup")
-    return Soup(
-        weights=weights,
-        ingredients=[candidate.name for candidate in candidates],
-        coefficients=by_group["model"] if spec.coefficients_per == "model" else by_group,
-        candidates=[
-            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
-            for candidate, accuracy in zip(candidates, accuracies, strict=True)
-        ],
-        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
-        details={"beta": learner.beta.item(), "curve": learner.curve},
+    return soup_of_all(
+        weights,
+        by_group["model"] if spec.coefficients_per == "model" else by_group,
+        candidates,
+        accuracies,
+        held_out,
+        "the learned soup",
+        beta=learner.beta.item(),
+        curve=learner.curve,
     )
 
 

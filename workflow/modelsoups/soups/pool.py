@@ -104,3 +104,32 @@ def check_pool(
         predictions, labels = stored["prediction"].to_numpy(), stored["label"].to_numpy()
         scores.append(METRICS[metric].function(predictions, labels))
     return scores
+
+
+def soup_of_all(
+    weights: Weights,
+    coefficients: Any,
+    candidates: Sequence[Candidate],
+    accuracies: Sequence[float],
+    held_out: HeldOut,
+    name: str,
+    **details: Any,
+) -> Soup:
+    """The soup that has all candidates as ingredients, poured into the model and scored.
+
+    Args:
+        coefficients: as in `Soup`. accuracies: of each candidate alone on the held-out set.
+        name: of the soup, for errors. details: what else the recipe has to tell.
+    """
+    held_out.pour(weights, name)
+    return Soup(
+        weights=weights,
+        ingredients=[candidate.name for candidate in candidates],
+        coefficients=coefficients,
+        candidates=[
+            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
+            for candidate, accuracy in zip(candidates, accuracies, strict=True)
+        ],
+        held_out_accuracy=METRICS["accuracy"](held_out.logits(), held_out.labels),
+        details=details,
+    )

@@ -106,6 +106,16 @@ class LearnedSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InverseLossSpec:
+    """All candidates, each by the inverse of its held-out loss."""
+
+    power: float = option(1.0, "Of the inverse loss; 0 is the uniform soup", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options("inverse-loss", self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UniformEnsembleSpec:
     """The mean of all candidates' logits (paper Sec. 3.1)."""
 
@@ -215,6 +225,20 @@ RECIPES: dict[str, Recipe] = {
                     look={"color": "tab:olive", "marker": "p", "s": 60},
                 ),
             ),
+        ],
+    ),
+    # Not of the paper.
+    "inverse-loss": Recipe(
+        spec=InverseLossSpec,
+        cook="modelsoups.soups.inverse_loss:inverse_loss",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Inverse-loss average",
+                    look={"color": "tab:gray", "marker": "8", "s": 60},
+                ),
+            )
         ],
     ),
 }
