@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -21,8 +22,10 @@ from modelsoups.soups.registry import (
     method_of,
     parse_ensemble,
     parse_recipe,
+    recipe_problems,
     recipe_schema,
 )
+from modelsoups.study.study import Study
 
 
 def test_parsing_imports_the_standard_library_alone():
@@ -196,3 +199,30 @@ def test_metrics_of_greedy_are_metrics_of_predictions():
 def test_defaults_of_learning_are_the_papers():
     spec = LearnedSpec()
     assert (spec.learning_rate, spec.epochs, spec.constraint) == (0.1, 3, "softmax")
+
+
+STUDY: dict[str, Any] = {
+    "datasets": {"holdout": {"role": "held_out"}},
+    "sweeps": {
+        "given": {"kind": "checkpoints", "backbone": "tower", "files": "m_{0..2}.pt"},
+        "with-start": {
+            **{"kind": "checkpoints", "backbone": "tower", "files": "m_{0..2}.pt"},
+            "initialization": "m_0.pt",
+        },
+    },
+    "recipes": {"mine": {"kind": "stock"}, "mean": {"kind": "uniform"}},
+}
+
+
+def test_a_recipe_that_needs_the_initialization_is_refused_where_there_is_none():
+    (problem,) = recipe_problems(Study(STUDY))
+    assert problem.startswith("given: recipe mine (kind stock) needs the one model that all of its")
+    assert "list the `recipes` of given without mine" in problem
+    sweeps = {**STUDY["sweeps"], "given": {**STUDY["sweeps"]["given"], "recipes": ["mean"]}}
+    assert not list(recipe_problems(Study({**STUDY, "sweeps": sweeps})))
+
+
+def test_options_that_do_not_fit_are_problems_of_a_study():
+    recipes = {"mine": {"kind": "greedy", "replacement": True, "accept_ties": True}}
+    (problem,) = recipe_problems(Study({**STUDY, "recipes": recipes}))
+    assert problem.startswith("recipes.mine: greedy: replacement with accept_ties could add")

@@ -35,7 +35,7 @@ from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.average import average, check_finite, common_integers
 from modelsoups.weights.checkpoints import Checkpoint, check_alike, find_tied, read_weights
-from modelsoups.weights.layers import layer_of
+from modelsoups.weights.layers import GROUPINGS
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Mixture:
         common_integers(self._files, entries)
         self.num_ingredients = len(paths)
         self._affine = spec.constraint == "affine"
-        naming = {"model": lambda key: "model", "layer": layer_of, "tensor": lambda key: key}
+        naming = GROUPINGS[spec.coefficients_per]
         tied = find_tied(entries)
         self.group_of: dict[str, str] = {}  # of every floating tensor in the files
         tensors: dict[Tensor, str] = {}  # the model's own, each once -> key
@@ -115,7 +115,7 @@ class Mixture:
             if key in entries and key not in tied and tensor.is_floating_point():
                 first = tensors.setdefault(tensor, key)  # another key if the model ties them
                 is_free = isinstance(tensor, nn.Parameter) or not self._affine
-                group = naming[spec.coefficients_per](first) if is_free else STATISTICS
+                group = naming(first) if is_free else STATISTICS
                 self.group_of[key] = group
         self.groups = list(dict.fromkeys(self.group_of.values()))
         size = sum(tensor.numel() for tensor in tensors)

@@ -5,10 +5,12 @@ the config's schema follow from the fields of its spec, label and look from what
 defaults. Imported while Snakemake parses: the standard library alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from modelsoups.study.study import Study
 
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 LIMITS = ("minimum", "exclusiveMinimum")  # keys of JSON schema
@@ -106,6 +108,16 @@ class LearnedSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StockSpec:
+    """Between the candidates' mean and the initialisation, by their angles (Model Stock)."""
+
+    ratio_per: Literal["model", "layer", "tensor"] = option("tensor", "What has a ratio of its own")
+
+    def __post_init__(self) -> None:
+        check_options("stock", self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class InverseLossSpec:
     """All candidates, each by the inverse of its held-out loss."""
 
@@ -150,6 +162,7 @@ class Recipe:
     spec: type  # frozen dataclass of options
     cook: str  # module:function
     methods: Sequence[tuple[Mapping[str, Any], Method]]  # options off their default, and their row
+    needs_initialization: bool = False  # the weights that all candidates started from
 
 
 # In the order of the rows of Table 3. Figure 1 has the colours of runs and uniform soup; the other
@@ -228,6 +241,20 @@ RECIPES: dict[str, Recipe] = {
         ],
     ),
     # Not of the paper.
+    "stock": Recipe(
+        spec=StockSpec,
+        cook="modelsoups.soups.stock:stock",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Model Stock",
+                    look={"color": "tab:pink", "marker": ">", "s": 60},
+                ),
+            )
+        ],
+        needs_initialization=True,
+    ),
     "inverse-loss": Recipe(
         spec=InverseLossSpec,
         cook="modelsoups.soups.inverse_loss:inverse_loss",
@@ -331,6 +358,24 @@ def method_of(config: Mapping[str, Any], ensemble: bool = False) -> Method:
         look={**hollow, "facecolor": "none", "edgecolor": color},
         paper=None,
     )
+
+
+def recipe_problems(study: Study) -> Iterator[str]:
+    """Why recipes of a study could not be cooked: options that do not fit, or no initialisation."""
+    for name, config in study.config.get("recipes", {}).items():
+        try:
+            parse_recipe(config)
+        except ValueError as error:
+            yield f"recipes.{name}: {error}"
+    for sweep in study.pools:
+        if study.initialization_of(sweep) is None:
+            for name, config in study.recipes_of(sweep).items():
+                if RECIPES[config["kind"]].needs_initialization:
+                    yield (
+                        f"{sweep}: recipe {name} (kind {config['kind']}) needs the one model that "
+                        "all of its pool started from, and there is none; name it under "
+                        f"`initialization`, or list the `recipes` of {sweep} without {name}"
+                    )
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What a layer of a network is, for soups with coefficients "by layer" (paper Appendix I)."""
 
+from collections.abc import Callable
+
 # Names of modules, wherever they stand before a number. Other names are layers of their own.
 EMBEDDING = {"bn1", "cls_token", "conv1", "conv_stem", "ln_pre", "norm_pre", "stem"}
 HEAD = {
@@ -33,3 +35,11 @@ def layer_of(key: str) -> str:
         if len(parts) > depth + 1 and parts[depth] in NESTED:
             depth += 1
     return ".".join(parts[:depth])
+
+
+# What has a coefficient of its own -> from a tensor's key to the name of that.
+GROUPINGS: dict[str, Callable[[str], str]] = {
+    "model": lambda key: "model",
+    "layer": layer_of,
+    "tensor": lambda key: key,
+}
