@@ -108,6 +108,28 @@ class LearnedSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrunedSpec:
+    """From the mean of all candidates, those are taken out without which it is better."""
+
+    order: Literal["held-out", "random"] = option(
+        "held-out", "By the metric of each candidate alone, worst first; or random"
+    )
+    seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
+    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+        "accuracy", "Score on the held-out set that has to rise"
+    )
+    early_rejection: bool = option(
+        True, "As in a greedy soup; decisions stay the same", own_row=False
+    )
+    statistics: Literal["average", "estimate"] = option(
+        "average", "Statistics of BatchNorms in every trial, as in a uniform soup"
+    )
+
+    def __post_init__(self) -> None:
+        check_options("pruned", self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StockSpec:
     """Between the candidates' mean and the initialisation, by their angles (Model Stock)."""
 
@@ -202,6 +224,13 @@ RECIPES: dict[str, Recipe] = {
                     paper=(0.8079, 0.5130),
                 ),
             ),
+            (
+                {"replacement": True},
+                Method(
+                    label="Greedy soup (with replacement)",
+                    look={"color": "tab:red", "marker": "H", "s": 70},
+                ),
+            ),
         ],
     ),
     "learned": Recipe(
@@ -241,6 +270,19 @@ RECIPES: dict[str, Recipe] = {
         ],
     ),
     # Not of the paper.
+    "pruned": Recipe(
+        spec=PrunedSpec,
+        cook="modelsoups.soups.pruned:pruned",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Pruned soup",
+                    look={"color": "tab:red", "marker": "h", "s": 70},
+                ),
+            )
+        ],
+    ),
     "stock": Recipe(
         spec=StockSpec,
         cook="modelsoups.soups.stock:stock",
