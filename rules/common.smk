@@ -23,6 +23,7 @@ from modelsoups.soups.registry import (
     RECIPES,
     ensemble_schema,
     full_config,
+    parse_recipe,
     recipe_schema,
 )
 from modelsoups.study.config import check_config, read_config, read_schema

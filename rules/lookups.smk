@@ -75,7 +75,7 @@ def plan_sweeps(wildcards):
     sizes = {}
     for sweep in STUDY.pools:
         recipes, runs = STUDY.recipes_of(sweep), STUDY.runs.get(sweep, {})
-        passes = sum(learned_passes(recipe) for recipe in recipes)
+        passes = sum(extra_passes(sweep, recipe) for recipe in recipes)
         analysed = sum(
             analysis_images(sweep, table) for table in ANALYSES.get(sweep, {})
         )
@@ -276,6 +276,26 @@ def pool_weights(wildcards):
 def pool_held_out_logits(wildcards):
     """Their logits on the held-out set."""
     return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], [STUDY.held_out])
+
+
+def candidates(wildcards):
+    """Identities of what the recipe of the wildcards is given: the pool, or another's soup."""
+    return STUDY.candidates_of(wildcards.sweep, wildcards.recipe)
+
+
+def candidate_names(wildcards):
+    """Their names in the sweep or pool."""
+    return [name_in(wildcards.sweep, each) for each in candidates(wildcards)]
+
+
+def candidate_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, candidates(wildcards))
+
+
+def candidate_logits(wildcards):
+    """Their logits on the held-out set."""
+    return logits_of(wildcards.sweep, candidates(wildcards), [STUDY.held_out])
 
 
 def held_out_files(wildcards):

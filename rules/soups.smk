@@ -5,8 +5,8 @@ rule cook_soup:
     """The weights of a soup, and the record of its candidates, decisions and ingredients."""
     input:
         unpack(held_out_files),
-        weights=pool_weights,
-        logits=pool_held_out_logits,
+        weights=candidate_weights,
+        logits=candidate_logits,
         initialization=initialization_weights,
         code=recipe_code,
     output:
@@ -22,7 +22,7 @@ rule cook_soup:
         mem_mb=evaluation_memory,
         runtime=soup_minutes,
     params:
-        names=pool_names,
+        names=candidate_names,
         recipe=recipe_spec,
         backbone=backbone_spec,
         num_classes=len(CLASS_IDS),

@@ -226,3 +226,23 @@ def test_options_that_do_not_fit_are_problems_of_a_study():
     recipes = {"mine": {"kind": "greedy", "replacement": True, "accept_ties": True}}
     (problem,) = recipe_problems(Study({**STUDY, "recipes": recipes}))
     assert problem.startswith("recipes.mine: greedy: replacement with accept_ties could add")
+
+
+@pytest.mark.parametrize(
+    ("recipes", "wanted"),
+    [
+        ({"near": {"kind": "interpolated", "of": "greedy"}}, "near is of 'greedy', which is none"),
+        ({"near": {"kind": "interpolated", "of": "near"}}, "leads back to itself: near of near"),
+        (
+            {
+                "a": {"kind": "interpolated", "of": "b"},
+                "b": {"kind": "interpolated", "of": "a"},
+            },
+            "leads back to itself: a of b of a",
+        ),
+    ],
+)
+def test_a_recipe_of_another_that_is_not_there_or_leads_back_is_refused(recipes, wanted):
+    sweeps = {"with-start": STUDY["sweeps"]["with-start"]}
+    problems = list(recipe_problems(Study({**STUDY, "sweeps": sweeps, "recipes": recipes})))
+    assert any(wanted in problem for problem in problems)

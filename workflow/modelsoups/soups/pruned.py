@@ -145,7 +145,7 @@ def prune(
             )
             logger.info("%s %s: without it %s", made[-1].decision, name, tried)
             note(made)
-        if made[-1].decision == "removed":
+        if made[-1].decision == "removed" and made[-1].score is not None:
             waiting.popleft()
             in_vain, best = 0, made[-1].score
         else:

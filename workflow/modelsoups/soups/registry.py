@@ -130,6 +130,30 @@ class PrunedSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InterpolatedSpec:
+    """The best on the held-out set between the initialisation and a soup (WiSE-FT, LiNeS)."""
+
+    of: str = option("", "Recipe whose soup is interpolated; if left out the mean of the pool")
+    by_depth: bool = option(False, "Also move the last layers further than the first (LiNeS)")
+    step: float = option(
+        0.1, "Between the factors tried for the first and for the last layer", exclusiveMinimum=0
+    )
+    largest: float = option(1.0, "Largest factor tried; above 1 goes beyond the soup", minimum=1)
+    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+        "accuracy", "Score on the held-out set that decides"
+    )
+
+    def __post_init__(self) -> None:
+        check_options("interpolated", self)
+
+    @property
+    def num_trials(self) -> int:
+        """Pairs of factors that are tried, about."""
+        side = int(self.largest / self.step) + 1
+        return side * (side + 1) // 2 if self.by_depth else side
+
+
+@dataclass(frozen=True, kw_only=True)
 class StockSpec:
     """Between the candidates' mean and the initialisation, by their angles (Model Stock)."""
 
@@ -185,6 +209,9 @@ class Recipe:
     cook: str  # module:function
     methods: Sequence[tuple[Mapping[str, Any], Method]]  # options off their default, and their row
     needs_initialization: bool = False  # the weights that all candidates started from
+    # From spec and number of candidates to passes over the held-out set, or as much work, besides
+    # one for each candidate: what a job asks for.
+    extra_passes: Callable[[Any, int], int] = lambda spec, num_candidates: 0
 
 
 # In the order of the rows of Table 3. Figure 1 has the colours of runs and uniform soup; the other
@@ -268,6 +295,7 @@ RECIPES: dict[str, Recipe] = {
                 ),
             ),
         ],
+        extra_passes=lambda spec, num_candidates: 4 * spec.epochs,  # a gradient is three
     ),
     # Not of the paper.
     "pruned": Recipe(
@@ -282,6 +310,29 @@ RECIPES: dict[str, Recipe] = {
                 ),
             )
         ],
+        extra_passes=lambda spec, num_candidates: 2 * num_candidates,  # three rounds
+    ),
+    "interpolated": Recipe(
+        spec=InterpolatedSpec,
+        cook="modelsoups.soups.interpolated:interpolated",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Interpolated soup",
+                    look={"color": "tab:green", "marker": (4, 1, 0), "s": 80},
+                ),
+            ),
+            (
+                {"by_depth": True},
+                Method(
+                    label="Interpolated soup (by depth)",
+                    look={"color": "tab:green", "marker": (6, 1, 0), "s": 80},
+                ),
+            ),
+        ],
+        needs_initialization=True,
+        extra_passes=lambda spec, num_candidates: spec.num_trials,
     ),
     "stock": Recipe(
         spec=StockSpec,
@@ -409,7 +460,15 @@ def recipe_problems(study: Study) -> Iterator[str]:
             parse_recipe(config)
         except ValueError as error:
             yield f"recipes.{name}: {error}"
+        if loop := _loop_of(name, study.config["recipes"]):
+            yield f"recipes.{name}: `of` leads back to itself: {' of '.join(loop)}"
     for sweep in study.pools:
+        for name, config in study.recipes_of(sweep).items():
+            if (of := config.get("of")) and of not in study.recipes_of(sweep):
+                yield (
+                    f"{sweep}: recipe {name} is of {of!r}, which is none of its recipes; they are "
+                    f"{', '.join(study.recipes_of(sweep))}"
+                )
         if study.initialization_of(sweep) is None:
             for name, config in study.recipes_of(sweep).items():
                 if RECIPES[config["kind"]].needs_initialization:
@@ -446,6 +505,16 @@ def check_options(what: str, spec: Any) -> None:
             allowed = f"above {wanted['exclusiveMinimum']}"
         if allowed:
             raise ValueError(f"{what}: {name} is {value!r}, allowed: {allowed}")
+
+
+def _loop_of(name: str, recipes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The names from a recipe by `of` back to one that was met before; empty if there is an end."""
+    met = [name]
+    while name := recipes.get(name, {}).get("of", ""):
+        met.append(name)
+        if met.count(name) > 1:
+            return met
+    return []
 
 
 def _parse(what: str, entries: Mapping[str, Recipe], config: Mapping[str, Any]) -> Any:

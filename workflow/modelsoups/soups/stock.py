@@ -51,7 +51,7 @@ def stock(
     products = products_by_group(
         initialization, [each.weights for each in candidates], lambda key, entry: group_of(key)
     )
-    moves = sum(each.diagonal() for each in products.values()) > 0  # (num_candidates,)
+    moves = np.sum([each.diagonal() for each in products.values()], axis=0) > 0  # (num_candidates,)
     moving = [each for each, moved in zip(candidates, moves, strict=True) if moved]
     if not moving:
         raise ValueError(
