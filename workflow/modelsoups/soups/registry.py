@@ -164,6 +164,21 @@ class StockSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FisherSpec:
+    """All candidates, parameter by parameter weighted by their diagonal Fisher information."""
+
+    num_images: int = option(256, "Held-out images that it is estimated on, a sample", minimum=1)
+    seed: int = option(0, "Seed of the sample, and of the labels drawn", own_row=False, minimum=0)
+    floor: float = option(
+        1e-6, "Least information of a parameter, relative to its tensor's mean", minimum=0
+    )
+    normalize: bool = option(False, "Divide each candidate's by its mean over all parameters")
+
+    def __post_init__(self) -> None:
+        check_options("fisher", self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class InverseLossSpec:
     """All candidates, each by the inverse of its held-out loss."""
 
@@ -347,6 +362,19 @@ RECIPES: dict[str, Recipe] = {
             )
         ],
         needs_initialization=True,
+    ),
+    "fisher": Recipe(
+        spec=FisherSpec,
+        cook="modelsoups.soups.fisher:fisher",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Fisher-weighted average",
+                    look={"color": "tab:gray", "marker": (8, 1, 0), "s": 80},
+                ),
+            )
+        ],
     ),
     "inverse-loss": Recipe(
         spec=InverseLossSpec,
