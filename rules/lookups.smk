@@ -321,6 +321,20 @@ def recipe_code(wildcards):
     return code("cook_soup", module_path(RECIPES[kind].cook))
 
 
+def soup_names(wildcards):
+    """The soups of the wildcards' sweep or pool."""
+    return list(STUDY.recipes_of(wildcards.sweep))
+
+
+def soup_files(path):
+    """A file of each of them."""
+
+    def look_up(wildcards):
+        return expand(path, sweep=wildcards.sweep, model=soup_names(wildcards))
+
+    return look_up
+
+
 # ensembles.smk
 
 

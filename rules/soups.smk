@@ -2,7 +2,7 @@
 
 
 rule cook_soup:
-    """The weights of a soup, and the record of its candidates, decisions and ingredients."""
+    """The weights of a soup, the record of its candidates and decisions, and what it took."""
     input:
         unpack(held_out_files),
         weights=candidate_weights,
@@ -12,6 +12,7 @@ rule cook_soup:
     output:
         weights=of(WEIGHTS, model="{recipe}"),
         record=of(RECORD, model="{recipe}"),
+        cost=of(COST, model="{recipe}"),
     log:
         "results/logs/cook_soup/{sweep}-{recipe}.log",
     conda:
@@ -30,3 +31,24 @@ rule cook_soup:
         "Cooking soup {wildcards.recipe} of {wildcards.sweep}"
     script:
         "../workflow/scripts/cook_soup.py"
+
+
+rule collect_costs:
+    """Time, memory and passes over the held-out set that each soup of a sweep took."""
+    input:
+        costs=soup_files(COST),
+        records=soup_files(RECORD),
+        code=code("collect_costs"),
+    output:
+        costs=COSTS,
+    log:
+        "results/logs/collect_costs/{sweep}.log",
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        models=soup_names,
+    message:
+        "Collecting what the soups of {wildcards.sweep} took"
+    script:
+        "../workflow/scripts/collect_costs.py"

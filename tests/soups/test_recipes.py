@@ -43,6 +43,7 @@ def test_every_recipe_writes_a_soup_and_a_record_that_says_how_it_was_made(pool)
         for key in ("ingredients", "coefficients", "inputs", "recipe"):
             assert json.loads(metadata[key]) == record[key]
         assert sorted(path.name for path in given["output"].parent.iterdir()) == [
+            "cost.json",
             "record.json",
             "weights.safetensors",
         ]

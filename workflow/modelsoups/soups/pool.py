@@ -51,6 +51,7 @@ class HeldOut:
         self.examples = examples.to(evaluator.device)
         self.labels = np.asarray(labels, dtype=np.int64)
         self.batch_size = min(evaluator.batch_size, len(labels))
+        self.num_images = 0  # that went through the model so far
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,6 +62,7 @@ class HeldOut:
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
         """What the model takes for these examples, on its device."""
+        self.num_images += len(indices)
         return self.examples.batch(indices).to(self.evaluator.device)
 
     def estimate(self) -> Weights:
@@ -77,6 +79,7 @@ class HeldOut:
 
         Raises: ValueError if they are NaN or infinite.
         """
+        self.num_images += len(self) if indices is None else len(indices)
         return self.evaluator.outputs(self.examples, indices)
 
 
