@@ -156,7 +156,7 @@ class Study:
 
     def candidates_of(self, sweep: str, recipe: str) -> list[str]:
         """Identities of what a recipe is given: the pool or, of a recipe `of` another, its soup."""
-        of = self.recipes_of(sweep)[recipe].get("of")
+        of = self.config["recipes"][recipe].get("of")
         return [f"{sweep}/{of}"] if of else self.pools[sweep]
 
     def initialization_of(self, sweep: str) -> str | None:
