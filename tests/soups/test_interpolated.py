@@ -115,7 +115,7 @@ def test_soup_itself_is_taken_where_nothing_is_better(tmp_path):
     wanted = read_weights(candidates[1].weights)
     assert (soup.details["a"], soup.details["b"]) == (1, 0)
     assert all(soup.weights[key].equal(wanted[key]) for key in wanted)
-    assert soup.coefficients["head"] == [1, 0]
+    assert soup.ingredients == ["001"] and soup.coefficients["head"] == [1]
 
 
 def test_an_interrupted_search_goes_on_where_it_was(tmp_path):

@@ -68,14 +68,15 @@ def interpolated(
     weights = line.at(**best)
     held_out.pour(weights, "the interpolated soup")
     pool = [candidate.name for candidate in candidates]
-    names = list(dict.fromkeys([*pool, INITIALIZATION]))
+    factors = line.factors(**best)
+    names = list(dict.fromkeys([*pool, *[INITIALIZATION] * any(f != 1 for f in factors.values())]))
     coefficients = {
         layer: [
             (factor / len(pool) if name in pool else 0)
             + (1 - factor if name == INITIALIZATION else 0)
             for name in names
         ]
-        for layer, factor in line.factors(**best).items()
+        for layer, factor in factors.items()
     }
     return Soup(
         weights=weights,
