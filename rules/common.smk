@@ -55,6 +55,7 @@ from modelsoups.paper.targets import (
 from modelsoups.soups.registry import (
     RECIPES,
     full_config,
+    parse_recipe,
 )
 from modelsoups.study.config import check_config, read_config
 from modelsoups.study.search import INITIALIZATION, as_params

@@ -100,14 +100,17 @@ def feature_minutes(wildcards, attempt):
 
 
 def soup_minutes(wildcards, attempt):
-    """Minutes of a soup: a pass over the held-out set for every candidate, and a learned soup's."""
-    passes = len(STUDY.pools[wildcards.sweep]) + learned_passes(wildcards.recipe)
+    """Minutes of a soup: a pass over the held-out set for every candidate, and what else it takes."""
+    passes = len(STUDY.pools[wildcards.sweep])
+    passes += extra_passes(wildcards.sweep, wildcards.recipe)
     return minutes_of_passes(passes * num_images(STUDY.held_out), attempt)
 
 
-def learned_passes(recipe):
-    """Passes over the held-out set that a learned soup takes beside its candidates': four an epoch."""
-    return 4 * full_config(CONFIG["recipes"][recipe]).get("epochs", 0)
+def extra_passes(sweep, recipe):
+    """Passes over the held-out set that a recipe takes besides one for every candidate."""
+    config = CONFIG["recipes"][recipe]
+    entry = RECIPES[config["kind"]]
+    return entry.extra_passes(parse_recipe(config), len(STUDY.pools[sweep]))
 
 
 @cache

@@ -75,7 +75,7 @@ def plan_sweeps(wildcards):
     sizes = {}
     for sweep in STUDY.pools:
         recipes, runs = STUDY.recipes_of(sweep), STUDY.runs.get(sweep, {})
-        passes = sum(learned_passes(recipe) for recipe in recipes)
+        passes = sum(extra_passes(sweep, recipe) for recipe in recipes)
         analysed = sum(
             analysis_images(sweep, table) for table in ANALYSES.get(sweep, {})
         )
@@ -278,6 +278,26 @@ def pool_held_out_logits(wildcards):
     return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], [STUDY.held_out])
 
 
+def candidates(wildcards):
+    """Identities of what the recipe of the wildcards is given: the pool, or another's soup."""
+    return STUDY.candidates_of(wildcards.sweep, wildcards.recipe)
+
+
+def candidate_names(wildcards):
+    """Their names in the sweep or pool."""
+    return [name_in(wildcards.sweep, each) for each in candidates(wildcards)]
+
+
+def candidate_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, candidates(wildcards))
+
+
+def candidate_logits(wildcards):
+    """Their logits on the held-out set."""
+    return logits_of(wildcards.sweep, candidates(wildcards), [STUDY.held_out])
+
+
 def held_out_files(wildcards):
     """The held-out examples and labels as the wildcards' backbone reads them."""
     files = sets_of(wildcards, [STUDY.held_out])
@@ -299,6 +319,20 @@ def recipe_code(wildcards):
     """The modules that cooking takes, with that of the recipe: no other recipe's."""
     kind = CONFIG["recipes"][wildcards.recipe]["kind"]
     return code("cook_soup", module_path(RECIPES[kind].cook))
+
+
+def soup_names(wildcards):
+    """The soups of the wildcards' sweep or pool."""
+    return list(STUDY.recipes_of(wildcards.sweep))
+
+
+def soup_files(path):
+    """A file of each of them."""
+
+    def look_up(wildcards):
+        return expand(path, sweep=wildcards.sweep, model=soup_names(wildcards))
+
+    return look_up
 
 
 # ensembles.smk

@@ -2,16 +2,17 @@
 
 
 rule cook_soup:
-    """The weights of a soup, and the record of its candidates, decisions and ingredients."""
+    """The weights of a soup, the record of its candidates and decisions, and what it took."""
     input:
         unpack(held_out_files),
-        weights=pool_weights,
-        logits=pool_held_out_logits,
+        weights=candidate_weights,
+        logits=candidate_logits,
         initialization=initialization_weights,
         code=recipe_code,
     output:
         weights=of(WEIGHTS, model="{recipe}"),
         record=of(RECORD, model="{recipe}"),
+        cost=of(COST, model="{recipe}"),
     log:
         "results/logs/cook_soup/{sweep}-{recipe}.log",
     conda:
@@ -22,7 +23,7 @@ rule cook_soup:
         mem_mb=evaluation_memory,
         runtime=soup_minutes,
     params:
-        names=pool_names,
+        names=candidate_names,
         recipe=recipe_spec,
         backbone=backbone_spec,
         num_classes=len(CLASS_IDS),
@@ -30,3 +31,24 @@ rule cook_soup:
         "Cooking soup {wildcards.recipe} of {wildcards.sweep}"
     script:
         "../workflow/scripts/cook_soup.py"
+
+
+rule collect_costs:
+    """Time, memory and passes over the held-out set that each soup of a sweep took."""
+    input:
+        costs=soup_files(COST),
+        records=soup_files(RECORD),
+        code=code("collect_costs"),
+    output:
+        costs=COSTS,
+    log:
+        "results/logs/collect_costs/{sweep}.log",
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        models=soup_names,
+    message:
+        "Collecting what the soups of {wildcards.sweep} took"
+    script:
+        "../workflow/scripts/collect_costs.py"

@@ -49,6 +49,14 @@ def write_config(folder: Path, name: str, change) -> str:
     return name
 
 
+def cook_only(config, **recipes) -> None:
+    """Give a study these recipes, in all its sweeps, and nothing that is about others."""
+    config["recipes"] = recipes
+    del config["pools"], config["compare_recipes"]
+    for sweep in config["sweeps"].values():
+        sweep.pop("recipes", None)
+
+
 def begin_from(study: Path, folder: Path) -> Path:
     """A checkout that has the study's data, heads and initialisation, but none of its runs."""
     copy_workflow(folder)

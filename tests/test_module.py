@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from checkouts import ROOT, snakemake, write_config
+from checkouts import ROOT, cook_only, snakemake, write_config
 
 SNAKEFILE = """
 configfile: "study.yaml"
@@ -37,7 +37,7 @@ def importer(tmp_path):
     def shorten(config):
         for key in [key for key in config if key.startswith(("figure", "table4", "what", "label"))]:
             del config[key]
-        config["recipes"] = {"uniform": {"kind": "uniform"}}
+        cook_only(config, uniform={"kind": "uniform"})
         config["ensembles"] = {"ensemble": {"kind": "uniform"}}
         config["sweeps"] = {"tiny-search": config["sweeps"]["tiny-search"]}
         config["sweeps"]["tiny-search"]["random"]["space"]["epochs"] = 1

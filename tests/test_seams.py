@@ -4,7 +4,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from checkouts import MAIN, MODELS, copy_study, planned, snakemake, write_config
+from checkouts import (
+    MAIN,
+    MODELS,
+    cook_only,
+    copy_study,
+    planned,
+    snakemake,
+    write_config,
+)
 
 SHIFT = {
     "role": "shift",
@@ -158,7 +166,7 @@ def test_study_of_other_names_and_without_shift_sets_is_planned_whole(finished):
     """Recipes by other names, no greedy soup, no ensemble, no shift set, no analyses."""
 
     def rename(config):
-        config["recipes"] = {"mean": {"kind": "uniform"}}
+        cook_only(config, mean={"kind": "uniform"})
         config["ensembles"] = {}
         config["datasets"] = {
             name: spec for name, spec in config["datasets"].items() if spec["role"] != "shift"
@@ -174,11 +182,9 @@ def test_pool_over_sweeps_is_cooked_and_scored(study, tmp_path):
     """A soup of two sweeps, and one of runs chosen by a hyper-parameter: three lines of config."""
 
     def mix(config):
-        config["pools"] = {
-            "both": {
-                "models": ["tiny-search", {"sweep": "tiny-grid", "match": {"lr": 1.0e-3}}],
-                "recipes": ["uniform", "greedy"],
-            }
+        config["pools"]["both"] = {
+            "models": ["tiny-search", {"sweep": "tiny-grid", "match": {"lr": 1.0e-3}}],
+            "recipes": ["uniform", "greedy"],
         }
         config["table3"] = "both"
 

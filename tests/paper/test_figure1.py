@@ -98,9 +98,9 @@ def test_markers_differ_without_colour() -> None:
 
 
 def test_a_recipe_of_other_options_has_a_hollow_marker(drawn) -> None:
-    methods = list_methods({"greedy": {"kind": "greedy", "replacement": True}}, {})
+    methods = list_methods({"greedy": {"kind": "greedy", "accept_ties": True}}, {})
     axes = make_figure(methods=methods).axes[0]
-    assert drawn(axes)["Greedy soup (replacement)"] == [[85, 65]]
+    assert drawn(axes)["Greedy soup (accept ties)"] == [[85, 65]]
     assert axes.collections[-1].get_facecolor().size == 0
 
 

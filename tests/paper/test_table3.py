@@ -49,11 +49,11 @@ def test_a_recipe_by_any_name_has_its_row() -> None:
 
 
 def test_a_recipe_that_the_paper_does_not_have_comes_last() -> None:
-    recipes = {"again": {"kind": "greedy", "replacement": True}, "greedy": {"kind": "greedy"}}
+    recipes = {"again": {"kind": "greedy", "accept_ties": True}, "greedy": {"kind": "greedy"}}
     methods = list_methods(recipes, {"ensemble": {"kind": "uniform"}})
     scores = make_scores(again=("soup", 18, 8, 5, 24))
     table = table_3(scores, make_correct(scores), ROLES, "a toy study", methods, True)
-    assert table["method"].tolist()[-3:] == ["Greedy soup", "Ensemble", "Greedy soup (replacement)"]
+    assert table["method"].tolist()[-3:] == ["Greedy soup", "Ensemble", "Greedy soup (accept ties)"]
     assert table[PAPER_COLUMNS].iloc[-1].isna().all()
     assert to_markdown(table).splitlines()[-1].endswith("| – | – |")
 

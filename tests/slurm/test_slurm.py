@@ -25,6 +25,7 @@ from checkouts import (
     PATIENCE,
     ROOT,
     begin_from,
+    cook_only,
     copy_workflow,
     freeze,
     lengthen,
@@ -195,7 +196,7 @@ def diverge(config):
     sweep["finetune"] |= {"weight_decay": 0.0, "label_smoothing": 0.1, "epochs": space["epochs"]}
     sweep["finetune"] |= {"mixup": 0, "augmentation": "minimal"}
     sweep["grid"] = {"lr": [1.0e30, 1.0e-3]}
-    config["recipes"] = {"greedy": {"kind": "greedy"}}
+    cook_only(config, greedy={"kind": "greedy"})
     config["ensembles"] = {"ensemble": {"kind": "uniform"}}
     for key in [key for key in config if key.startswith("figure") and key != "figure1"]:
         del config[key]

@@ -60,6 +60,7 @@ class Pool:
             "held_out_files": [self.folder / "examples.npy", self.folder / "labels.npy"],
             "output": self.folder / output / "weights.safetensors",
             "record": self.folder / output / "record.json",
+            "cost": self.folder / output / "cost.json",
         }
 
 

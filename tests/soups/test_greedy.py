@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,67 +10,18 @@ from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits, write_logits
 from modelsoups.evaluation.metrics import METRICS
 from modelsoups.soups.greedy import greedy
-from modelsoups.soups.pool import Candidate, HeldOut, check_pool
+from modelsoups.soups.pool import Candidate, check_pool
 from modelsoups.soups.registry import GreedySpec
 from modelsoups.soups.rejection import margins, score_all
 from modelsoups.soups.selection import Decision, order_candidates
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import read_weights, write_weights
+from pools_of_networks import TinyNet, make_pool
 from small_pools import make_held_out
 
 torch.set_num_threads(1)  # for tensors this small a second thread only costs
 
 NO_TRACE = Trace(None, None)
-
-
-class TinyNet(nn.Module):
-    """A network with BatchNorm on 4 x 4 images."""
-
-    def __init__(self, num_classes: int = 5):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 6, 3)
-        self.norm = nn.BatchNorm2d(6)
-        self.head = nn.Linear(6 * 4, num_classes)
-
-    def forward(self, images):
-        return self.head(self.norm(self.conv(images.float() / 255 - 0.5)).relu().flatten(1))
-
-
-def make_pool(
-    folder: Path,
-    seed: int,
-    num_candidates: int = 8,
-    num_images: int = 150,
-    spread: float = 0.3,
-    batch_size: int = 16,
-) -> tuple[list[Candidate], HeldOut]:
-    """Perturbations of one network, some far worse, on labels that it mostly gets right."""
-    torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 256, (num_images, 4, 4, 3), dtype=np.uint8)
-    model = TinyNet()
-    center = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    held_out = make_held_out(model, images, np.zeros(num_images), batch_size=batch_size)
-    labels = held_out.logits().argmax(axis=1)
-    wrong = random.random(num_images) < 0.2
-    labels[wrong] = random.integers(0, 5, wrong.sum())
-    held_out = make_held_out(model, images, labels, batch_size=batch_size)
-    candidates = []
-    for k in range(num_candidates):
-        scale = spread * random.choice([0.2, 0.5, 1.0])
-        weights = {
-            key: tensor + scale * tensor.std() * torch.randn_like(tensor)
-            if key.startswith(("conv", "head"))
-            else tensor
-            for key, tensor in center.items()
-        }
-        path = folder / f"{seed}-{k}.safetensors"
-        write_weights(path, weights)
-        held_out.pour(weights, "it")
-        logits = path.with_suffix(".parquet")
-        write_logits(logits, held_out.logits(), held_out.labels, {})
-        candidates.append(Candidate(name=f"{k:03}", weights=path, logits=logits))
-    return candidates, held_out
 
 
 def plain_greedy(candidates, held_out, order, accept_ties=False, passes=1):

@@ -99,8 +99,12 @@ def plain_autograd(candidates, held_out, spec: LearnedSpec):
     pool = [read_weights(c.weights) for c in candidates]
     keys = [key for key in pool[0] if pool[0][key].is_floating_point()]
     groups = sorted({group_by_hand(spec.coefficients_per, key) for key in keys})
-    start = 0.0 if spec.softmax else 1 / len(pool)
-    raw = torch.full((len(pool), len(groups)), start, requires_grad=True)
+    affine = spec.constraint == "affine"
+
+    def coefficients() -> torch.Tensor:
+        return (1 + raw - raw.mean(dim=0)) / len(pool) if affine else raw.softmax(dim=0)
+
+    raw = torch.zeros((len(pool), len(groups)), requires_grad=True)
     beta = torch.ones((), requires_grad=True)
     optimizer = torch.optim.AdamW(
         [raw, beta], lr=spec.learning_rate, weight_decay=spec.weight_decay
@@ -110,12 +114,13 @@ def plain_autograd(candidates, held_out, spec: LearnedSpec):
         order = np.random.default_rng([spec.seed, epoch]).permutation(len(held_out))
         for first in range(0, len(order), spec.batch_size):
             batch = order[first : first + spec.batch_size]
-            alpha = raw.softmax(dim=0) if spec.softmax else raw
+            alpha = coefficients()
             mix = {}
             for key in keys:
                 column = alpha[:, groups.index(group_by_hand(spec.coefficients_per, key))]
                 if "running" in key:
-                    column = column.detach() if spec.softmax else torch.full((len(pool),), start)
+                    uniform = torch.full((len(pool),), 1 / len(pool))
+                    column = uniform if affine else column.detach()
                 mix[key] = sum(a * weights[key] for a, weights in zip(column, pool, strict=True))
             logits = functional_call(
                 held_out.evaluator.model, mix, (held_out.batch(batch),), tie_weights=False
@@ -125,23 +130,25 @@ def plain_autograd(candidates, held_out, spec: LearnedSpec):
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-    alpha = (raw.softmax(dim=0) if spec.softmax else raw).detach()
-    return alpha, groups, beta.item(), losses
+    return coefficients().detach(), groups, beta.item(), losses
 
 
-def spec_for(per="model", softmax=True, resident=True, **fields) -> LearnedSpec:
+def spec_for(per="model", constraint="softmax", resident=True, **fields) -> LearnedSpec:
     size = 1.0 if resident else 0.0
     return LearnedSpec(
-        coefficients_per=per, softmax=softmax, resident_gib=size, **{"batch_size": 25, **fields}
+        coefficients_per=per,
+        constraint=constraint,
+        resident_gib=size,
+        **{"batch_size": 25, **fields},
     )
 
 
 @pytest.mark.parametrize("resident", [True, False])
-@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("constraint", ["softmax", "affine"])
 @pytest.mark.parametrize("per", ["model", "layer", "tensor"])
-def test_gradient_is_that_of_autograd_through_all_models(tmp_path, per, softmax, resident):
+def test_gradient_is_that_of_autograd_through_all_models(tmp_path, per, constraint, resident):
     candidates, held_out = make_pool(tmp_path)
-    spec = spec_for(per, softmax, resident)
+    spec = spec_for(per, constraint, resident)
     pool = [read_weights(c.weights) for c in candidates]
 
     mixture = Mixture(held_out.evaluator.model, [c.weights for c in candidates], spec)
@@ -166,11 +173,11 @@ def test_gradient_is_that_of_autograd_through_all_models(tmp_path, per, softmax,
 
 
 @pytest.mark.parametrize("resident", [True, False])
-@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("constraint", ["softmax", "affine"])
 @pytest.mark.parametrize("per", ["model", "layer", "tensor"])
-def test_learning_follows_autograd_through_all_models(tmp_path, per, softmax, resident):
+def test_learning_follows_autograd_through_all_models(tmp_path, per, constraint, resident):
     candidates, held_out = make_pool(tmp_path)
-    spec = spec_for(per, softmax, resident, weight_decay=0.01, learning_rate=0.02)
+    spec = spec_for(per, constraint, resident, weight_decay=0.01, learning_rate=0.02)
     alpha, groups, beta, losses = plain_autograd(candidates, held_out, spec)
     soup = learned(spec, candidates, held_out, NO_TRACE)
     curve = [loss for epoch in soup.details["curve"] for loss in epoch]
@@ -229,13 +236,46 @@ def test_the_candidate_that_fits_gets_the_larger_coefficient(tmp_path):
     assert soup.details["curve"][-1][0] < soup.details["curve"][0][0]
 
 
-def test_free_coefficients_may_be_negative_and_leave_statistics_the_mean(tmp_path):
+def test_affine_coefficients_may_be_negative_sum_to_one_and_leave_statistics_the_mean(tmp_path):
     candidates, held_out = make_opposites(tmp_path)
-    spec = spec_for(softmax=False, epochs=20, learning_rate=0.1)
+    spec = spec_for(constraint="affine", epochs=20, learning_rate=0.1)
     soup = learned(spec, candidates, held_out, NO_TRACE)
     assert min(soup.coefficients) < 0
+    assert sum(soup.coefficients) == pytest.approx(1, abs=1e-12)
     mean = average([c.weights for c in candidates])
     assert soup.weights["blocks.0.1.running_var"].equal(mean["blocks.0.1.running_var"])
+
+
+def test_a_step_of_affine_coefficients_is_the_projected_one(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    mixture = Mixture(
+        held_out.evaluator.model, [c.weights for c in candidates], spec_for(constraint="affine")
+    )
+    group = mixture.groups.index("model")
+    raw = torch.zeros(4, len(mixture.groups), requires_grad=True)
+    before = mixture.coefficients(raw)
+    assert before.tolist() == [[0.25] * len(mixture.groups)] * 4
+    gradient = torch.zeros_like(before)
+    gradient[:, group] = torch.tensor([4.0, 0.0, -2.0, 6.0])  # its mean is 2
+    before.backward(gradient)
+    # of r: (g - mean g) / K = (2, -2, -4, 4) / 4
+    assert raw.grad[:, group].tolist() == [0.5, -0.5, -1, 1]
+    after = mixture.coefficients(raw.detach() - 4 * raw.grad)[:, group]
+    # r = (-2, 2, 4, -4), of mean 0: alpha = (1 + r) / 4, which is 1/4 - (g - mean g) / 4
+    assert after.tolist() == [-0.25, 0.75, 1.25, -0.75]
+
+
+def test_affine_and_softmax_move_alike_at_the_uniform_soup(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    small = torch.tensor([[1e-4], [-2e-4], [0.0], [3e-4]])
+    moved = [
+        Mixture(
+            held_out.evaluator.model, [c.weights for c in candidates], spec_for(constraint=each)
+        ).coefficients(small)[:, 0]
+        for each in ("softmax", "affine")
+    ]
+    torch.testing.assert_close(*moved, rtol=0, atol=1e-7)
+    assert (moved[0] - 0.25).abs().max() > 5e-5
 
 
 def test_half_precision_ingredients_are_mixed_in_float32_and_come_back_as_half(tmp_path):
@@ -294,7 +334,7 @@ def test_a_diverged_candidate_is_named(tmp_path):
 
 def test_a_diverging_loss_asks_for_a_lower_learning_rate(tmp_path):
     candidates, held_out = make_pool(tmp_path)
-    spec = spec_for(softmax=False, learning_rate=1e30)
+    spec = spec_for(constraint="affine", learning_rate=1e30)
     with pytest.raises(ValueError, match=r"held-out loss is .* in epoch 1; lower the learn"):
         learned(spec, candidates, held_out, NO_TRACE)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,7 @@ def test_every_recipe_writes_a_soup_and_a_record_that_says_how_it_was_made(pool)
         for key in ("ingredients", "coefficients", "inputs", "recipe"):
             assert json.loads(metadata[key]) == record[key]
         assert sorted(path.name for path in given["output"].parent.iterdir()) == [
+            "cost.json",
             "record.json",
             "weights.safetensors",
         ]
@@ -131,3 +134,14 @@ def test_a_pool_is_hashed_once_for_all_recipes(pool, monkeypatch):
     cook({"kind": "uniform"}, **given)
     monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("a file is hashed again"))
     cook({"kind": "greedy"}, **given)
+
+
+def test_cooking_starts_without_libraries_that_it_does_not_use():
+    code = (
+        "import sys, modelsoups.soups.recipes, modelsoups.models.backbones\n"
+        "from modelsoups.soups.registry import RECIPES, function_of\n"
+        "[function_of(recipe) for recipe in RECIPES.values()]\n"
+        "print([name for name in ('scipy', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -21,8 +22,10 @@ from modelsoups.soups.registry import (
     method_of,
     parse_ensemble,
     parse_recipe,
+    recipe_problems,
     recipe_schema,
 )
+from modelsoups.study.study import Study
 
 
 def test_parsing_imports_the_standard_library_alone():
@@ -131,7 +134,7 @@ def test_schema_takes_every_option_and_no_other():
 
 
 def test_schema_has_types_limits_and_a_description_of_every_option():
-    assert problems(recipe_schema(), {"kind": "learned", "softmax": "no"}) == [
+    assert problems(recipe_schema(), {"kind": "greedy", "replacement": "no"}) == [
         "'no' is not of type 'boolean'"
     ]
     assert problems(recipe_schema(), {"kind": "learned", "epochs": 0}) == [
@@ -168,12 +171,12 @@ def test_options_that_the_paper_has_no_row_for_are_a_row_without_its_number():
     assert method.paper is None
     assert (method.look["facecolor"], method.look["edgecolor"]) == ("none", "tab:orange")
     labels = [
-        method_of({"kind": "learned", "softmax": False}).label,
+        method_of({"kind": "greedy", "statistics": "estimate"}).label,
         method_of({"kind": "greedy", "metric": "macro_f1"}).label,
         method_of({"kind": "learned", "coefficients_per": "tensor", "epochs": 5}).label,
     ]
     assert labels == [
-        "Learned soup (no softmax)",
+        "Greedy soup (statistics estimate)",
         "Greedy soup (metric macro_f1)",
         "Learned soup (coefficients per tensor, epochs 5)",
     ]
@@ -195,4 +198,51 @@ def test_metrics_of_greedy_are_metrics_of_predictions():
 
 def test_defaults_of_learning_are_the_papers():
     spec = LearnedSpec()
-    assert (spec.learning_rate, spec.epochs, spec.softmax) == (0.1, 3, True)
+    assert (spec.learning_rate, spec.epochs, spec.constraint) == (0.1, 3, "softmax")
+
+
+STUDY: dict[str, Any] = {
+    "datasets": {"holdout": {"role": "held_out"}},
+    "sweeps": {
+        "given": {"kind": "checkpoints", "backbone": "tower", "files": "m_{0..2}.pt"},
+        "with-start": {
+            **{"kind": "checkpoints", "backbone": "tower", "files": "m_{0..2}.pt"},
+            "initialization": "m_0.pt",
+        },
+    },
+    "recipes": {"mine": {"kind": "stock"}, "mean": {"kind": "uniform"}},
+}
+
+
+def test_a_recipe_that_needs_the_initialization_is_refused_where_there_is_none():
+    (problem,) = recipe_problems(Study(STUDY))
+    assert problem.startswith("given: recipe mine (kind stock) needs the one model that all of its")
+    assert "list the `recipes` of given without mine" in problem
+    sweeps = {**STUDY["sweeps"], "given": {**STUDY["sweeps"]["given"], "recipes": ["mean"]}}
+    assert not list(recipe_problems(Study({**STUDY, "sweeps": sweeps})))
+
+
+def test_options_that_do_not_fit_are_problems_of_a_study():
+    recipes = {"mine": {"kind": "greedy", "replacement": True, "accept_ties": True}}
+    (problem,) = recipe_problems(Study({**STUDY, "recipes": recipes}))
+    assert problem.startswith("recipes.mine: greedy: replacement with accept_ties could add")
+
+
+@pytest.mark.parametrize(
+    ("recipes", "wanted"),
+    [
+        ({"near": {"kind": "interpolated", "of": "greedy"}}, "near is of 'greedy', which is none"),
+        ({"near": {"kind": "interpolated", "of": "near"}}, "leads back to itself: near of near"),
+        (
+            {
+                "a": {"kind": "interpolated", "of": "b"},
+                "b": {"kind": "interpolated", "of": "a"},
+            },
+            "leads back to itself: a of b of a",
+        ),
+    ],
+)
+def test_a_recipe_of_another_that_is_not_there_or_leads_back_is_refused(recipes, wanted):
+    sweeps = {"with-start": STUDY["sweeps"]["with-start"]}
+    problems = list(recipe_problems(Study({**STUDY, "sweeps": sweeps, "recipes": recipes})))
+    assert any(wanted in problem for problem in problems)

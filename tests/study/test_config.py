@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from modelsoups.paper.targets import list_names, list_problems, list_schemas
 from modelsoups.soups.registry import ensemble_schema, recipe_schema
@@ -33,6 +34,18 @@ def check_config(config):
 @pytest.fixture
 def config():
     return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("config/overlays/*.yaml")), ids=lambda path: path.name
+)
+def test_every_overlay_fits_the_default_study_and_leaves_its_sweeps_as_they_are(config, path):
+    own = check_config(config)
+    merged = copy.deepcopy(config)
+    update_config(merged, yaml.safe_load(path.read_text()))
+    study = check_config(merged)
+    for sweep in own.pools:
+        assert study.kinds_of(sweep) == own.kinds_of(sweep)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)

@@ -106,6 +106,15 @@ def test_model_that_two_entries_of_a_pool_name_is_there_once():
     assert study.pool_of("twice") == ["grid/000", "grid/001", "grid/002", "grid/003"]
 
 
+def test_recipe_of_another_is_given_its_soup_and_others_the_pool():
+    study = make_study(
+        recipes={"greedy": {"kind": "greedy"}, "near": {"kind": "interpolated", "of": "greedy"}}
+    )
+    assert study.candidates_of("grid", "near") == ["grid/greedy"]
+    assert study.candidates_of("mixed", "near") == ["mixed/greedy"]
+    assert study.candidates_of("mixed", "greedy") == study.pools["mixed"]
+
+
 def test_pool_has_an_initialization_if_all_its_models_have_the_same():
     study = make_study()
     assert study.initialization_of("grid") == "grid/initialization"

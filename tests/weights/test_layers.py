@@ -1,7 +1,7 @@
 import pytest
 import timm
 
-from modelsoups.weights.layers import layer_of
+from modelsoups.weights.layers import depths, layer_of
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,16 @@ def test_layers_of_the_miniatures_network():
     repeats = [1, 2, 2, 3, 3, 4, 1]
     blocks = [f"blocks.{s}.{b}" for s, count in enumerate(repeats) for b in range(count)]
     assert layers == ["embedding", *blocks, "head"]
+
+
+def test_depth_goes_from_embedding_to_head_by_the_numbers_of_blocks():
+    blocks = [f"blocks.{i}.mlp.weight" for i in (0, 10, 2, 1, 3, 4, 5, 6, 7, 8, 9)]
+    found = depths(["head.bias", *blocks, "cls_token", "head.weight"])
+    names = ["embedding", *(f"blocks.{i}" for i in range(11)), "head"]
+    assert found == {name: i / 12 for i, name in enumerate(names)}
+
+
+def test_depth_of_blocks_within_stages_and_of_other_layers():
+    keys = ["layer2.1.conv1.weight", "layer2.0.conv1.weight", "layer1.1.conv1.weight", "fc.bias"]
+    assert depths(keys) == {"layer1.1": 0, "layer2.0": 1 / 3, "layer2.1": 2 / 3, "head": 1}
+    assert depths(["gate.weight"]) == {"gate": 0}

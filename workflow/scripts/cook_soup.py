@@ -30,5 +30,6 @@ cook(
     held_out_files=[snakemake.input.examples, snakemake.input.labels],
     output=snakemake.output.weights,
     record=snakemake.output.record,
+    cost=snakemake.output.cost,
     initialization=snakemake.input.initialization or None,
 )

@@ -30,6 +30,7 @@ SECTIONS = {
     "H": "Additional grid searches and initializations",
     "J": "Experimental details",
     "L": "Additional baselines",
+    "R": "Recipes side by side",  # not of the paper
 }
 
 # Parts of schemas.

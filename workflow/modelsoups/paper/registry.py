@@ -17,6 +17,8 @@ from modelsoups.paper.figureH import RESULT as FIGURE_H
 from modelsoups.paper.figureJ1 import RESULT as FIGURE_J1
 from modelsoups.paper.figureK1 import RESULT as FIGURE_K1
 from modelsoups.paper.figureL3 import RESULT as FIGURE_L3
+from modelsoups.paper.figureRecipes import RESULT as FIGURE_RECIPES
+from modelsoups.paper.recipes import RESULT as RECIPES
 from modelsoups.paper.table3 import RESULT as TABLE_3
 from modelsoups.paper.table4 import RESULT as TABLE_4
 from modelsoups.paper.uniform_soups import RESULT as UNIFORM_SOUPS
@@ -39,5 +41,7 @@ RESULTS: dict[str, Result] = {
         FIGURE_H,
         FIGURE_J1,
         FIGURE_L3,
+        RECIPES,
+        FIGURE_RECIPES,
     )
 }

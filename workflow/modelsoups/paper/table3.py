@@ -85,7 +85,7 @@ def table_3(
             "method": method,
             "models": " ".join(models),
             "note": _ties(ranked, models[0]) if method in (BEST, SECOND) else "",
-            **_summary(accuracies.loc[models], sizes, held_out, test, shifts, seed),
+            **summarize(accuracies.loc[models], sizes, held_out, test, shifts, seed),
             **_against_best(correct, models, rows[BEST], test, shifts, seed),
         }
         if paper_columns:
@@ -130,10 +130,10 @@ def to_markdown(table: "pd.DataFrame") -> str:
         lines.append(
             [
                 method,
-                *(_percent(row, name) for name in columns),
-                *(_p_value(row, name) for name in tests),
+                *(in_percent(row, name) for name in columns),
+                *(print_p(row, name) for name in tests),
                 f"{100 * row['held_out_accuracy']:.2f}",
-                _optimism(row),
+                print_optimism(row),
                 *("–" if isnan(row[name]) else f"{100 * row[name]:.2f}" for name in papers),
             ]
         )
@@ -290,7 +290,7 @@ def _against_best(
     }
 
 
-def _summary(
+def summarize(
     accuracies: "pd.DataFrame",
     sizes: "pd.Series",
     held_out: str,
@@ -334,7 +334,7 @@ def _ties(ranked: "pd.Series", model: str) -> str:
     return f"tied on the held-out set with {' '.join(others)}" if len(others) else ""
 
 
-def _percent(row: Mapping[Hashable, Any], name: str) -> str:
+def in_percent(row: Mapping[Hashable, Any], name: str) -> str:
     """`72.69 (69.55-75.64)` or, for a mean of models, `72.69 (± 0.31)`."""
     low, high, std = (100 * row.get(f"{name}_{part}", nan) for part in ("low", "high", "std"))
     spread = f" (± {std:.2f})" if not isnan(std) else f" ({low:.2f}–{high:.2f})"
@@ -342,7 +342,7 @@ def _percent(row: Mapping[Hashable, Any], name: str) -> str:
     return f"{100 * row[f'{name}_accuracy']:.2f}{spread}"
 
 
-def _p_value(row: Mapping[Hashable, Any], name: str) -> str:
+def print_p(row: Mapping[Hashable, Any], name: str) -> str:
     """`0.013 (Holm 0.091)`."""
     values = [row[f"{name}_p"], row[f"{name}_p_holm"]]
     if isnan(values[0]):
@@ -351,7 +351,7 @@ def _p_value(row: Mapping[Hashable, Any], name: str) -> str:
     return f"{plain} (Holm {corrected})"
 
 
-def _optimism(row: Mapping[Hashable, Any]) -> str:
+def print_optimism(row: Mapping[Hashable, Any]) -> str:
     """`1.42 (-2.70 to 5.54)`, in percentage points."""
     value, low, high = (100 * row[name] for name in ("optimism", "optimism_low", "optimism_high"))
     return f"{value:+.2f}" + ("" if isnan(low) else f" ({low:+.2f} to {high:+.2f})")

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelsoups.paper.declare import Analysis, Result
 from modelsoups.paper.registry import RESULTS
+from modelsoups.soups.registry import recipe_problems
 from modelsoups.study.study import Study
 
 Plans = dict[str, dict[str, Mapping[str, Any]]]  # sweep -> table -> plan of an analysis
@@ -81,7 +82,8 @@ def list_analyses(config: Mapping[str, Any]) -> Plans:
 
 
 def list_problems(study: Study) -> Iterator[str]:
-    """Why targets of a study could not be made, though all that they name is defined."""
+    """Why recipes and targets of a study could not be made, though all they name is defined."""
+    yield from recipe_problems(study)
     found = [
         f"{target.result.key}: {problem}"
         for target in list_targets(study.config).values()

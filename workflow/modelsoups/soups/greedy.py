@@ -17,7 +17,7 @@ from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits
 from modelsoups.evaluation.metrics import METRICS
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
-from modelsoups.soups.registry import GreedySpec
+from modelsoups.soups.registry import GreedySpec, PrunedSpec
 from modelsoups.soups.rejection import attempt_per_example, margins, order_is_free, score_all
 from modelsoups.soups.selection import Attempt, Decision, choose, order_candidates
 from modelsoups.weights.average import average, check_finite, common_integers
@@ -39,7 +39,7 @@ def greedy(
     order = order_candidates(alone, spec)
     names = [candidates[position].name for position in order]
     decisions = decided_before(trace, names)
-    mean = RunningMean(spec, candidates, held_out)
+    mean = RunningMean(spec, candidates, held_out, spec.accept_ties)
     if kept := [d.name for d in decisions if d.decision == "kept"]:
         position_of = dict(zip(names, order, strict=True))
         mean.restore([position_of[name] for name in kept])
@@ -93,18 +93,26 @@ def decided_before(trace: Trace, names: Sequence[str]) -> list[Decision]:
 
 
 class RunningMean:
-    """The soup so far, and the soup with the next candidate in the model.
+    """The soup so far, and in the model the soup with one candidate more, or one less.
 
-    The float64 sum of the ingredients never has anything but them added: taking a rejected
-    candidate off again would leave its rounding error. So the soup equals that of `average`.
+    The float64 sum of the ingredients of a soup that grows never has anything but them added:
+    taking a rejected candidate off again would leave its rounding error. So the soup equals that of
+    `average`.
     """
 
-    def __init__(self, spec: GreedySpec, candidates: Sequence[Candidate], held_out: HeldOut):
+    def __init__(
+        self,
+        spec: GreedySpec | PrunedSpec,
+        candidates: Sequence[Candidate],
+        held_out: HeldOut,
+        accept_ties: bool = False,
+    ):
         sources = [Checkpoint(candidate.weights) for candidate in candidates]
         self._entries = check_alike(sources)
         self._fixed = common_integers(sources, self._entries)
         self._tied = find_tied(self._entries)
         self._spec, self._candidates, self._held_out = spec, candidates, held_out
+        self._accept_ties = accept_ties
         self._per_example = METRICS[spec.metric].per_example if spec.early_rejection else None
         self._sum: Weights = {}
         self._new_sum: Weights = {}  # with the candidate last attempted
@@ -115,58 +123,95 @@ class RunningMean:
     def attempt(self, position: int, weights: Weights, to_beat: float | None) -> Attempt:
         """Try the soup with one more candidate."""
         check_finite(weights, self._candidates[position].weights)
-        self._pour_with(position, weights)
+        self._new_sum = self._sum_with(weights)
+        self._pour(self._new_sum, [*self.ingredients, position])
         stored = read_logits(self._candidates[position].logits).logits
         if to_beat is None:
             return self._attempt_first(stored)
-        if self._per_example is None or not self.order_is_free:
-            return self._attempt_all()
         # The sum has the same order of margins as the mean.
-        expected = len(self.ingredients) * self._logits + stored
-        order = margins(expected, self._held_out.labels).argsort(kind="stable")
-        tried, logits = attempt_per_example(
-            self._held_out, self._per_example, order, to_beat, self._spec.accept_ties
-        )
-        if logits is not None:
-            self._new_logits = logits
-        return tried
+        return self._attempt(len(self.ingredients) * self._logits + stored, to_beat)
+
+    def attempt_without(self, position: int, weights: Weights, to_beat: float) -> Attempt:
+        """Try the soup without one of its ingredients."""
+        left = [each for each in self.ingredients if each != position]
+        self._new_sum = self._sum_with(weights, removed=True)
+        self._pour(self._new_sum, left)
+        stored = read_logits(self._candidates[position].logits).logits
+        return self._attempt(len(self.ingredients) * self._logits - stored, to_beat)
 
     def keep(self, position: int) -> None:
-        """Make the soup last attempted the soup."""
+        """Make the soup last attempted the soup: one with this candidate."""
         self._sum, self._logits = self._new_sum, self._new_logits
         self.ingredients.append(position)
+
+    def remove(self, position: int) -> None:
+        """Make the soup last attempted the soup: one without this candidate."""
+        self._sum, self._logits = self._new_sum, self._new_logits
+        self.ingredients.remove(position)
 
     def accuracy(self) -> float:
         """Held-out accuracy of the soup."""
         return score_all("accuracy", self._logits, self._held_out.labels)
 
-    def restore(self, positions: Sequence[int]) -> None:
-        """Make the soup of these candidates the soup."""
+    def score(self) -> float:
+        """Held-out score of the soup, by the spec's metric."""
+        return score_all(self._spec.metric, self._logits, self._held_out.labels)
+
+    def restore(self, positions: Sequence[int], removed: Sequence[int] = ()) -> None:
+        """Make the soup of these candidates, less some taken out afterwards, the soup."""
         for position in positions:
-            self._pour_with(position, read_weights(self._candidates[position].weights))
-            self._sum = self._new_sum
+            weights = read_weights(self._candidates[position].weights)
+            check_finite(weights, self._candidates[position].weights)
+            self._sum = self._sum_with(weights)
             self.ingredients.append(position)
+        for position in removed:
+            weights = read_weights(self._candidates[position].weights)
+            self._sum = self._sum_with(weights, removed=True)
+            self.ingredients.remove(position)
+        self._pour(self._sum, self.ingredients)
         self._logits = self._held_out.logits()
         self.order_is_free, _ = self._check_order(self._logits)
 
-    def _pour_with(self, position: int, weights: Weights) -> None:
-        num_ingredients = len(self.ingredients) + 1
+    def _sum_with(self, weights: Weights, removed: bool = False) -> Weights:
+        """The sum with a candidate's weights or, `removed`, without them."""
         device = self._held_out.evaluator.device
+        totals = {}
+        for key in self._entries:
+            if key not in self._tied and key not in self._fixed:
+                total = weights[key].to(device).double()
+                if removed:
+                    total.neg_()
+                if self._sum:
+                    total += self._sum[key]
+                totals[key] = total
+        return totals
+
+    def _pour(self, totals: Weights, ingredients: Sequence[int]) -> None:
         soup = dict(self._fixed)
-        self._new_sum = {}
         for key, entry in self._entries.items():
             if key in self._tied:
                 soup[key] = soup[self._tied[key]]
             elif key not in self._fixed:
-                total = weights[key].to(device).double()
-                if self._sum:
-                    total += self._sum[key]
-                self._new_sum[key] = total
-                soup[key] = (total / num_ingredients).to(entry.dtype)
-        names = [self._candidates[each].name for each in (*self.ingredients, position)]
+                soup[key] = (totals[key] / len(ingredients)).to(entry.dtype)
+        names = [self._candidates[each].name for each in ingredients]
         self._held_out.pour(soup, f"the soup of {', '.join(names)}")
         if self._spec.statistics == "estimate":
             self._held_out.estimate()
+
+    def _attempt(self, expected: np.ndarray, to_beat: float) -> Attempt:
+        """Score the soup in the model, as far as the decision needs.
+
+        Args: expected: (n, C) about what its logits will be, up to a factor.
+        """
+        if self._per_example is None or not self.order_is_free:
+            return self._attempt_all()
+        order = margins(expected, self._held_out.labels).argsort(kind="stable")
+        tried, logits = attempt_per_example(
+            self._held_out, self._per_example, order, to_beat, self._accept_ties
+        )
+        if logits is not None:
+            self._new_logits = logits
+        return tried
 
     def _attempt_first(self, stored: np.ndarray) -> Attempt:
         """Score a single candidate, by its stored logits if they are what the model gives here.

@@ -10,6 +10,13 @@ them, which takes their memory several times over for the same numbers.
 alike: in float32 the difference of two large sums would keep few digits, or none. So each
 ingredient counts by its difference to the first one, and sums over a block are added in float64.
 
+*Affine* coefficients may be negative: alpha = (1 + r - mean r) / K for any r, so that their sum is
+one at every step (Li et al. 2024, "Learning scalable model soup on a single GPU", MEHL-Soup). The
+gradient of r is (g - mean g) / K, which makes a step of size eta the projected one,
+-eta (g - mean g). This is the softmax to first order at the uniform soup, r = 0, so that a learning
+rate does the same to both there. MEHL-Soup moves the coefficients of differences to a center
+instead, of some models at a time, which is the same set of soups.
+
 Ingredients are held on the device if they are small enough, else read anew for every step.
 """
 
@@ -24,12 +31,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from modelsoups.base.progress import Trace
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import LearnedSpec
-from modelsoups.soups.rejection import score_all
 from modelsoups.weights.average import average, check_finite, common_integers
 from modelsoups.weights.checkpoints import Checkpoint, check_alike, find_tied, read_weights
-from modelsoups.weights.layers import layer_of
+from modelsoups.weights.layers import GROUPINGS
 
 logger = logging.getLogger(__name__)
 
@@ -70,17 +76,15 @@ def learned(
     coefficients = mixture.coefficients(learner.raw.detach())  # (K, num_groups)
     by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
     weights = average(paths, {key: by_group[group] for key, group in mixture.group_of.items()})
-    held_out.pour(weights, "the learned soup")
-    return Soup(
-        weights=weights,
-        ingredients=[candidate.name for candidate in candidates],
-        coefficients=by_group["model"] if spec.coefficients_per == "model" else by_group,
-        candidates=[
-            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
-            for candidate, accuracy in zip(candidates, accuracies, strict=True)
-        ],
-        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
-        details={"beta": learner.beta.item(), "curve": learner.curve},
+    return soup_of_all(
+        weights,
+        by_group["model"] if spec.coefficients_per == "model" else by_group,
+        candidates,
+        accuracies,
+        held_out,
+        "the learned soup",
+        beta=learner.beta.item(),
+        curve=learner.curve,
     )
 
 
@@ -89,7 +93,7 @@ class Mixture:
 
     The model's parameters and normalisation statistics become views of one vector of P elements;
     gradients likewise. Statistics are mixed like their layer but receive no gradient, as in
-    autograd; without softmax they stay the plain mean, since free coefficients could make a
+    autograd; of affine coefficients they stay the plain mean, since negative ones could make a
     variance negative.
     """
 
@@ -102,16 +106,16 @@ class Mixture:
         entries = check_alike(self._files)
         common_integers(self._files, entries)
         self.num_ingredients = len(paths)
-        self._softmax = spec.softmax
-        naming = {"model": lambda key: "model", "layer": layer_of, "tensor": lambda key: key}
+        self._affine = spec.constraint == "affine"
+        naming = GROUPINGS[spec.coefficients_per]
         tied = find_tied(entries)
         self.group_of: dict[str, str] = {}  # of every floating tensor in the files
         tensors: dict[Tensor, str] = {}  # the model's own, each once -> key
         for key, tensor in model.state_dict(keep_vars=True).items():
             if key in entries and key not in tied and tensor.is_floating_point():
                 first = tensors.setdefault(tensor, key)  # another key if the model ties them
-                is_free = isinstance(tensor, nn.Parameter) or spec.softmax
-                group = naming[spec.coefficients_per](first) if is_free else STATISTICS
+                is_free = isinstance(tensor, nn.Parameter) or not self._affine
+                group = naming(first) if is_free else STATISTICS
                 self.group_of[key] = group
         self.groups = list(dict.fromkeys(self.group_of.values()))
         size = sum(tensor.numel() for tensor in tensors)
@@ -133,10 +137,10 @@ class Mixture:
     def coefficients(self, raw: Tensor) -> Tensor:
         """Coefficients (K, num_groups) float64 from what is learned (K, num_groups)."""
         raw = raw.double()
-        if self._softmax:
+        if not self._affine:
             return raw.softmax(dim=0)
         fixed = torch.tensor([group == STATISTICS for group in self.groups], device=raw.device)
-        return raw.where(~fixed, 1 / len(raw))
+        return (1 + raw - raw.mean(dim=0)).where(~fixed, 1) / len(raw)
 
     @torch.no_grad()
     def mix(self, coefficients: Tensor) -> None:
@@ -199,9 +203,8 @@ class Learner:
     def __init__(self, mixture: Mixture, spec: LearnedSpec, held_out: HeldOut):
         self._mixture, self._spec, self._held_out = mixture, spec, held_out
         self._model, device = held_out.evaluator.model, held_out.evaluator.device
-        start = 0.0 if spec.softmax else 1 / mixture.num_ingredients  # the uniform soup
         shape = (mixture.num_ingredients, len(mixture.groups))
-        self.raw = torch.full(shape, start, device=device, requires_grad=True)
+        self.raw = torch.zeros(shape, device=device, requires_grad=True)  # the uniform soup
         self.beta = torch.ones((), device=device, requires_grad=True)
         self.optimizer = torch.optim.AdamW(
             [self.raw, self.beta], lr=spec.learning_rate, weight_decay=spec.weight_decay

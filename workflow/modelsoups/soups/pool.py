@@ -31,7 +31,7 @@ class Soup:
 
     weights: Weights
     ingredients: list[str]  # in the order they were added, each once
-    coefficients: Any  # (num_ingredients,) floats, or layer -> floats; sum 1 unless learned freely
+    coefficients: Any  # (num_ingredients,) floats, or layer -> floats; sum 1
     candidates: list[dict[str, Any]]  # in the order tried, each with its decision
     held_out_accuracy: float
     details: dict[str, Any] = field(default_factory=dict)  # what else the recipe has to tell
@@ -51,6 +51,7 @@ class HeldOut:
         self.examples = examples.to(evaluator.device)
         self.labels = np.asarray(labels, dtype=np.int64)
         self.batch_size = min(evaluator.batch_size, len(labels))
+        self.num_images = 0  # that went through the model so far
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,6 +62,7 @@ class HeldOut:
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
         """What the model takes for these examples, on its device."""
+        self.num_images += len(indices)
         return self.examples.batch(indices).to(self.evaluator.device)
 
     def estimate(self) -> Weights:
@@ -77,6 +79,7 @@ class HeldOut:
 
         Raises: ValueError if they are NaN or infinite.
         """
+        self.num_images += len(self) if indices is None else len(indices)
         return self.evaluator.outputs(self.examples, indices)
 
 
@@ -104,3 +107,32 @@ def check_pool(
         predictions, labels = stored["prediction"].to_numpy(), stored["label"].to_numpy()
         scores.append(METRICS[metric].function(predictions, labels))
     return scores
+
+
+def soup_of_all(
+    weights: Weights,
+    coefficients: Any,
+    candidates: Sequence[Candidate],
+    accuracies: Sequence[float],
+    held_out: HeldOut,
+    name: str,
+    **details: Any,
+) -> Soup:
+    """The soup that has all candidates as ingredients, poured into the model and scored.
+
+    Args:
+        coefficients: as in `Soup`. accuracies: of each candidate alone on the held-out set.
+        name: of the soup, for errors. details: what else the recipe has to tell.
+    """
+    held_out.pour(weights, name)
+    return Soup(
+        weights=weights,
+        ingredients=[candidate.name for candidate in candidates],
+        coefficients=coefficients,
+        candidates=[
+            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
+            for candidate, accuracy in zip(candidates, accuracies, strict=True)
+        ],
+        held_out_accuracy=METRICS["accuracy"](held_out.logits(), held_out.labels),
+        details=details,
+    )

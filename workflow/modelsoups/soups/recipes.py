@@ -1,4 +1,4 @@
-"""Cooking: from a pool of candidates to one soup, its file and its record.
+"""Cooking: from a pool of candidates to one soup, its file, its record and what it took.
 
 `registry` has the recipes; each is a function in a module of its own, imported when it is cooked.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from modelsoups.base.files import cached_sha256, versions, write_json
 from modelsoups.base.progress import Trace
 from modelsoups.evaluation.failures import without_failures
+from modelsoups.soups.costs import measure
 from modelsoups.soups.pool import Candidate, HeldOut
 from modelsoups.soups.registry import RECIPES, full_config, function_of, parse_recipe
 from modelsoups.weights.checkpoints import write_weights
@@ -27,9 +28,12 @@ def cook(
     held_out_files: Sequence[str | Path],
     output: str | Path,
     record: str | Path,
+    cost: str | Path,
     initialization: str | Path | None = None,
 ) -> None:
-    """Cook a soup; write its weights and its record. If interrupted, the next call goes on.
+    """Cook a soup; write its weights, its record and what it took.
+
+    If interrupted, the next call goes on.
 
     Args:
         recipe: config of a recipe, see `registry.parse_recipe`.
@@ -37,7 +41,7 @@ def cook(
         names, weights, logits: of the candidates, in the order of the pool; logits are those on
             the held-out set.
         held_out: the held-out set, and held_out_files: what it was read from, examples and labels.
-        output, record: files to write.
+        output, record, cost: files to write.
         initialization: weights that fine-tuning started from, where there are such.
     """
     spec = parse_recipe(recipe)
@@ -58,7 +62,12 @@ def cook(
     made_by = {"model": model, "kind": "soup", "sweep": sweep, "recipe": full_config(recipe)}
     progress = Path(output).with_name(f"{model}.progress.json")
     trace = Trace(progress, [made_by, inputs, chosen_on])
-    soup = function_of(RECIPES[recipe["kind"]])(spec, candidates, held_out, trace, start)
+    function = function_of(RECIPES[recipe["kind"]])
+    soup, took = measure(
+        lambda: function(spec, candidates, held_out, trace, start),
+        held_out,
+        resumed=trace.load() is not None,
+    )
     result = {
         "candidates": soup.candidates,
         "ingredients": soup.ingredients,
@@ -73,4 +82,5 @@ def cook(
     provenance = {key: result[key] for key in ("ingredients", "coefficients", "inputs")}
     write_weights(output, soup.weights, {**made_by, **provenance})
     write_json(record, {**made_by, **result})
+    write_json(cost, took)
     trace.remove()

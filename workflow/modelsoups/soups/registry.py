@@ -5,10 +5,12 @@ the config's schema follow from the fields of its spec, label and look from what
 defaults. Imported while Snakemake parses: the standard library alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from modelsoups.study.study import Study
 
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 LIMITS = ("minimum", "exclusiveMinimum")  # keys of JSON schema
@@ -74,17 +76,18 @@ class GreedySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedSpec:
-    """Coefficients that minimise the held-out loss (paper App. I, eq. 2).
+    """Coefficients that minimise the held-out loss (paper App. I, eq. 2; MEHL-Soup).
 
     The paper has one coefficient per model or per layer, and the defaults below. The official
-    script has one per tensor, learning rate 0.05 and five epochs.
+    script has one per tensor, learning rate 0.05 and five epochs. MEHL-Soup (Li et al. 2024) allows
+    negative ones.
     """
 
     coefficients_per: Literal["model", "layer", "tensor"] = option(
         "model", "What has a coefficient of its own in each candidate"
     )
-    softmax: bool = option(
-        True, "Coefficients above 0 with sum 1; false: any sum and sign, as in MEHL-Soup"
+    constraint: Literal["softmax", "affine"] = option(
+        "softmax", "Coefficients have sum 1, and are above 0; affine: of any sign, as in MEHL-Soup"
     )
     learning_rate: float = option(0.1, "Learning rate of AdamW, constant", exclusiveMinimum=0)
     weight_decay: float = option(
@@ -102,6 +105,87 @@ class LearnedSpec:
 
     def __post_init__(self) -> None:
         check_options("learned", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunedSpec:
+    """From the mean of all candidates, those are taken out without which it is better."""
+
+    order: Literal["held-out", "random"] = option(
+        "held-out", "By the metric of each candidate alone, worst first; or random"
+    )
+    seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
+    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+        "accuracy", "Score on the held-out set that has to rise"
+    )
+    early_rejection: bool = option(
+        True, "As in a greedy soup; decisions stay the same", own_row=False
+    )
+    statistics: Literal["average", "estimate"] = option(
+        "average", "Statistics of BatchNorms in every trial, as in a uniform soup"
+    )
+
+    def __post_init__(self) -> None:
+        check_options("pruned", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolatedSpec:
+    """The best on the held-out set between the initialisation and a soup (WiSE-FT, LiNeS)."""
+
+    of: str = option("", "Recipe whose soup is interpolated; if left out the mean of the pool")
+    by_depth: bool = option(False, "Also move the last layers further than the first (LiNeS)")
+    step: float = option(
+        0.1, "Between the factors tried for the first and for the last layer", exclusiveMinimum=0
+    )
+    largest: float = option(1.0, "Largest factor tried; above 1 goes beyond the soup", minimum=1)
+    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+        "accuracy", "Score on the held-out set that decides"
+    )
+
+    def __post_init__(self) -> None:
+        check_options("interpolated", self)
+
+    @property
+    def num_trials(self) -> int:
+        """Pairs of factors that are tried, about."""
+        side = int(self.largest / self.step) + 1
+        return side * (side + 1) // 2 if self.by_depth else side
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockSpec:
+    """Between the candidates' mean and the initialisation, by their angles (Model Stock)."""
+
+    ratio_per: Literal["model", "layer", "tensor"] = option("tensor", "What has a ratio of its own")
+
+    def __post_init__(self) -> None:
+        check_options("stock", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FisherSpec:
+    """All candidates, parameter by parameter weighted by their diagonal Fisher information."""
+
+    num_images: int = option(256, "Held-out images that it is estimated on, a sample", minimum=1)
+    seed: int = option(0, "Seed of the sample, and of the labels drawn", own_row=False, minimum=0)
+    floor: float = option(
+        1e-6, "Least information of a parameter, relative to its tensor's mean", minimum=0
+    )
+    normalize: bool = option(False, "Divide each candidate's by its mean over all parameters")
+
+    def __post_init__(self) -> None:
+        check_options("fisher", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseLossSpec:
+    """All candidates, each by the inverse of its held-out loss."""
+
+    power: float = option(1.0, "Of the inverse loss; 0 is the uniform soup", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options("inverse-loss", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +223,10 @@ class Recipe:
     spec: type  # frozen dataclass of options
     cook: str  # module:function
     methods: Sequence[tuple[Mapping[str, Any], Method]]  # options off their default, and their row
+    needs_initialization: bool = False  # the weights that all candidates started from
+    # From spec and number of candidates to passes over the held-out set, or as much work, besides
+    # one for each candidate: what a job asks for.
+    extra_passes: Callable[[Any, int], int] = lambda spec, num_candidates: 0
 
 
 # In the order of the rows of Table 3. Figure 1 has the colours of runs and uniform soup; the other
@@ -178,6 +266,13 @@ RECIPES: dict[str, Recipe] = {
                     paper=(0.8079, 0.5130),
                 ),
             ),
+            (
+                {"replacement": True},
+                Method(
+                    label="Greedy soup (with replacement)",
+                    look={"color": "tab:red", "marker": "H", "s": 70},
+                ),
+            ),
         ],
     ),
     "learned": Recipe(
@@ -200,6 +295,98 @@ RECIPES: dict[str, Recipe] = {
                     paper=(0.8137, 0.5087),
                 ),
             ),
+            (
+                {"constraint": "affine"},
+                Method(
+                    label="Affine learned soup",
+                    look={"color": "tab:cyan", "marker": "D", "s": 40},
+                ),
+            ),
+            (
+                {"constraint": "affine", "coefficients_per": "layer"},
+                Method(
+                    label="Affine learned soup (by layer)",
+                    look={"color": "tab:olive", "marker": "p", "s": 60},
+                ),
+            ),
+        ],
+        extra_passes=lambda spec, num_candidates: 4 * spec.epochs,  # a gradient is three
+    ),
+    # Not of the paper.
+    "pruned": Recipe(
+        spec=PrunedSpec,
+        cook="modelsoups.soups.pruned:pruned",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Pruned soup",
+                    look={"color": "tab:red", "marker": "h", "s": 70},
+                ),
+            )
+        ],
+        extra_passes=lambda spec, num_candidates: 2 * num_candidates,  # three rounds
+    ),
+    "interpolated": Recipe(
+        spec=InterpolatedSpec,
+        cook="modelsoups.soups.interpolated:interpolated",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Interpolated soup",
+                    look={"color": "tab:green", "marker": (4, 1, 0), "s": 80},
+                ),
+            ),
+            (
+                {"by_depth": True},
+                Method(
+                    label="Interpolated soup (by depth)",
+                    look={"color": "tab:green", "marker": (6, 1, 0), "s": 80},
+                ),
+            ),
+        ],
+        needs_initialization=True,
+        extra_passes=lambda spec, num_candidates: spec.num_trials,
+    ),
+    "stock": Recipe(
+        spec=StockSpec,
+        cook="modelsoups.soups.stock:stock",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Model Stock",
+                    look={"color": "tab:pink", "marker": ">", "s": 60},
+                ),
+            )
+        ],
+        needs_initialization=True,
+    ),
+    "fisher": Recipe(
+        spec=FisherSpec,
+        cook="modelsoups.soups.fisher:fisher",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Fisher-weighted average",
+                    look={"color": "tab:gray", "marker": (8, 1, 0), "s": 80},
+                ),
+            )
+        ],
+    ),
+    "inverse-loss": Recipe(
+        spec=InverseLossSpec,
+        cook="modelsoups.soups.inverse_loss:inverse_loss",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Inverse-loss average",
+                    look={"color": "tab:gray", "marker": "8", "s": 60},
+                ),
+            )
         ],
     ),
 }
@@ -294,6 +481,32 @@ def method_of(config: Mapping[str, Any], ensemble: bool = False) -> Method:
     )
 
 
+def recipe_problems(study: Study) -> Iterator[str]:
+    """Why recipes of a study could not be cooked: options that do not fit, or no initialisation."""
+    for name, config in study.config.get("recipes", {}).items():
+        try:
+            parse_recipe(config)
+        except ValueError as error:
+            yield f"recipes.{name}: {error}"
+        if loop := _loop_of(name, study.config["recipes"]):
+            yield f"recipes.{name}: `of` leads back to itself: {' of '.join(loop)}"
+    for sweep in study.pools:
+        for name, config in study.recipes_of(sweep).items():
+            if (of := config.get("of")) and of not in study.recipes_of(sweep):
+                yield (
+                    f"{sweep}: recipe {name} is of {of!r}, which is none of its recipes; they are "
+                    f"{', '.join(study.recipes_of(sweep))}"
+                )
+        if study.initialization_of(sweep) is None:
+            for name, config in study.recipes_of(sweep).items():
+                if RECIPES[config["kind"]].needs_initialization:
+                    yield (
+                        f"{sweep}: recipe {name} (kind {config['kind']}) needs the one model that "
+                        "all of its pool started from, and there is none; name it under "
+                        f"`initialization`, or list the `recipes` of {sweep} without {name}"
+                    )
+
+
 def recipe_schema() -> dict[str, Any]:
     """JSON schema of a recipe in a config."""
     return _schema(RECIPES)
@@ -320,6 +533,16 @@ def check_options(what: str, spec: Any) -> None:
             allowed = f"above {wanted['exclusiveMinimum']}"
         if allowed:
             raise ValueError(f"{what}: {name} is {value!r}, allowed: {allowed}")
+
+
+def _loop_of(name: str, recipes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The names from a recipe by `of` back to one that was met before; empty if there is an end."""
+    met = [name]
+    while name := recipes.get(name, {}).get("of", ""):
+        met.append(name)
+        if met.count(name) > 1:
+            return met
+    return []
 
 
 def _parse(what: str, entries: Mapping[str, Recipe], config: Mapping[str, Any]) -> Any:

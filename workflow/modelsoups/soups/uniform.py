@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelsoups.base.progress import Trace
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import UniformSpec
-from modelsoups.soups.rejection import score_all
 from modelsoups.weights.average import average
 
 
@@ -20,17 +19,8 @@ def uniform(
     """The mean of all candidates."""
     accuracies = check_pool(candidates, held_out)
     weights = average([candidate.weights for candidate in candidates])
-    held_out.pour(weights, "the uniform soup")
     if spec.statistics == "estimate":
+        held_out.pour(weights, "the uniform soup")
         weights |= held_out.estimate()
-    names = [candidate.name for candidate in candidates]
-    return Soup(
-        weights=weights,
-        ingredients=names,
-        coefficients=[1 / len(names)] * len(names),
-        candidates=[
-            {"name": name, "held_out_accuracy": accuracy, "decision": "kept"}
-            for name, accuracy in zip(names, accuracies, strict=True)
-        ],
-        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
-    )
+    coefficients = [1 / len(candidates)] * len(candidates)
+    return soup_of_all(weights, coefficients, candidates, accuracies, held_out, "the uniform soup")

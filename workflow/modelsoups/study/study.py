@@ -154,6 +154,11 @@ class Study:
         """The models that a sweep's recipes and ensembles choose from, as it names them."""
         return [name_in(sweep, model) for model in self.pools[sweep]]
 
+    def candidates_of(self, sweep: str, recipe: str) -> list[str]:
+        """Identities of what a recipe is given: the pool or, of a recipe `of` another, its soup."""
+        of = self.config["recipes"][recipe].get("of")
+        return [f"{sweep}/{of}"] if of else self.pools[sweep]
+
     def initialization_of(self, sweep: str) -> str | None:
         """Identity of the model that all of a pool's models start from; None if there is none.
 

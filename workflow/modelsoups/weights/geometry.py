@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from modelsoups.weights.checkpoints import (
     Checkpoint,
@@ -15,9 +16,10 @@ from modelsoups.weights.checkpoints import (
     Source,
     check_alike,
     find_tied,
-    read_whole,
 )
 from modelsoups.weights.layers import layer_of
+
+BLOCK = 2**24  # elements of all models together that are read at a time
 
 
 def is_repeated_weight(key: str, entry: Entry) -> bool:
@@ -42,22 +44,47 @@ def displacement_products(
     Args: files of weights; counts: whether a floating tensor counts, from its key and header.
     Raises: ValueError if keys or shapes differ, or no tensor counts.
     """
+    products = products_by_group(
+        start, models, lambda key, entry: "counts" if counts(key, entry) else None
+    )
+    if not products:
+        keys = list(Checkpoint(start).entries)
+        raise ValueError(f"{start}: expected tensors that count, found none among {keys}")
+    return products["counts"]
+
+
+def products_by_group(
+    start: str | Path,
+    models: Sequence[str | Path],
+    group_of: Callable[[str, Entry], str | None],
+) -> dict[str, np.ndarray]:
+    """Inner products of the models' displacements within each group of tensors: (k, k) float64.
+
+    Args: group_of: from a floating tensor's key and header to its group; None: it does not count.
+    Raises: ValueError if keys or shapes differ.
+    """
     sources: list[Source] = [Checkpoint(path) for path in (start, *models)]
     common = check_alike(sources)
     tied = find_tied(common)
-    keys = [
-        key
-        for key, entry in common.items()
-        if entry.dtype.is_floating_point and key not in tied and counts(key, entry)
-    ]
-    if not keys:
-        raise ValueError(f"{start}: expected tensors that count, found none among {list(common)}")
-    products = np.zeros((len(models), len(models)))
-    for key in keys:
-        origin, *ends = (read_whole(source, key).double().numpy().ravel() for source in sources)
-        displacements = np.stack(ends) - origin  # (k, numel)
-        products += displacements @ displacements.T
+    products: dict[str, np.ndarray] = {}
+    for key, entry in common.items():
+        if not entry.dtype.is_floating_point or key in tied:
+            continue
+        if (group := group_of(key, entry)) is None:
+            continue
+        total = products.setdefault(group, np.zeros((len(models), len(models))))
+        width = max(1, BLOCK // len(sources))
+        for begin in range(0, entry.numel, width):
+            end = min(begin + width, entry.numel)
+            origin, *ends = (_read(source, key, begin, end) for source in sources)
+            displacements = np.stack(ends) - origin  # (k, end - begin)
+            total += displacements @ displacements.T
     return products
+
+
+def _read(source: Source, key: str, begin: int, end: int) -> np.ndarray:
+    buffer = torch.empty(end - begin, dtype=source.entries[key].dtype)
+    return source.read(key, begin, end, buffer).double().numpy()
 
 
 def angle(products: np.ndarray, first: int, second: int) -> float:

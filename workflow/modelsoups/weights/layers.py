@@ -1,5 +1,7 @@
 """What a layer of a network is, for soups with coefficients "by layer" (paper Appendix I)."""
 
+from collections.abc import Callable, Iterable
+
 # Names of modules, wherever they stand before a number. Other names are layers of their own.
 EMBEDDING = {"bn1", "cls_token", "conv1", "conv_stem", "ln_pre", "norm_pre", "stem"}
 HEAD = {
@@ -33,3 +35,28 @@ def layer_of(key: str) -> str:
         if len(parts) > depth + 1 and parts[depth] in NESTED:
             depth += 1
     return ".".join(parts[:depth])
+
+
+def depths(keys: Iterable[str]) -> dict[str, float]:
+    """Layer of these tensors -> its depth: 0 for the first, 1 for the last, even steps between.
+
+    `embedding` is the first and `head` the last; blocks between them are in the order of their
+    numbers, wherever they stand in a file.
+    """
+    layers = {layer_of(key) for key in keys}
+    blocks = sorted(layers - {"embedding", "head"}, key=_by_numbers)
+    ends = [[name] if name in layers else [] for name in ("embedding", "head")]
+    order = [*ends[0], *blocks, *ends[1]]
+    return {layer: i / max(len(order) - 1, 1) for i, layer in enumerate(order)}
+
+
+def _by_numbers(layer: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in layer.split(".")]
+
+
+# What has a coefficient of its own -> from a tensor's key to the name of that.
+GROUPINGS: dict[str, Callable[[str], str]] = {
+    "model": lambda key: "model",
+    "layer": layer_of,
+    "tensor": lambda key: key,
+}
