@@ -228,6 +228,13 @@ def size_of_view(wildcards):
     return view_spec(wildcards)["size"]
 
 
+def fixed_precision():
+    """The precision of fine-tuning, if the config fixes it. Of `auto` rules see nothing, so that it
+    makes no finished run anew."""
+    wanted = CONFIG.get("precision", "auto")
+    return {} if wanted == "auto" else {"precision": wanted}
+
+
 # checkpoints.smk
 
 

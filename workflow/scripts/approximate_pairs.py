@@ -30,13 +30,16 @@ arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
 sets = dict(zip(params.datasets, arrays, strict=True))
 parts = open_parts(
     snakemake.output.approximation,
-    [params.plan, params.models, params.runs, params.backbone],
+    [params.plan, params.models, params.runs, params.backbone, params.precision],
     [*given.weights, *given.code],
     {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )
 approximation = approximate_pairs(
     open_evaluator(
-        BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+        BackboneSpec(**params.backbone),
+        params.num_classes,
+        snakemake.resources.batch_size,
+        params.precision,
     ),
     lambda name: read_weights(weights[name]),
     open_sets(sets, max_examples=max_images),

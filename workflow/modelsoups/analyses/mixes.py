@@ -20,7 +20,7 @@ from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, open_set, 
 from modelsoups.evaluation.logits import read_logits
 from modelsoups.evaluation.metrics import METRICS
 from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.models.devices import pick_device
+from modelsoups.models.devices import Precision, pick_device
 from modelsoups.study.search import INITIALIZATION, RunSpec, select
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import why_no_weights
@@ -224,7 +224,9 @@ class Mixer:
         self._evaluator.pour(weights, f"the mix of {', '.join(coefficients)}")
 
 
-def open_evaluator(backbone: BackboneSpec, num_classes: int, batch_size: int) -> Evaluator:
+def open_evaluator(
+    backbone: BackboneSpec, num_classes: int, batch_size: int, precision: Precision = "float32"
+) -> Evaluator:
     """The evaluator of a backbone's classifier, on the GPU if there is one, and compiled there."""
     device = pick_device()
     return Evaluator(
@@ -232,6 +234,7 @@ def open_evaluator(backbone: BackboneSpec, num_classes: int, batch_size: int) ->
         device=device,
         batch_size=batch_size,
         compiled=device.type == "cuda",
+        precision=precision,
     )
 
 
