@@ -26,6 +26,7 @@ from modelsoups.soups.registry import (
     recipe_schema,
 )
 from modelsoups.study.config import check_config, read_config, read_schema
+from modelsoups.study.replicates import list_replicates
 from modelsoups.study.search import INITIALIZATION, as_params
 from modelsoups.study.study import STARTS, identity, name_in
 

@@ -496,3 +496,17 @@ def about_study():
 def run_records(wildcards):
     """The records of the runs of the wildcards' sweep."""
     return expand(RECORD, sweep=wildcards.sweep, model=STUDY.runs_of(wildcards.sweep))
+
+
+# replicates.smk
+
+
+def replicate_folder(number):
+    """Where a replicate's files are, in place of results/."""
+    return f"results/replicates/{number}/"
+
+
+def replicate_tables(path):
+    """A table of every replicate of the sweep that is replicated."""
+    table = of(path, sweep=CONFIG["replicates"]["sweep"])
+    return [table.replace("results/", replicate_folder(n), 1) for n in REPLICATES]
