@@ -26,6 +26,7 @@ include: "rules/ensembles.smk"
 include: "rules/scores.smk"
 include: "rules/analyses.smk"
 include: "rules/paper.smk"
+include: "rules/replicates.smk"
 
 
 rule all:

@@ -1,8 +1,8 @@
 """Images per second of the plain model and of `modelsoups.models.folding`, training and inference.
 
-The plain model trains in float32; ours, as fine-tuning does, in bfloat16 on a CPU with AMX.
-Both alternate in one process with one thread, and medians are compared, so that other load on the
-machine falls on both. Then one job with two threads against two jobs with one thread each.
+The plain model computes in float32; ours in float32 and in bfloat16, which fine-tuning takes where
+it is faster. They alternate in one process with one thread, and medians are compared, so that other
+load on the machine falls on all. Then one job with two threads against two with one thread each.
 Run `python benchmarks/training_speed.py`: some minutes on two cores.
 """
 
@@ -14,14 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelsoups.models.devices import autocast
+from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.models.folding import fold_frozen_norms
 
 # Without these, glibc returns large activations to the kernel, and each step pays for new pages.
@@ -32,7 +31,9 @@ ALLOCATOR = {
 }
 
 
-def make_steps(model_name: str, folded: bool, images: Tensor) -> dict[str, Callable[[], object]]:
+def make_steps(
+    model_name: str, folded: bool, precision: Precision, images: Tensor
+) -> dict[str, Callable[[], object]]:
     """One training step and one inference batch, ready to be called."""
     torch.manual_seed(0)
     model = timm.create_model(model_name, num_classes=54)
@@ -47,7 +48,7 @@ def make_steps(model_name: str, folded: bool, images: Tensor) -> dict[str, Calla
 
     def train() -> None:
         optimizer.zero_grad()
-        with autocast(images.device) if folded else nullcontext():
+        with autocast(images.device, precision):
             logits = model(images)
         F.cross_entropy(logits.float(), labels).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -55,7 +56,8 @@ def make_steps(model_name: str, folded: bool, images: Tensor) -> dict[str, Calla
 
     @torch.inference_mode()
     def infer() -> None:
-        model(images)
+        with autocast(images.device, precision):
+            model(images)
 
     return {"training": train, "inference": infer}
 
@@ -67,21 +69,26 @@ def seconds(step: Callable[[], object]) -> float:
 
 
 def compare(args: argparse.Namespace, images: Tensor) -> None:
-    """Print the median images/s of plain and folded, and the median ratio of neighbouring steps."""
-    plain = make_steps(args.model, False, images)
-    folded = make_steps(args.model, True, images)
-    for what in plain:
-        for step in (plain[what], folded[what]) * 2:
+    """Print the median images/s of each, and the median ratio to the plain step beside it."""
+    models = {
+        "plain float32": make_steps(args.model, False, "float32", images),
+        "fast float32": make_steps(args.model, True, "float32", images),
+        "fast bfloat16": make_steps(args.model, True, "bfloat16", images),
+    }
+    for what in ("training", "inference"):
+        steps = [each[what] for each in models.values()]
+        for step in steps * 2:
             step()
-        times = [(seconds(plain[what]), seconds(folded[what])) for _ in range(args.repeats)]
-        before, after = (len(images) / statistics.median(t) for t in zip(*times, strict=True))
-        ratio = statistics.median(a / b for a, b in times)
-        print(f"{what:9s}  plain {before:6.1f} images/s  fast {after:6.1f}  ratio {ratio:.2f}")
+        times = [[seconds(step) for step in steps] for _ in range(args.repeats)]
+        for name, column in zip(models, zip(*times, strict=True), strict=True):
+            speed = len(images) / statistics.median(column)
+            ratio = statistics.median(t[0] / own for t, own in zip(times, column, strict=True))
+            print(f"{what:9s}  {name}  {speed:6.1f} images/s  ratio {ratio:.2f}")
 
 
 def train_for(args: argparse.Namespace, images: Tensor) -> None:
     """Print images/s of one job (median over its steps)."""
-    step = make_steps(args.model, True, images)["training"]
+    step = make_steps(args.model, True, choose_precision(images.device, "auto"), images)["training"]
     times = [seconds(step) for _ in range(args.repeats + 3)][3:]
     print(len(images) / statistics.median(times))
 
@@ -113,11 +120,9 @@ def main() -> None:
     if args.job:
         train_for(args, images)
         return
-    with autocast(images.device):
-        amx = torch.is_autocast_enabled("cpu")
     print(
-        f"{args.model}, {args.pixels} px, batch {args.batch}, training in "
-        f"{'bfloat16' if amx else 'float32'}; torch {torch.__version__},"
+        f"{args.model}, {args.pixels} px, batch {args.batch}; fine-tuning takes "
+        f"{choose_precision(images.device, 'auto')} here; torch {torch.__version__},"
         f" timm {timm.__version__}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()},"
         f" {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )

@@ -32,6 +32,7 @@ rule evaluate_mixes:
         view=view_spec,
         column=DATASETS.get(TRAIN, {}).get("image", "image"),
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         num_classes=len(CLASS_IDS),
     message:
         "Evaluating the mixes {wildcards.mixes} of {wildcards.sweep}"
@@ -67,6 +68,7 @@ rule study_seeds:
         datasets=STUDY.evaluated,
         held_out=STUDY.held_out,
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         num_classes=len(CLASS_IDS),
     message:
         "Making soups of the seeds of {wildcards.sweep} ({wildcards.match})"
@@ -99,6 +101,7 @@ rule grow_soups:
         datasets=STUDY.evaluated,
         held_out=STUDY.held_out,
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         num_classes=len(CLASS_IDS),
     message:
         "Growing the pool of {wildcards.sweep}"
@@ -133,6 +136,7 @@ rule approximate_pairs:
         runs=run_table,
         datasets=STUDY.reported,
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         num_classes=len(CLASS_IDS),
     message:
         "Approximating the loss differences of {wildcards.sweep}"

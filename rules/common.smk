@@ -58,6 +58,7 @@ from modelsoups.soups.registry import (
     parse_recipe,
 )
 from modelsoups.study.config import check_config, read_config
+from modelsoups.study.replicates import list_replicates
 from modelsoups.study.search import INITIALIZATION, as_params
 from modelsoups.study.study import STARTS, identity, name_in
 

@@ -21,7 +21,12 @@ COMPUTE = {
     "save_minutes": 10,
     "save_epochs": 1,
 }
-EVALUATION = {"images_per_second": 300, "memory_gb": 4, **CONFIG["evaluation"]}
+EVALUATION = {
+    "images_per_second": 300,
+    "memory_gb": 4,
+    "precision": "float32",
+    **CONFIG["evaluation"],
+}
 # Longer jobs go on in their next attempt: partitions have limits.
 MAX_MINUTES = 60 * CONFIG.get("max_hours", 24)
 

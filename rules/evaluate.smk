@@ -21,6 +21,7 @@ rule evaluate_held_out:
         batch_size=EVALUATION["batch_size"],
     params:
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
     message:
         "Evaluating {wildcards.model} of sweep {wildcards.sweep} on the held-out set"
@@ -53,6 +54,7 @@ rule evaluate_reported:
         batch_size=EVALUATION["batch_size"],
     params:
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
     message:
         "Evaluating {wildcards.model} of sweep {wildcards.sweep}"

@@ -50,6 +50,7 @@ rule finetune_run:
         save_epochs=compute_of("save_epochs"),
         on_failure=on_failure_of,
     params:
+        **fixed_precision(),
         run=run_spec,
         backbone=backbone_spec,
         size=size_of_view,

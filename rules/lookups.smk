@@ -228,6 +228,13 @@ def size_of_view(wildcards):
     return view_spec(wildcards)["size"]
 
 
+def fixed_precision():
+    """The precision of fine-tuning, if the config fixes it. Of `auto` rules see nothing, so that it
+    makes no finished run anew."""
+    wanted = CONFIG.get("precision", "auto")
+    return {} if wanted == "auto" else {"precision": wanted}
+
+
 # checkpoints.smk
 
 
@@ -523,3 +530,17 @@ def about_study():
 def run_records(wildcards):
     """The records of the runs of the wildcards' sweep."""
     return expand(RECORD, sweep=wildcards.sweep, model=STUDY.runs_of(wildcards.sweep))
+
+
+# replicates.smk
+
+
+def replicate_folder(number):
+    """Where a replicate's files are, in place of results/."""
+    return f"results/replicates/{number}/"
+
+
+def replicate_tables(path):
+    """A table of every replicate of the sweep that is replicated."""
+    table = of(path, sweep=CONFIG["replicates"]["sweep"])
+    return [table.replace("results/", replicate_folder(n), 1) for n in REPLICATES]

@@ -26,6 +26,7 @@ rule cook_soup:
         names=candidate_names,
         recipe=recipe_spec,
         backbone=backbone_spec,
+        precision=EVALUATION["precision"],
         num_classes=len(CLASS_IDS),
     message:
         "Cooking soup {wildcards.recipe} of {wildcards.sweep}"

@@ -18,6 +18,7 @@ from modelsoups.analyses.approximation import (
     compare_with_ensemble,
     derivatives,
     forward_mode,
+    gain_of_calibration,
     list_pairs,
     loss_curvature,
     variance,
@@ -276,6 +277,40 @@ def test_agreement_is_correlation_and_sign() -> None:
     )
     found = agreement(table, "loss_difference", "differences")
     expected = np.corrcoef(table["differences"], table["loss_difference"])[0, 1]
-    assert found["correlation"] == pytest.approx(expected)
-    assert found["same_sign"] == pytest.approx(4 / 5)  # the last does not count
-    assert found["low"] <= found["correlation"] <= found["high"]
+    assert found.correlation.value == pytest.approx(expected)
+    assert found.same_sign.value == pytest.approx(4 / 5 - 0.5)  # the last does not count
+    assert found.correlation.low <= found.correlation.value <= found.correlation.high
+    assert (found.n, found.num_pairs) == (6, 3)
+
+
+def test_gain_of_calibration_is_of_two_correlations() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=40)
+    rows = {"start": [f"{i:03d}" for i in range(40)], "end": "x", "differences": x}
+    clear = pd.DataFrame({**rows, "calibrated": True, "truth": x + 0.1 * rng.normal(size=40)})
+    noisy = pd.DataFrame({**rows, "calibrated": False, "truth": x + 2 * rng.normal(size=40)})
+    found = gain_of_calibration(pd.concat([clear, noisy]), "truth", "differences")
+    assert found.low > 0
+    same = pd.concat([clear, clear.assign(calibrated=False)])
+    assert gain_of_calibration(same, "truth", "differences").value == 0
+
+
+def test_true_differences_are_of_all_images_and_derivatives_of_a_sample(
+    files, logits, photos
+) -> None:
+    def run(max_images=None) -> pd.DataFrame:
+        return approximate_pairs(
+            make_evaluator(),
+            lambda name: read_weights(files[name]),
+            [photos],
+            lambda name, dataset: read_logits(logits[dataset][name]).logits,
+            PAIRS[:1],
+            [0.5],
+            max_images=max_images,
+        )
+
+    whole, sampled = run(), run(3)
+    assert sampled["num_derived"].tolist() == [3, 3] and sampled["n"].tolist() == [8, 8]
+    for truth in ("beta", "loss_difference", "error_difference"):
+        np.testing.assert_allclose(sampled[truth], whole[truth], rtol=1e-4, atol=1e-6)
+    assert not np.allclose(sampled["forward_mode"], whole["forward_mode"], rtol=1e-3)

@@ -18,12 +18,10 @@ from modelsoups.analyses.mixes import (
     open_sets,
     plan_mixes,
     random_pairs,
-    read_sample,
     varied,
 )
 from modelsoups.data.views import ViewSpec
 from modelsoups.evaluation.evaluator import Evaluator
-from modelsoups.evaluation.logits import write_logits
 from modelsoups.evaluation.metrics import nll
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import read_weights, write_run
@@ -129,12 +127,14 @@ def test_head_of_another_name_is_an_error(photos) -> None:
         Mixer(evaluator, {}).logits(photos, {"000": 1.0}, {"000": 0.5})
 
 
-def test_plane_has_a_grid_and_its_corners(files) -> None:
+def test_plane_has_a_grid_its_corners_and_the_middle_of_the_runs(files) -> None:
     spec = {"first": {"lr": 1e-3, "seed": 0}, "second": {"lr": 1e-2, "seed": 1}, "resolution": 3}
     mixes = PLANS["plane"](spec, RUNS, files)
-    assert [mix.about["corner"] for mix in mixes] == [""] * 9 + ["start", "first", "second"]
-    *_, start, first, second = (list(mix.coefficients.values()) for mix in mixes)
+    named = ["start", "first", "second", "middle"]
+    assert [mix.about["corner"] for mix in mixes] == [""] * 9 + named
+    *_, start, first, second, middle = (list(mix.coefficients.values()) for mix in mixes)
     np.testing.assert_allclose([start, first, second], np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(middle, [0, 0.5, 0.5], atol=1e-9)
     assert list(mixes[0].coefficients) == ["initialization", "000", "003"]
     assert all(sum(mix.coefficients.values()) == pytest.approx(1) for mix in mixes)
 
@@ -219,23 +219,19 @@ def test_what_varies_between_two_runs() -> None:
     assert varied(RUNS["000"], RUNS["003"]) == "several"
 
 
-def test_sample_is_the_same_of_images_labels_and_stored_logits(tmp_path) -> None:
+def test_sample_is_the_same_of_images_and_labels(tmp_path) -> None:
     pixels = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(3, axis=3)
     labels = np.arange(20) % 5
     np.save(tmp_path / "images.npy", pixels)
     np.save(tmp_path / "labels.npy", labels)
-    logits = np.arange(100, dtype=np.float32).reshape(20, 5)
-    write_logits(tmp_path / "logits.parquet", logits, labels, {})
     np.save(tmp_path / "class_map.npy", np.arange(5)[:, None])
     files = {"photos": [tmp_path / f"{name}.npy" for name in ("images", "labels", "class_map")]}
     [sampled] = open_sets(files, max_examples=6)
     chosen = sampled.examples.batch(np.arange(6))[:, 0, 0, 0].numpy()
     assert len(sampled.examples) == 6 and (np.diff(chosen.astype(int)) > 0).all()
     np.testing.assert_array_equal(sampled.labels, labels[chosen])
-    np.testing.assert_array_equal(read_sample(tmp_path / "logits.parquet", 6)[:, 0], 5.0 * chosen)
     [whole] = open_sets(files)
     assert len(whole.labels) == 20
-    assert len(read_sample(tmp_path / "logits.parquet")) == 20
 
 
 def test_images_that_training_reads_as_files_are_sampled_too(tmp_path, pixels) -> None:

@@ -83,9 +83,17 @@ def test_gain_in_calibration_is_against_the_runs_mean(table, outputs, photos) ->
     each = [expected_calibration_error(single, labels) for single in singles]
     gain = ece_gain(singles[0], singles, labels)
     assert gain["value"] == pytest.approx(each[0] - np.mean(each))
-    assert gain["low"] <= gain["high"]
+    assert gain["error"] > 0
     gains = table[table["metric"] == "ece_gain"]
     assert set(gains["method"]) == {"soup", "ensemble"} and set(gains["k"]) == {2}
+
+
+def test_excess_in_calibration_is_the_soups_over_the_ensembles(table) -> None:
+    for dataset, rows in table[table["metric"] == "ece_excess"].groupby("dataset"):
+        (excess,) = rows["value"]
+        whole = table[(table["k"] == 2) & (table["dataset"] == dataset)]
+        ece = whole[whole["metric"] == "ece"].set_index("method")["value"]
+        assert excess == pytest.approx(ece["soup"] - ece["ensemble"], abs=1e-6)
 
 
 @pytest.mark.parametrize("num_parts", range(4))

@@ -18,6 +18,7 @@ from modelsoups.evaluation.evaluator import (
     sample,
 )
 from modelsoups.evaluation.logits import read_logits
+from modelsoups.models.backbones import BackboneSpec, build_classifier
 
 
 class Channels(nn.Module):
@@ -49,6 +50,31 @@ def test_outputs_are_in_the_examples_order_whatever_the_batch_size(batch_size):
     assert (evaluator.outputs(Images(PIXELS)) == SUMS).all()
     some = np.array([5, 0, 2])
     assert (evaluator.outputs(Images(PIXELS), some) == SUMS[some]).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_head_is_float32_and_the_tower_in_the_precision_asked_for(precision):
+    seen = {}
+    spec = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
+    model = build_classifier(spec, num_classes=3)
+    model.backbone.register_forward_hook(lambda _, __, out: seen.update(tower=out.dtype))
+    model.head.register_forward_hook(lambda _, __, out: seen.update(head=out.dtype))
+    images = Images(np.zeros((2, 32, 32, 3), np.uint8))
+    outputs = Evaluator(model, precision=precision).outputs(images)
+    assert seen == {"tower": getattr(torch, precision), "head": torch.float32}
+    assert outputs.dtype == np.float32
+
+
+def test_logits_of_clips_scale_keep_their_digits_in_bfloat16():
+    """At 30 the numbers of bfloat16 are 0.125 apart or more; a head in it would give ties."""
+    spec = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
+    model = build_classifier(spec, num_classes=3)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(torch.tensor([30.0, 30.01, 30.02]))
+    images = Images(np.zeros((1, 32, 32, 3), np.uint8))
+    outputs = Evaluator(model, precision="bfloat16").outputs(images)
+    assert outputs[0].tolist() == pytest.approx([30.0, 30.01, 30.02], abs=1e-4)
 
 
 def test_batches_have_one_shape():

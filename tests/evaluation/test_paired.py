@@ -12,7 +12,9 @@ from modelsoups.evaluation.paired import (
     collect_correct,
     compare,
     judge_label_set,
+    pack,
     read_correct,
+    unpack,
 )
 
 CORRECT = pd.DataFrame(
@@ -95,7 +97,12 @@ def test_mean_of_sets_counts_them_alike() -> None:
 def test_one_set_and_two_models_are_compared_by_mcnemar() -> None:
     result = compare(CORRECT, ["a"], ["b"], ["photos"])
     assert (result.test, result.difference, result.p) == ("mcnemar", 0.5, 0.5)
-    assert result.low <= 0.5 <= result.high
+
+
+@pytest.mark.parametrize("num_examples", [1, 8, 13])
+def test_what_is_packed_comes_back(num_examples) -> None:
+    right = np.random.default_rng(0).random(num_examples) < 0.5
+    np.testing.assert_array_equal(unpack(pack(right), num_examples), right)
 
 
 def test_means_are_compared_by_permutation() -> None:

@@ -8,16 +8,24 @@ import pytest
 from scipy.stats import permutation_test as scipy_permutation_test
 
 from modelsoups.evaluation.statistics import (
+    above,
     accuracy_interval,
-    bootstrap_interval,
+    bootstrap_error,
     correlation,
+    correlation_estimate,
     count_correct,
-    difference_interval,
+    estimate,
     gap_interval,
     holm,
     mcnemar_test,
     mean_interval,
+    paired_difference,
     permutation_test,
+    replicated_difference,
+    scaled,
+    shifted,
+    weakest,
+    within,
 )
 
 
@@ -117,19 +125,163 @@ def test_permutation_test_agrees_with_scipy() -> None:
 
 
 def test_interval_of_a_difference_is_that_of_resampled_pairs() -> None:
-    difference = np.repeat([1, -1, 0], [12, 5, 33])
+    difference = np.repeat([1.0, -1, 0], [120, 50, 330])
     rng = np.random.default_rng(1)
-    means = [rng.choice(difference, 50).mean() for _ in range(4000)]
+    means = [rng.choice(difference, 500).mean() for _ in range(4000)]
     expected = np.quantile(means, [0.025, 0.975])
-    assert difference_interval([difference]) == pytest.approx(expected, abs=0.021)  # a step is 0.02
-    low, high = difference_interval([difference, np.zeros(7)])
-    assert (low, high) == pytest.approx(expected / 2, abs=0.011)
+    found = paired_difference([difference])
+    assert found.value == pytest.approx(70 / 500)
+    assert (found.low, found.high) == pytest.approx(expected, abs=4e-3)
+    with_another = paired_difference([difference, np.zeros(7000)])
+    assert (with_another.low, with_another.high) == pytest.approx(expected / 2, abs=4e-3)
+    weighted = paired_difference([difference, np.zeros(7000)], [1, 0])
+    assert (weighted.low, weighted.high) == pytest.approx((found.low, found.high), abs=1e-3)
 
 
-def test_bootstrap_of_a_mean_is_the_interval_of_a_difference() -> None:
-    difference = np.repeat([1, -1, 0], [300, 100, 600])
-    low, high = bootstrap_interval(lambda images: float(difference[images].mean()), 1000)
-    assert (low, high) == pytest.approx(difference_interval([difference]), abs=6e-3)
+def test_paired_interval_is_bonett_and_prices() -> None:
+    # Of 40 images 8 and 2 differ: 9/42 - 3/42 = 0.142857, variance (12/42 - 0.142857^2) / 42.
+    found = paired_difference([np.repeat([1.0, -1, 0], [8, 2, 30])])
+    half = 1.959964 * sqrt((12 / 42 - (6 / 42) ** 2) / 42)
+    assert (found.low, found.high) == pytest.approx((6 / 42 - half, 6 / 42 + half), abs=1e-6)
+
+
+def test_models_that_are_one_have_no_interval_but_zero() -> None:
+    found = paired_difference([np.zeros(10)])
+    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_bootstrap_error_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=500)
+    error = bootstrap_error(lambda images: float(values[images].mean()), 500)
+    assert error == pytest.approx(values.std(ddof=1) / sqrt(500), rel=0.1)
+    assert np.isnan(bootstrap_error(lambda images: np.nan, 5))
+
+
+@pytest.mark.parametrize("value", [0.2, -0.2, 1.96001, -1.96001, 1.9599, 4.0])
+@pytest.mark.parametrize("change", [lambda e: e, lambda e: shifted(e, 1), lambda e: scaled(e, 2)])
+def test_p_is_below_5_percent_if_and_only_if_zero_is_outside(value, change) -> None:
+    found = estimate(value, 1.0)
+    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+    assert change(found).p == found.p
+    for margin in (0.5, 3.0):
+        for each in (within(found, margin), above(found, margin)):
+            assert (each.p < 0.05) == (each.low > 0 or each.high < 0)
+    both = weakest([found, estimate(5.0, 1.0)])
+    assert (both.p < 0.05) == (both.low > 0 or both.high < 0)
+
+
+def test_weakest_says_that_all_are_above_zero() -> None:
+    assert weakest([estimate(3.0, 1.0), estimate(5.0, 1.0)]).low > 0
+    assert weakest([estimate(1.0, 1.0), estimate(5.0, 1.0)]).low < 0
+    # One of ten at 2.5 errors below zero: p is 0.012, times ten 0.12.
+    one_below = weakest([estimate(-2.5, 1.0)] + [estimate(1.0, 1.0)] * 9)
+    assert (one_below.value, one_below.p) == (-2.5, pytest.approx(0.124, abs=1e-3))
+    assert one_below.high > 0
+    assert weakest([estimate(-3.5, 1.0)] + [estimate(1.0, 1.0)] * 9).high < 0
+
+
+# Simulations: how often the interval of what verdicts rest on lies above and below zero.
+
+NUM_DRAWS = 400
+WRONG = 0.05  # of draws, on one side: 2.5 % and three standard errors of 400 draws
+
+
+def rates(draw) -> tuple[float, float]:
+    """Shares of draws that hold and that fail."""
+    rng = np.random.default_rng(0)
+    found = [draw(rng) for _ in range(NUM_DRAWS)]
+    return np.mean([each.low > 0 for each in found]), np.mean([each.high < 0 for each in found])
+
+
+def images(rng, effect: float, num_images: int, differing: float = 0.1) -> np.ndarray:
+    """Differences of two models that are right on other images in a tenth of cases."""
+    chances = [(differing + effect) / 2, (differing - effect) / 2, 1 - differing]
+    return rng.choice([1.0, -1.0, 0.0], num_images, p=chances)
+
+
+@pytest.mark.parametrize("sizes", [[40], [843], [968, 1344, 1311, 1321, 888]])
+def test_comparison_of_equal_models_is_wrong_in_a_fortieth_of_draws_a_side(sizes) -> None:
+    holds, fails = rates(lambda rng: paired_difference([images(rng, 0, n) for n in sizes]))
+    assert holds < WRONG and fails < WRONG
+
+
+def test_comparison_sees_the_papers_effect_where_there_are_images_enough() -> None:
+    """Greedy soup minus best run: 0.65 points in distribution, 2.9 on the shifts."""
+    few = rates(lambda rng: paired_difference([images(rng, 0.0065, 843)]))
+    many = rates(lambda rng: paired_difference([images(rng, 0.0065, 50_000)]))
+    shifts = rates(lambda rng: paired_difference([images(rng, 0.029, 1000) for _ in range(5)]))
+    assert few[0] < 0.2 and many[0] > 0.95 and shifts[0] > 0.95
+    assert max(few[1], many[1], shifts[1]) < 0.02
+
+
+def draws_of(rng, effect: float, spread: float, same_images: bool) -> list[list[np.ndarray]]:
+    """Five draws whose true effects differ; on the same images these share what they are."""
+    sizes = [1000] * 5 if same_images else [843]
+    shared = [images(rng, 0, n, 0.05) for n in sizes]
+    found = []
+    for _ in range(5):
+        own = np.clip(rng.normal(effect, spread), -0.08, 0.08)
+        sets = [images(rng, own, n, 0.08) for n in sizes]
+        if same_images:
+            sets = [np.clip(a + b, -1, 1) for a, b in zip(sets, shared, strict=True)]
+        found.append(sets)
+    return found
+
+
+@pytest.mark.parametrize("same_images", [False, True])
+@pytest.mark.parametrize("spread", [0, 0.012])
+def test_replicates_of_equal_methods_are_wrong_in_a_fortieth_a_side(same_images, spread) -> None:
+    holds, fails = rates(
+        lambda rng: replicated_difference(draws_of(rng, 0, spread, same_images), same_images)
+    )
+    assert holds < WRONG and fails < WRONG
+
+
+def test_replicates_see_the_papers_effect_on_the_shifts() -> None:
+    holds, fails = rates(lambda rng: replicated_difference(draws_of(rng, 0.029, 0.008, True), True))
+    assert holds > 0.95 and fails == 0
+
+
+def test_images_alone_are_too_sure_of_a_difference_that_draws_share() -> None:
+    """What one draw says of its own images is no verdict on the method."""
+
+    def one_draw(rng):
+        return paired_difference(draws_of(rng, 0, 0.02, False)[0])
+
+    holds, fails = rates(one_draw)
+    assert holds > 0.1 and fails > 0.1
+
+
+def pairs_of_runs(rng, slope: float, num_runs: int = 8) -> tuple[np.ndarray, np.ndarray, list]:
+    """x and y of all pairs of runs, each the sum of what its two runs bring and of chance."""
+    of_x, of_y = rng.normal(size=(2, num_runs))
+    pairs = [(i, j) for i in range(num_runs) for j in range(i)]
+    x = np.array([of_x[i] + of_x[j] for i, j in pairs]) + rng.normal(size=len(pairs))
+    y = np.array([of_y[i] + of_y[j] for i, j in pairs]) + rng.normal(size=len(pairs))
+    return x, y + slope * x, pairs
+
+
+def estimate_of_pairs(rng, slope: float):
+    """The correlation over pairs of eight runs, which are resampled."""
+    x, y, pairs = pairs_of_runs(rng, slope)
+    first, second = np.array(pairs).T
+
+    def statistic(chosen: np.ndarray) -> float:
+        counts = np.bincount(chosen, minlength=8)
+        weights = counts[first] * counts[second]
+        if (weights > 0).sum() < 3:
+            return np.nan
+        (a, b), (_, d) = np.cov(x, y, fweights=weights)
+        return b / np.sqrt(a * d)
+
+    return correlation_estimate(statistic, 8, num_resamples=100)
+
+
+def test_correlation_over_pairs_of_runs_counts_that_they_share_runs() -> None:
+    holds, fails = rates(lambda rng: estimate_of_pairs(rng, 0))
+    assert holds < WRONG + 0.03 and fails < WRONG + 0.03  # a bootstrap of eight runs
+    strong, wrong = rates(lambda rng: estimate_of_pairs(rng, 2.5))
+    assert strong > 0.9 and wrong == 0
 
 
 def test_holm_multiplies_the_smallest_by_the_number_of_comparisons() -> None:

@@ -153,21 +153,21 @@ def test_judge_names_what_is_left_out():
     assert verdict.tolist() == images["expected"].tolist()
 
 
-def test_split_keeps_near_duplicates_together_and_shares():
+def test_folds_keep_near_duplicates_together_and_share():
     classes = np.repeat([f"class {i}" for i in range(20)], 50)
     alike = np.stack([np.arange(0, 1000, 25), np.arange(1, 1000, 25)], 1)
-    splits = emoji.split(classes, alike)
-    assert (splits[alike[:, 0]] == splits[alike[:, 1]]).all()
-    for held_back in ("held-out", "test"):
-        share = pd.Series(splits == held_back).groupby(classes).mean()
+    folds = emoji.deal(classes, alike)
+    assert (folds[alike[:, 0]] == folds[alike[:, 1]]).all()
+    for fold in map(str, range(emoji.NUM_FOLDS)):
+        share = pd.Series(folds == fold).groupby(classes).mean()
         assert share.between(0.1, 0.3).all() and abs(share.mean() - 0.2) < 0.02
 
 
-def test_split_depends_on_the_seed_alone():
+def test_folds_depend_on_the_seed_alone():
     classes, alike = np.repeat(["a", "b"], 50), np.empty((0, 2), np.int64)
-    first = emoji.split(classes, alike, seed=0)
-    assert (first == emoji.split(classes, alike, seed=0)).all()
-    assert (first != emoji.split(classes, alike, seed=1)).any()
+    first = emoji.deal(classes, alike, seed=0)
+    assert (first == emoji.deal(classes, alike, seed=0)).all()
+    assert (first != emoji.deal(classes, alike, seed=1)).any()
 
 
 def test_arrange_splits_what_is_kept_and_flags_doubt():
@@ -246,7 +246,7 @@ def test_the_shipped_file_is_small_and_says_how_it_was_made():
     assert schema.equals(emoji.SCHEMA)
     made = json.loads(schema.metadata[b"emoji"])
     assert made["version"] == emoji.VERSION
-    assert made["split"] == {"seed": emoji.SEED, "of_ten": emoji.SPLITS}
+    assert made["folds"] == emoji.metadata()["emoji"]["folds"]
     assert made["near_duplicates"] == emoji.NEAR
 
 
@@ -288,7 +288,7 @@ def test_no_picture_is_shipped_twice_in_a_set_or_in_training_and_shift(shipped, 
     assert not set(picture[training]) & set(picture[~training])
 
 
-def test_no_near_duplicates_lie_in_two_splits(shipped, shipped_pixels):
+def test_no_near_duplicates_lie_in_two_splits_or_folds(shipped, shipped_pixels):
     # Where they abound: simple shapes of all styles, and the people of noto.
     some = shipped["subgroup"].isin(["geometric", "sky-weather"]) | (shipped["style"] == "noto")
     rows = np.flatnonzero(some)
@@ -296,8 +296,17 @@ def test_no_near_duplicates_lie_in_two_splits(shipped, shipped_pixels):
     training = shipped["style"].isin(TRAINING).to_numpy()
     assert (training[i] == training[j]).all()
     both = training[i]
-    splits = shipped["split"].to_numpy()
-    assert both.sum() > 100 and (splits[i] == splits[j])[both].all()
+    for dealt in (shipped["split"].to_numpy(), shipped["fold"].to_numpy()):
+        assert both.sum() > 100 and (dealt[i] == dealt[j])[both].all()
+
+
+def test_shipped_splits_are_whole_folds_of_the_training_styles(shipped):
+    assert (emoji.split_of(shipped["fold"]) == shipped["split"]).all()
+    training = shipped[shipped["split"] != "shift"]
+    folds = training["fold"].value_counts()
+    assert sorted(folds.index) == ["0", "1", "2", "3", "4"]
+    assert folds.sum() == 4209 and folds.max() - folds.min() < 25
+    assert training.groupby("fold")["subgroup"].nunique().eq(54).all()
 
 
 def test_the_card_tells_the_numbers_of_the_file(shipped):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modelsoups.models import devices
-from modelsoups.models.devices import autocast, pick_device
+from modelsoups.models.devices import autocast, choose_precision, pick_device
 
 
 @pytest.fixture
@@ -78,9 +78,28 @@ def test_float32_is_computed_without_tf32(tf32):
     assert [switch.allow_tf32 for switch in tf32] == [False, False]
 
 
-def test_training_is_in_bfloat16_where_the_hardware_is_made_for_it(monkeypatch):
-    for has_amx in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has_amx: {"amx_bf16": has})
-        with autocast(torch.device("cpu")):
-            product = torch.ones(2, 2) @ torch.ones(2, 2)
-        assert product.dtype == (torch.bfloat16 if has_amx else torch.float32)
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx2": True}, "float32"),
+        ({}, "float32"),  # another kind of processor
+    ],
+)
+def test_bfloat16_is_chosen_where_the_hardware_is_faster_with_it(monkeypatch, has, chosen):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert choose_precision(CPU, "auto") == chosen
+    assert choose_precision(torch.device("cuda"), "auto") == "bfloat16"
+    for wanted in ("float32", "bfloat16"):
+        assert choose_precision(CPU, wanted) == wanted
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_products_are_computed_in_the_precision_asked_for(precision):
+    with autocast(CPU, precision):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == getattr(torch, precision)

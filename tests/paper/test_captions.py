@@ -1,12 +1,13 @@
 """Captions repeat the paper and the computed verdicts."""
 
+from modelsoups.evaluation.statistics import estimate
 from modelsoups.paper.captions import caption, write_caption
 from modelsoups.paper.claims import make_claim
 from modelsoups.paper.declare import Given, Made
 from modelsoups.paper.figureH import RESULT as FIGURE_H
 from modelsoups.paper.table3 import RESULT as TABLE_3
 
-CLAIM = make_claim("+1 point", 0.1, 0.0, 0.2, claim="Soups win", section="3", paper="Table 3")
+CLAIM = make_claim("+1 point", estimate(0.1, 0.1), claim="Soups win", section="3", paper="Table 3")
 
 
 def given(**spec) -> Given:

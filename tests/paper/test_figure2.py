@@ -1,8 +1,18 @@
 """Planes in weight space: what is drawn of them, which runs span them."""
 
 import pandas as pd
+import pytest
 
-from modelsoups.paper.figure2 import DRAWN, RESULT, describe, figure_2, landscape
+from modelsoups.paper.claims import FAILS, HOLDS
+from modelsoups.paper.figure2 import (
+    DRAWN,
+    RESULT,
+    barrier_claims,
+    corner_claims,
+    describe,
+    figure_2,
+    landscape,
+)
 
 ROLES = {
     "learn": "train",
@@ -100,9 +110,11 @@ def test_it_is_made_from_files(make_given, measure) -> None:
     rows = []
     for corner, x, y in (
         *(("", x, y) for y in (0.0, 1.0) for x in (0.0, 1.0)),
-        *(("start", 0.0, 0.0), ("first", 1.0, 0.0), ("second", 0.0, 1.0)),
+        *(("start", 0.0, 0.0), ("first", 1.0, 0.0), ("second", 0.0, 1.0), ("middle", 0.5, 0.5)),
     ):
-        rows += measure({"photos": 0.5 + 0.1 * x, "toys": 0.4}, corner=corner, x=x, y=y)
+        rows += measure(
+            {"photos": 0.5 + 0.1 * x, "sketches": 0.4, "toys": 0.4}, corner=corner, x=x, y=y
+        )
         rows += measure({"learn": 1 + y}, metric="nll", corner=corner, x=x, y=y)
     about = {"study": "A toy study", "roles": ROLES, "recipes": {}, "ensembles": {}}
     made = RESULT.make(make_given({"planes": [pd.DataFrame(rows)] * len(DRAWN)}, SPEC, about))
@@ -111,3 +123,34 @@ def test_it_is_made_from_files(make_given, measure) -> None:
         "Smaller learning rate",
     ]
     assert "least on the grid 40.0 %" in made.found[0]
+    assert len(made.claims) == 2
+
+
+def of_corners(measure, **values) -> pd.DataFrame:
+    """Mixes with these accuracies in both domains."""
+    return pd.DataFrame(
+        [
+            row
+            for corner, value in values.items()
+            for row in measure({"photos": value, "sketches": value, "toys": value}, corner=corner)
+        ]
+    )
+
+
+def test_middle_has_to_be_above_every_corner(measure) -> None:
+    mixes = of_corners(measure, start=0.1, first=0.3, second=0.4, middle=0.95)
+    inside, outside = corner_claims(mixes, ROLES)
+    assert (inside.verdict, outside.verdict) == (HOLDS, HOLDS)
+    assert inside.value == pytest.approx(0.55)
+    mixes = of_corners(measure, start=0.1, first=0.3, second=0.95, middle=0.95)
+    assert corner_claims(mixes, ROLES)[0].verdict != HOLDS
+    mixes = of_corners(measure, start=0.1, first=0.3, second=0.95, middle=0.2)
+    assert corner_claims(mixes, ROLES)[0].verdict == FAILS
+
+
+def test_barrier_is_error_of_the_middle_above_that_of_the_runs(measure) -> None:
+    mixes = of_corners(measure, start=0.1, first=0.7, second=0.9, middle=0.2)
+    inside, _ = barrier_claims(mixes, ROLES)
+    assert (inside.value, inside.verdict) == (pytest.approx(0.6), HOLDS)
+    mixes = of_corners(measure, start=0.1, first=0.3, second=0.5, middle=0.9)
+    assert barrier_claims(mixes, ROLES)[1].verdict == FAILS

@@ -52,7 +52,7 @@ def test_it_claims_a_correlation_and_one_pair_decides_nothing(make_given, mixes)
     made = RESULT.make(make_given({"angles": mixes}, SPEC, about))
     (claim,) = made.claims
     assert claim.verdict == "not decided by this much data"
-    assert claim.here == "1 pair, too few or too alike for a correlation"
+    assert claim.here == "1 pair of 2 runs, too few or too alike for a correlation"
     assert made.figure.axes[0].get_title() == "A toy study\n1 pair"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from modelsoups.evaluation.logits import write_logits
+from modelsoups.evaluation.paired import pack
 from modelsoups.paper.declare import give
 from modelsoups.paper.figure4 import RESULT, by_dataset, figure_4, pair_accuracies
 
@@ -27,7 +28,8 @@ def write_runs(folder: Path) -> list[Path]:
 
 def make_mixes(measure) -> pd.DataFrame:
     about = {"first": "000", "second": "001", "larger_lr": 1e-3}
-    return pd.DataFrame(measure({"photos": 0.5, "sketches": 0.5, "toys": 0.0}, **about))
+    rows = measure({"photos": 0.5, "sketches": 0.5, "toys": 0.0}, **about)
+    return pd.DataFrame([{**row, "n": 2, "right": pack([row["value"] > 0, False])} for row in rows])
 
 
 def test_pairs_have_the_soups_and_the_ensembles_accuracy(tmp_path, measure) -> None:
@@ -66,9 +68,13 @@ def test_it_claims_a_correlation_in_each_domain(tmp_path, measure) -> None:
     inputs = [("pairs", str(tmp_path / "pairs.parquet")), ("logits", logits)]
     made = RESULT.make(give(inputs, SPEC, ABOUT))
     assert [claim.claim for claim in made.claims] == [
-        "Soup and ensemble accuracy of pairs are correlated (in distribution)",
-        "Soup and ensemble accuracy of pairs are correlated (shifts)",
+        "Soup and ensemble accuracy of pairs are strongly correlated (in distribution)",
+        "Soup and ensemble accuracy of pairs are strongly correlated (shifts)",
+        "The ensemble of two runs is better than their soup in distribution",
+        "The soup of two runs is better than their ensemble on the shifts",
     ]
+    # The ensemble has both images right; the soup half of them, and on the shifts a quarter.
+    assert [claim.value for claim in made.claims[2:]] == [0.5, -0.75]
 
 
 def test_it_asks_for_the_middles_of_random_pairs() -> None:

@@ -3,7 +3,17 @@
 import pandas as pd
 import pytest
 
-from modelsoups.paper.figureB1 import LOOKS, MEAN, RESULT, describe, figure_b1, growth_curves
+from modelsoups.paper.claims import FAILS
+from modelsoups.paper.figureB1 import (
+    LOOKS,
+    MARGIN,
+    MEAN,
+    RESULT,
+    describe,
+    figure_b1,
+    growth_claims,
+    growth_curves,
+)
 
 ROLES = {"holdout": "held_out", "photos": "test", "toys": "shift"}
 SPEC = {"sweep": "grid", "num_orders": 2, "seed": 0}
@@ -68,3 +78,17 @@ def test_it_is_made_from_files(make_given, growth) -> None:
     made = RESULT.make(make_given({"growth": growth}, SPEC, about))
     assert set(made.table["order"]) == {0, 1, MEAN}
     assert made.figure.get_suptitle() == "A toy study"
+    mean, least = made.claims[:2]
+    assert mean.value == pytest.approx(0.1)  # at two models, the only number above one
+    assert least.value == pytest.approx(0.1 + MARGIN)
+    assert "above at 1 of them; sweep grid, 2 orders" in mean.here
+
+
+def test_one_number_of_models_where_greedy_is_worse_is_enough(measure) -> None:
+    rows = []
+    for k, greedy in ((2, 0.9), (3, 0.9), (4, 0.1)):
+        for method, value in (("Greedy soup", greedy), ("Best individual model", 0.6)):
+            rows += measure({"photos": value}, order=0, k=k, method=method)
+    _, least = growth_claims(pd.DataFrame(rows), {"photos": "test"}, "s")
+    assert least.verdict == FAILS
+    assert least.here.startswith("least of 3, at 4 models: -50.00 points")

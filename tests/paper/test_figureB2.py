@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from modelsoups.paper.claims import HOLDS
+from modelsoups.paper.claims import FAILS, HOLDS, OPEN
 from modelsoups.paper.figureB2 import METRICS, RESULT, calibration_claims, figure_b2
 from modelsoups.paper.seeds import LOOKS
 
@@ -25,10 +25,11 @@ def make_curves() -> pd.DataFrame:
 
 GAINS = pd.DataFrame(
     [
-        {"method": method, "k": 5, "dataset": "photos", "metric": "ece_gain", **numbers}
+        {**{"method": method, "k": 5, "dataset": "photos", "n": 20}, **numbers}
         for method, numbers in (
-            ("soup", {"value": 0.02, "low": 0.01, "high": 0.03}),
-            ("ensemble", {"value": -0.05, "low": -0.06, "high": -0.04}),
+            ("soup", {"metric": "ece_gain", "value": 0.001, "error": 0.003}),
+            ("soup", {"metric": "ece_excess", "value": 0.05, "error": 0.01}),
+            ("ensemble", {"metric": "ece_gain", "value": -0.05, "error": 0.01}),
         )
     ]
 )
@@ -43,11 +44,21 @@ def test_calibrated_curves_are_omitted_from_accuracy_alone() -> None:
     assert figure.get_suptitle() == "A toy study"
 
 
-def test_claims_have_opposite_signs() -> None:
-    soup, ensemble = calibration_claims(GAINS, ROLES)
-    assert (soup.verdict, ensemble.verdict) == (HOLDS, HOLDS)
-    assert (ensemble.value, ensemble.low, ensemble.high) == (0.05, 0.04, 0.06)
-    assert "-5.00 points (-6.00 to -4.00)" in ensemble.here
+def test_ensembles_gain_and_soups_stay_as_their_runs_are() -> None:
+    ensemble, excess, alike = calibration_claims(GAINS, ROLES)
+    assert [each.verdict for each in (ensemble, excess, alike)] == [HOLDS] * 3
+    assert (ensemble.value, ensemble.low) == pytest.approx((0.05, 0.05 - 1.96 * 0.01), abs=1e-4)
+    assert "-5.00 points (-6.96 to -3.04)" in ensemble.here
+    assert alike.value == pytest.approx(0.01 - 0.001)  # inside of the margin by so much
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "expected"), [(0.001, 0.02, OPEN), (0.03, 0.005, FAILS)]
+)
+def test_as_calibrated_is_decided_by_a_margin(value, error, expected) -> None:
+    gains = GAINS.copy()
+    gains.loc[0, ["value", "error"]] = value, error
+    assert calibration_claims(gains, ROLES)[2].verdict == expected
 
 
 def test_one_run_claims_nothing() -> None:
@@ -76,6 +87,6 @@ def test_it_is_made_from_files(make_given, measure) -> None:
     about = {"study": "A toy study", "roles": ROLES, "recipes": {}, "ensembles": {}}
     seeds = pd.concat([pd.DataFrame(rows), GAINS])
     made = RESULT.make(make_given({"seeds": seeds}, {"sweep": "grid"}, about))
-    assert len(made.claims) == 2
+    assert len(made.claims) == 3
     assert set(made.table["metric"]) == set(METRICS)
     assert made.table["shifts"].tolist() == [pytest.approx(0.4)] * len(made.table)

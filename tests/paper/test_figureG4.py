@@ -1,8 +1,9 @@
 """Seeds alone, of several groups of runs."""
 
 import pandas as pd
+import pytest
 
-from modelsoups.paper.figureG4 import RESULT, describe, figure_g4, name_groups
+from modelsoups.paper.figureG4 import RESULT, describe, figure_g4, gain_claims, name_groups
 from modelsoups.paper.seeds import LOOKS
 
 ROLES = {"holdout": "held_out", "photos": "test"}
@@ -56,6 +57,18 @@ def test_one_sweep_with_two_matches_is_drawn_from_two_tables(make_given, measure
     found = made.table.groupby("runs", sort=False)["in_distribution"].first()
     assert found.to_dict() == dict(zip(NAMES, (0.1, 0.2, 0.3), strict=True))
     assert made.table["sweep"].unique().tolist() == ["grid", "other"]
+
+
+def test_gains_are_compared_image_by_image(measure) -> None:
+    def seeds(runs, soup):
+        rows = [measure({"photos": v}, method="individual", k=k) for k, v in enumerate(runs, 1)]
+        return pd.DataFrame(sum(rows, measure({"photos": soup}, method="soup", k=2)))
+
+    # Gains of 0.2 and 0.05.
+    tables = {"clip": seeds([0.5, 0.6], 0.75), "other": seeds([0.5, 0.5], 0.55)}
+    (claim,) = gain_claims(tables, ROLES)
+    assert claim.value == pytest.approx(0.15)
+    assert claim.here.startswith("gain of clip +20.00 points, of other +5.00 points: +15.00 points")
 
 
 def test_calibrated_curves_are_not_drawn() -> None:

@@ -25,17 +25,18 @@ ROLES = {"photos": "test"}
 
 
 def make_table() -> pd.DataFrame:
-    """Pairs of eight runs; the approximation is off by a constant, and by a lot at the high lr."""
+    """16 pairs of ten runs; the approximation is off by a constant, and by a lot at the high lr."""
     return pd.DataFrame(
         [
             {
-                **{"start": "000", "end": f"{end:03d}", "varied": "seed", "larger_lr": lr},
+                **{"start": f"{start:03d}", "end": f"{end:03d}", "varied": "seed", "larger_lr": lr},
                 **{"calibrated": calibrated, "differences": x, "forward_mode": 0.0},
                 "loss_difference": x + 0.01 if lr < 1e-2 else -x,
                 "error_difference": x / 10,
             }
             for calibrated in (True, False)
             for lr in (1e-3, 1e-2)
+            for start in (0, 9)
             for end in range(1, 9)
             for x in (0.1 * end, -0.05 * end)
         ]
@@ -70,24 +71,36 @@ def test_errors_are_drawn_in_points_and_losses_in_nats() -> None:
 
 
 def test_claims_are_about_calibrated_pairs_without_the_high_learning_rate() -> None:
-    loss, error = approximation_claims(make_table(), 1e-2, "differences")
-    assert (loss.verdict, error.verdict) == (HOLDS, HOLDS)
-    assert loss.here.startswith("correlation 1.00 (1.00 to 1.00), 16 comparisons; same sign 100 %;")
-    assert loss.here.endswith("second derivative by differences")
+    loss, signs, beta, error = approximation_claims(make_table(), 1e-2, "differences")
+    assert (loss.verdict, signs.verdict, error.verdict) == (HOLDS, HOLDS, HOLDS)
+    assert loss.here.startswith(
+        "correlation 1.00 (1.00 to 1.00), above 0.5 is asked for, 32 comparisons of 16 pairs; high"
+    )
+    assert "second derivative by differences" in loss.here
+    assert signs.here.startswith("the same sign in 100 %")
+    assert beta.value == pytest.approx(0)  # the table is the same with either beta
+
+
+def test_few_pairs_decide_nothing() -> None:
+    table = make_table()
+    few = table[(table["start"] == "000")]  # eight pairs
+    claims = approximation_claims(few, 1e-2, "differences")
+    assert [claim.verdict for claim in claims] == [OPEN] * 4
 
 
 def test_one_pair_claims_nothing() -> None:
     table = make_table()
-    assert approximation_claims(table[table["end"] == "001"], 1e-2, "differences") == []
+    one = table[(table["end"] == "001") & (table["start"] == "000")]
+    assert approximation_claims(one, 1e-2, "differences") == []
 
 
 def test_errors_that_are_all_alike_decide_nothing() -> None:
     table = make_table().assign(error_difference=0.01)
-    _, error = approximation_claims(table, 1e-2, "differences")
+    *_, error = approximation_claims(table, 1e-2, "differences")
     assert error.verdict == OPEN
-    assert error.here.startswith("no correlation: too few or too alike, 16 comparisons")
+    assert error.here.startswith("no correlation: too few or too alike, 32 comparisons")
     note = describe_panels(table, 1e-2, "differences")[2]
-    assert note == "16 comparisons, too few or too alike"
+    assert note == "32 comparisons, too few or too alike"
 
 
 def test_how_it_is_drawn_is_no_part_of_what_it_asks_for() -> None:
@@ -109,5 +122,5 @@ def test_pairs_that_are_not_there_are_found_before_anything_runs(small_study) ->
 def test_it_is_made_from_files(make_given) -> None:
     about = {"study": "A toy study", "roles": ROLES, "recipes": {}, "ensembles": {}}
     made = RESULT.make(make_given({"approximation": make_table()}, SPEC, about))
-    assert len(made.claims) == 2
+    assert len(made.claims) == 4
     assert "r = 1.00" in made.figure.axes[1].get_title()

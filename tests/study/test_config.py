@@ -171,7 +171,8 @@ def test_all_problems_are_listed_at_once(config):
 
 
 def test_study_of_checkpoints_needs_no_training_set_probe_or_prompts(config):
-    for key in ("linear_probe", "prompts", "pretraining", "label_sets", "what_holds", "table4"):
+    bare = ("linear_probe", "prompts", "pretraining", "label_sets", "what_holds", "table4")
+    for key in (*bare, "replicates"):
         del config[key]
     config = {key: value for key, value in config.items() if not key.startswith("figure")}
     del config["datasets"]["emoji-train"]

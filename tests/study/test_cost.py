@@ -32,8 +32,8 @@ def test_images_of_every_analysis_are_counted(config):
     counted = count(config)
     # Of the grid's 12 runs 8 have a learning rate below 5e-3; all their 28 pairs count.
     assert counted["grid", "mixes/angles"] == (8 + 28) * REPORTED
-    # 9 x 9 mixes and three corners, 300 images of each of 7 sets, the training set one of them.
-    assert counted["grid", "mixes/plane-seed"] == 84 * 7 * 300
+    # 9 x 9 mixes, three corners and a middle; 300 images of 7 sets, the training set one of them.
+    assert counted["grid", "mixes/plane-seed"] == 85 * 7 * 300
     assert counted["random-search", "mixes/pairs"] == 20 * REPORTED
     # The start, and 12 runs and 2 soups at 4 alphas; of the other start 5 runs.
     assert counted["random-search", "mixes/wise"] == 57 * REPORTED
@@ -41,7 +41,7 @@ def test_images_of_every_analysis_are_counted(config):
     # Three orders: 12 uniform soups on every set, and 1 + ... + 12 candidates on the held-out one.
     assert counted["random-search", "growth"] == 3 * (12 * (REPORTED + HELD_OUT) + 78 * HELD_OUT)
     assert counted["seeds", "seeds/all"] == 2 * 5 * (REPORTED + HELD_OUT)
-    assert counted["grid", "approximation"] == 21 * 3 * 22 * 6 * 100
+    assert counted["grid", "approximation"] == 21 * 3 * (22 * 6 * 100 + REPORTED)
 
 
 def test_pairs_that_differ_in_one_hyperparameter_are_counted(config):

@@ -59,7 +59,7 @@ def arguments_of(model, data, spec, resume):
 
 def train(model, data, spec, resume, **how):
     """Fine-tune a model in place; its curve."""
-    return finetune(*arguments_of(model, data, spec, resume), **how)
+    return finetune(*arguments_of(model, data, spec, resume), **how).curve
 
 
 def test_training_lowers_the_loss(data, tmp_path):
@@ -177,7 +177,7 @@ def split_run(kind, resume, **how):
     torch.manual_seed(0)
     model = build_classifier(backbone, num_classes=2)
     # In float32, which tells a wrong mean from rounding.
-    with mock.patch("modelsoups.training.loop.autocast", lambda device: nullcontext()):
+    with mock.patch("modelsoups.training.loop.autocast", lambda *_: nullcontext()):
         curve = train(model, data(), run_spec(**SPLIT_SPEC), resume, **how)
     return model, curve
 
@@ -262,17 +262,58 @@ def test_failed_run_is_an_error_or_skipped_with_its_reason(data, tmp_path):
     arguments = arguments_of(model, data, run_spec(), tmp_path / "resume.pt")
     with pytest.raises(FloatingPointError):
         finetune_or_skip("error", *arguments)
-    curve, reason = finetune_or_skip("skip", *arguments, name="run 7")
-    assert curve == []
+    ended, reason = finetune_or_skip("skip", *arguments, name="run 7")
+    assert ended.curve == []
     assert reason.startswith("run 7: the loss is nan in epoch 1 of 3")
 
 
 def test_state_of_another_start_is_not_gone_on_from(data, tmp_path, caplog):
     arguments = arguments_of(fresh_model(), data, run_spec(epochs=1), tmp_path / "resume.pt")[:-1]
     finetune(*arguments, {"start": "abc"})
-    curve = finetune(*arguments, {"start": "xyz"})
+    ended = finetune(*arguments, {"start": "xyz"})
     assert "starting anew" in caplog.text
-    assert len(curve) == 1
+    assert len(ended.curve) == 1
+
+
+def has_bfloat16(monkeypatch, has):
+    """A CPU with or without fast bfloat16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+
+
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
+def test_run_that_goes_on_elsewhere_keeps_its_precision(data, tmp_path, monkeypatch, first, then):
+    has_bfloat16(monkeypatch, first)
+    whole = fresh_model()
+    train(whole, data, run_spec(), tmp_path / "whole.pt")
+    resume = tmp_path / "resume.pt"
+    with pytest.raises(Killed):
+        train(raise_at(fresh_model(), 5, Killed), data, run_spec(), resume)
+    has_bfloat16(monkeypatch, then)
+    resumed = fresh_model()
+    ended = finetune(*arguments_of(resumed, data, run_spec(), resume))
+    assert ended.precision == ("bfloat16" if first else "float32")
+    assert_same_weights(resumed, whole)
+
+
+def test_fixed_precision_is_that_of_every_machine_and_starts_a_run_of_another_anew(
+    data, tmp_path, monkeypatch, caplog
+):
+    resume, fixed = tmp_path / "resume.pt", ComputeSpec(precision="float32")
+    has_bfloat16(monkeypatch, True)
+    train(fresh_model(), data, run_spec(epochs=1), resume)
+    model = fresh_model()
+    ended = finetune(*arguments_of(model, data, run_spec(epochs=1), resume), compute=fixed)
+    assert "starting anew" in caplog.text
+    assert ended.precision == "float32"
+    has_bfloat16(monkeypatch, False)
+    other = fresh_model()
+    train(other, data, run_spec(epochs=1), tmp_path / "other.pt")
+    assert_same_weights(model, other)
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="expected auto, bfloat16, float32, got 'half'"):
+        ComputeSpec(precision="half")
 
 
 def test_run_with_a_state_that_is_cut_starts_anew(data, tmp_path, whole, caplog):

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from modelsoups.analyses.approximation import approximate_pairs, list_pairs, without_failed
-from modelsoups.analyses.mixes import open_evaluator, open_sets, read_sample
+from modelsoups.analyses.mixes import open_evaluator, open_sets
 from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
+from modelsoups.evaluation.logits import read_logits
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.soups.ensembles import group_files
 from modelsoups.study.search import RunSpec
@@ -30,20 +31,24 @@ arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
 sets = dict(zip(params.datasets, arrays, strict=True))
 parts = open_parts(
     snakemake.output.approximation,
-    [params.plan, params.models, params.runs, params.backbone],
+    [params.plan, params.models, params.runs, params.backbone, params.precision],
     [*given.weights, *given.code],
     {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )
 approximation = approximate_pairs(
     open_evaluator(
-        BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+        BackboneSpec(**params.backbone),
+        params.num_classes,
+        snakemake.resources.batch_size,
+        params.precision,
     ),
     lambda name: read_weights(weights[name]),
-    open_sets(sets, max_examples=max_images),
-    lambda name, dataset: read_sample(logits[dataset][name], max_images),
+    open_sets(sets),
+    lambda name, dataset: read_logits(logits[dataset][name]).logits,
     pairs,
     params.plan["alphas"],
     parts,
+    max_images,
 )
 with publish(snakemake.output.approximation) as draft:
     approximation.to_parquet(draft, index=False)

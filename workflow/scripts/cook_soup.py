@@ -18,6 +18,7 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 backbone = BackboneSpec(**snakemake.params.backbone)
 model = build_classifier(backbone, snakemake.params.num_classes)
+evaluator = Evaluator(model, device=pick_device(), precision=snakemake.params.precision)
 opened = open_set("the held-out set", snakemake.input.examples, snakemake.input.labels)
 cook(
     snakemake.params.recipe,
@@ -26,7 +27,7 @@ cook(
     names=snakemake.params.names,
     weights=snakemake.input.weights,
     logits=snakemake.input.logits,
-    held_out=HeldOut(Evaluator(model, device=pick_device()), opened.examples, opened.labels),
+    held_out=HeldOut(evaluator, opened.examples, opened.labels),
     held_out_files=[snakemake.input.examples, snakemake.input.labels],
     output=snakemake.output.weights,
     record=snakemake.output.record,

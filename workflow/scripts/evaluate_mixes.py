@@ -24,11 +24,22 @@ runs = {name: RunSpec(**run) for name, run in params.runs.items()}
 arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
 sets = dict(zip(params.datasets, arrays, strict=True))
 evaluator = open_evaluator(
-    BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+    BackboneSpec(**params.backbone),
+    params.num_classes,
+    snakemake.resources.batch_size,
+    params.precision,
 )
 parts = open_parts(
     snakemake.output.mixes,
-    [params.plan, params.models, params.runs, params.view, params.column, params.backbone],
+    [
+        params.plan,
+        params.models,
+        params.runs,
+        params.view,
+        params.column,
+        params.backbone,
+        params.precision,
+    ],
     [*given.weights, *given.code],
     sets,
 )

@@ -24,7 +24,11 @@ failure = why_no_weights(snakemake.input.weights)
 weights = read_weights(snakemake.input.weights)
 model = build_classifier(spec, num_classes=len(weights.get("head.bias", [])))
 evaluator = Evaluator(
-    model, device=pick_device(), batch_size=snakemake.resources.batch_size, name=name
+    model,
+    device=pick_device(),
+    batch_size=snakemake.resources.batch_size,
+    precision=snakemake.params.precision,
+    name=name,
 )
 if failure is None:
     evaluator.pour(weights, name)
@@ -49,6 +53,7 @@ made_from = {
     "model": snakemake.wildcards.model,
     "backbone": asdict(spec),
     "weights": cached_sha256(snakemake.input.weights),
+    "precision": evaluator.precision,
 }
 evaluate(
     evaluator,

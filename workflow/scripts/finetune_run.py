@@ -42,8 +42,9 @@ compute = ComputeSpec(
     num_workers=threads - 1 if device.type == "cuda" else 0,
     save_minutes=resources.save_minutes,
     save_epochs=resources.save_epochs,
+    precision=snakemake.params.get("precision", "auto"),
 )
-curve, failure = finetune_or_skip(
+progress, failure = finetune_or_skip(
     resources.on_failure,
     model,
     AUGMENTED[backbone.task](images, spec, model),
@@ -70,7 +71,8 @@ if process.is_first:
         "processes": process.num_processes,
         "threads": threads,
         "compute": asdict(compute),
-        "curve": curve,
+        "precision": progress.precision,
+        "curve": progress.curve,
         "versions": versions(),
     }
     write_json(snakemake.output.record, record)

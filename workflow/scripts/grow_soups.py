@@ -24,11 +24,14 @@ logits = group_files(given.logits, params.datasets, params.names)
 arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
 sets = dict(zip(params.datasets, arrays, strict=True))
 evaluator = open_evaluator(
-    BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+    BackboneSpec(**params.backbone),
+    params.num_classes,
+    snakemake.resources.batch_size,
+    params.precision,
 )
 parts = open_parts(
     snakemake.output.growth,
-    [params.names, params.backbone],
+    [params.names, params.backbone, params.precision],
     [*given.weights, *given.code],
     {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )

@@ -27,11 +27,14 @@ chosen = choose_seeds(runs, params.plan["match"], logits[params.held_out])
 arrays = zip(given.examples, given.labels, given.class_maps, strict=True)
 sets = dict(zip(params.datasets, arrays, strict=True))
 evaluator = open_evaluator(
-    BackboneSpec(**params.backbone), params.num_classes, snakemake.resources.batch_size
+    BackboneSpec(**params.backbone),
+    params.num_classes,
+    snakemake.resources.batch_size,
+    params.precision,
 )
 parts = open_parts(
     snakemake.output.seeds,
-    [chosen, params.held_out, params.backbone],
+    [chosen, params.held_out, params.backbone, params.precision],
     [*(weights[run] for run in chosen), *logits[params.held_out].values(), *given.code],
     {dataset: [*files, *logits[dataset].values()] for dataset, files in sets.items()},
 )

@@ -15,8 +15,10 @@ not see. `differences` does: (L(a - h) - 2 L(a) + L(a + h)) / h^2 with h = STEP.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,17 @@ from modelsoups.analyses.mixes import Runs
 from modelsoups.analyses.parts import Parts, RowsOfPart
 from modelsoups.data.class_maps import pool_alike, pool_logits
 from modelsoups.evaluation.calibration import fit_inverse_temperature
-from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator
+from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, sample
 from modelsoups.evaluation.failures import without_failures
 from modelsoups.evaluation.metrics import accuracy, nll
-from modelsoups.evaluation.statistics import bootstrap_interval, correlation
+from modelsoups.evaluation.statistics import (
+    NEAR_ONE,
+    Estimate,
+    bootstrap_error,
+    correlation,
+    correlation_estimate,
+    estimate,
+)
 from modelsoups.study.search import INITIALIZATION, select
 from modelsoups.weights.checkpoints import Weights
 
@@ -188,6 +197,20 @@ def approximate(
     return float(alpha * (1 - alpha) / 2 * (-curvature + beta**2 * spread))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What the true differences are measured on: logits (n, C) of a soup and of its ends."""
+
+    soup: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    labels: np.ndarray  # (n,)
+
+    def ensemble(self, alpha: float) -> np.ndarray:
+        """Logits (n, C) float64 of the ensemble with the soup's coefficients."""
+        return (1 - alpha) * self.start.astype(np.float64) + alpha * self.end.astype(np.float64)
+
+
 def compare_with_ensemble(
     alpha: float,
     soup: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -195,6 +218,7 @@ def compare_with_ensemble(
     start: np.ndarray,
     end: np.ndarray,
     labels: np.ndarray,
+    every: Truth | None = None,
 ) -> list[dict[str, Any]]:
     """The true difference of soup and ensemble and its approximation, calibrated and with beta = 1.
 
@@ -204,14 +228,17 @@ def compare_with_ensemble(
     Args:
         soup: its logits and their two derivatives. beside: its logits at alpha - STEP and + STEP.
         start, end: (n, C) logits of the two models.
+        every: the same of all images, where these are a sample: of them beta and the true
+            differences are. Derivatives alone are costly.
     Returns: a row a beta: calibrated, beta, loss_difference, error_difference (soup minus
         ensemble), and the approximation with either curvature: forward_mode, differences.
     """
-    ensemble = (1 - alpha) * start.astype(np.float64) + alpha * end.astype(np.float64)
     difference = end.astype(np.float64) - start.astype(np.float64)
+    every = every or Truth(soup=soup[0], start=start, end=end, labels=labels)
+    ensemble = every.ensemble(alpha)
     rows = []
     for calibrated in (True, False):
-        beta = fit_inverse_temperature(soup[0], labels) if calibrated else 1.0
+        beta = fit_inverse_temperature(every.soup, every.labels) if calibrated else 1.0
         scaled = soup[0].astype(np.float64) * beta
         losses = [nll(beta * logits.astype(np.float64), labels) for logits in beside]
         curvatures = {
@@ -222,8 +249,10 @@ def compare_with_ensemble(
             {
                 "calibrated": calibrated,
                 "beta": beta,
-                "loss_difference": nll(scaled, labels) - nll(beta * ensemble, labels),
-                "error_difference": accuracy(ensemble, labels) - accuracy(soup[0], labels),
+                "loss_difference": nll(beta * every.soup.astype(np.float64), every.labels)
+                - nll(beta * ensemble, every.labels),
+                "error_difference": accuracy(ensemble, every.labels)
+                - accuracy(every.soup, every.labels),
                 **{
                     name: approximate(alpha, curvature, soup[0], difference, beta)
                     for name, curvature in curvatures.items()
@@ -291,15 +320,18 @@ def approximate_pairs(
     pairs: Sequence[Pair],
     alphas: Sequence[float],
     parts: Parts | None = None,
+    max_images: int | None = None,
 ) -> pd.DataFrame:
     """Every pair, alpha and data set: what `compare_with_ensemble` finds (Figure K.1).
 
     Args:
         evaluator: has the backbone's classifier. read: model's name -> its weights.
-        outputs: name, data set -> stored logits of its examples.
+        outputs: name, data set -> stored logits of all its examples.
         pairs: as `list_pairs` gives them. alphas: in (0, 1); at the ends both sides are zero.
         parts: what is finished already; a part is a pair on one data set.
-    Returns: start, end, varied, larger_lr, alpha, dataset, n, and the columns of
+        max_images: of a data set, that derivatives are taken on; all if None. The true differences
+            are of all images.
+    Returns: start, end, varied, larger_lr, alpha, dataset, n, num_derived, and the columns of
         `compare_with_ensemble`.
     """
     parts = parts or Parts()
@@ -310,56 +342,113 @@ def approximate_pairs(
         missing = [each for each in sets if parts.find(each.dataset, name) is None]
         weights = {model: read(model) for model in (start, end) if missing}
         for each in missing:
-            line = Line(evaluator, weights[start], weights[end], each)
             ends = outputs(start, each.dataset), outputs(end, each.dataset)
-            parts.add(each.dataset, name, approximate_along(line, *ends, each, alphas, about))
+            chosen = sample(len(each.labels), max_images or len(each.labels))
+            examples, labels = each.examples.take(chosen), each.labels[chosen]
+            some = replace(each, examples=examples, labels=labels)
+            line = Line(evaluator, weights[start], weights[end], some)
+            is_all = len(chosen) == len(each.labels)
+            whole = None if is_all else Line(evaluator, weights[start], weights[end], each)
+            made = approximate_along(line, whole, *ends, each, alphas, about, chosen)
+            parts.add(each.dataset, name, made)
         rows += [row for each in sets for row in parts.find(each.dataset, name) or []]
     return pd.DataFrame(rows)
 
 
 def approximate_along(
     line: Line,
+    whole: Line | None,
     start: np.ndarray,
     end: np.ndarray,
     each: EvaluationSet,
     alphas: Sequence[float],
     about: Mapping[str, Any],
+    chosen: np.ndarray,
 ) -> RowsOfPart:
     """The rows of `approximate_pairs` of one pair and data set.
 
-    Args: start, end: (n, C) logits of the two models. about: columns of the pair.
+    Args:
+        line: on the images `chosen`. whole: on all of them; None if these are all.
+        start, end: (n, C) logits of the two models on all images. about: columns of the pair.
     """
     rows = []
     for alpha in alphas:
         beside = line.logits(alpha - STEP), line.logits(alpha + STEP)
         soup = line.derivatives(alpha)
+        every = None
+        if whole is not None:
+            every = Truth(soup=whole.logits(alpha), start=start, end=end, labels=each.labels)
+        some = soup, beside, start[chosen], end[chosen], each.labels[chosen]
         common = {**about, "alpha": alpha, "dataset": each.dataset, "n": len(each.labels)}
-        for row in compare_with_ensemble(alpha, soup, beside, start, end, each.labels):
-            rows.append({**common, **row})
+        for row in compare_with_ensemble(alpha, *some, every):
+            rows.append({**common, "num_derived": len(chosen), **row})
     return rows
 
 
-def agreement(table: pd.DataFrame, truth: str, curvature: str) -> dict[str, float]:
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
     """How well the approximation predicts a column of `approximate_pairs`.
 
-    Args: curvature: forward_mode or differences.
-    Returns: correlation (Pearson's), low and high (95 %, bootstrap over pairs of models, whose
-        rows belong together), same_sign (fraction of rows whose approximation and truth have one
-        sign; rows where either is zero do not count), n (rows).
+    Intervals are from a bootstrap over pairs of models, whose rows belong together.
     """
+
+    correlation: Estimate  # Pearson's
+    # Fraction of rows whose approximation and truth have one sign, minus a half; rows where either
+    # is zero do not count.
+    same_sign: Estimate
+    n: int  # rows
+    num_pairs: int  # of models
+
+
+def agreement(table: pd.DataFrame, truth: str, curvature: str, above: float = 0) -> Agreement:
+    """Args: curvature: forward_mode or differences. above: null value of the correlation."""
     pairs = list(table.groupby(["start", "end"]).indices.values())
     x, y = table[curvature].to_numpy(), table[truth].to_numpy()
+    agree = np.where((x != 0) & (y != 0), np.sign(x) == np.sign(y), np.nan)
 
-    def of_pairs(chosen: np.ndarray) -> float:
-        rows = np.concatenate([pairs[i] for i in chosen])
-        return correlation(x[rows], y[rows])
+    def rows_of(chosen: np.ndarray) -> np.ndarray:
+        return np.concatenate([pairs[i] for i in chosen])
 
-    low, high = bootstrap_interval(of_pairs, len(pairs))
-    decided = (x != 0) & (y != 0)
-    return {
-        "correlation": correlation(x, y),
-        "low": low,
-        "high": high,
-        "same_sign": float((np.sign(x) == np.sign(y))[decided].mean()),
-        "n": len(table),
-    }
+    def signs(chosen: np.ndarray) -> float:
+        found = agree[rows_of(chosen)]
+        return float(np.nanmean(found) - 0.5) if not np.isnan(found).all() else nan
+
+    number = len(pairs)
+    if number < 2:
+        return Agreement(
+            correlation=estimate(nan, nan),
+            same_sign=estimate(nan, nan),
+            n=len(table),
+            num_pairs=number,
+        )
+    return Agreement(
+        correlation=correlation_estimate(
+            lambda chosen: correlation(x[rows_of(chosen)], y[rows_of(chosen)]), number, above
+        ),
+        same_sign=estimate(signs(np.arange(number)), bootstrap_error(signs, number), number - 1),
+        n=len(table),
+        num_pairs=number,
+    )
+
+
+def gain_of_calibration(table: pd.DataFrame, truth: str, curvature: str) -> Estimate:
+    """Correlation with calibrated logits minus that with beta = 1, by Fisher's transform.
+
+    Args: as of `agreement`, with rows of either kind.
+    """
+    kinds = [table[table["calibrated"] == calibrated] for calibrated in (True, False)]
+    columns = [(rows[curvature].to_numpy(), rows[truth].to_numpy()) for rows in kinds]
+    pairs = [list(rows.groupby(["start", "end"]).indices.values()) for rows in kinds]
+
+    def gain(chosen: np.ndarray) -> float:
+        values = []
+        for (x, y), places in zip(columns, pairs, strict=True):
+            rows = np.concatenate([places[i] for i in chosen])
+            values.append(np.arctanh(np.clip(correlation(x[rows], y[rows]), -NEAR_ONE, NEAR_ONE)))
+        return float(values[0] - values[1])
+
+    number = len(pairs[0])
+    if number < 2:
+        return estimate(nan, nan)
+    value = gain(np.arange(number))
+    return estimate(value, bootstrap_error(gain, number), number - 1)

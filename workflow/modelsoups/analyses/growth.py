@@ -20,8 +20,10 @@ from modelsoups.analyses.mixes import Mixer
 from modelsoups.analyses.parts import Parts
 from modelsoups.evaluation.evaluator import EvaluationSet
 from modelsoups.evaluation.failures import without_failures
-from modelsoups.evaluation.metrics import accuracy
-from modelsoups.soups.ensembles import accuracy_of_file, mean_logits
+from modelsoups.evaluation.logits import read_predictions
+from modelsoups.evaluation.metrics import is_correct
+from modelsoups.evaluation.paired import pack
+from modelsoups.soups.ensembles import mean_logits
 from modelsoups.soups.registry import GreedySpec
 from modelsoups.soups.selection import Attempt, choose, order_candidates
 
@@ -35,30 +37,40 @@ class Accuracies:
     def __init__(self, mixer: Mixer, files: Mapping[str, Mapping[str, Path]], parts: Parts):
         """files: data set -> model -> its logits. parts: what is finished already."""
         self._mixer, self._files, self._parts = mixer, files, parts
-        self._alone: dict[tuple[str, str], float] = {}
+        self._alone: dict[tuple[str, str], dict[str, Any]] = {}
 
     def of(self, kind: Kind, ingredients: Ingredients, each: EvaluationSet) -> float:
         """Accuracy on a data set; a soup of one model has that of its stored predictions."""
+        return self.row(kind, ingredients, each)["value"]
+
+    def row(self, kind: Kind, ingredients: Ingredients, each: EvaluationSet) -> dict[str, Any]:
+        """The same as columns of a table: value, and right (packed, `evaluation.paired`)."""
         if kind == "soup" and len(ingredients) == 1:
             return self._of_model(ingredients[0], each.dataset)
         name = " ".join((kind, *ingredients))
         found = self._parts.find(each.dataset, name)
         if found is None:
-            value = self._measure(kind, ingredients, each)
-            found = self._parts.add(each.dataset, name, [{"accuracy": value}])
-        return found[0]["accuracy"]
+            right = self._measure(kind, ingredients, each)
+            found = self._parts.add(each.dataset, name, [columns_of(right)])
+        return found[0]
 
-    def _of_model(self, model: str, dataset: str) -> float:
+    def _of_model(self, model: str, dataset: str) -> dict[str, Any]:
         key = (model, dataset)
         if key not in self._alone:
-            self._alone[key] = accuracy_of_file(self._files[dataset][model])
+            stored = read_predictions(self._files[dataset][model])
+            self._alone[key] = columns_of((stored["prediction"] == stored["label"]).to_numpy())
         return self._alone[key]
 
-    def _measure(self, kind: Kind, ingredients: Ingredients, each: EvaluationSet) -> float:
+    def _measure(self, kind: Kind, ingredients: Ingredients, each: EvaluationSet) -> np.ndarray:
         if kind == "soup":
             equal = dict.fromkeys(ingredients, 1 / len(ingredients))
-            return accuracy(self._mixer.logits(each, equal), each.labels)
-        return accuracy(*mean_logits([self._files[each.dataset][name] for name in ingredients]))
+            return is_correct(self._mixer.logits(each, equal), each.labels)
+        return is_correct(*mean_logits([self._files[each.dataset][name] for name in ingredients]))
+
+
+def columns_of(right: np.ndarray) -> dict[str, Any]:
+    """Accuracy and which examples (n,) are right, as columns of a table."""
+    return {"value": float(right.mean()), "right": pack(right)}
 
 
 def grow(
@@ -81,7 +93,7 @@ def grow(
         held_out: name of the held-out set. seed: of the first order; the next ones count on.
         parts: what is finished already; a part is one soup or ensemble on one data set.
     Returns: order, k, method, ingredients (joined by a space), dataset, metric (`accuracy`), value,
-        n.
+        right (packed, `evaluation.paired`), n.
     """
     accuracies = Accuracies(mixer, files, parts or Parts())
     pool, _ = without_failures(pool, [files[held_out][name] for name in pool])
@@ -99,7 +111,7 @@ def grow(
             rows += [
                 {
                     **{**about, "dataset": each.dataset, "metric": "accuracy"},
-                    "value": accuracies.of(kind, ingredients, each),
+                    **accuracies.row(kind, ingredients, each),
                     "n": len(each.labels),
                 }
                 for each in sets

@@ -16,11 +16,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from modelsoups.analyses.parts import Parts
-from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, open_set, sample
-from modelsoups.evaluation.logits import read_logits
-from modelsoups.evaluation.metrics import METRICS
+from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, open_set
+from modelsoups.evaluation.metrics import METRICS, is_correct
+from modelsoups.evaluation.paired import pack
 from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.models.devices import pick_device
+from modelsoups.models.devices import Precision, pick_device
 from modelsoups.study.search import INITIALIZATION, RunSpec, select
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import why_no_weights
@@ -92,7 +92,8 @@ def plan_mixes(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
 
 
 def plan_plane(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
-    """A grid on the plane of the initialisation and two runs, then the three (Figures 2, J.1).
+    """A grid on the plane of the initialisation and two runs, then the three and the middle of the
+    two (Figures 2, J.1).
 
     plan: `first`, `second`: hyper-parameters of the runs; `resolution`: mixes along a side.
     """
@@ -101,6 +102,7 @@ def plan_plane(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     corners = plane_coordinates(displacement_products(start, ends))
     named = [("", xy) for xy in plane_grid(corners, plan["resolution"])]
     named += list(zip(("start", "first", "second"), corners, strict=True))
+    named += [("middle", (corners[1] + corners[2]) / 2)]
     return [
         Mix(
             coefficients=dict(zip(corners_of, plane_coefficients(corners, xy), strict=True)),
@@ -224,7 +226,9 @@ class Mixer:
         self._evaluator.pour(weights, f"the mix of {', '.join(coefficients)}")
 
 
-def open_evaluator(backbone: BackboneSpec, num_classes: int, batch_size: int) -> Evaluator:
+def open_evaluator(
+    backbone: BackboneSpec, num_classes: int, batch_size: int, precision: Precision = "float32"
+) -> Evaluator:
     """The evaluator of a backbone's classifier, on the GPU if there is one, and compiled there."""
     device = pick_device()
     return Evaluator(
@@ -232,20 +236,13 @@ def open_evaluator(backbone: BackboneSpec, num_classes: int, batch_size: int) ->
         device=device,
         batch_size=batch_size,
         compiled=device.type == "cuda",
+        precision=precision,
     )
 
 
 def open_sets(files: Mapping[str, Sequence[str | Path]], **options: Any) -> list[EvaluationSet]:
     """Data set -> its examples, labels and class map, opened. options: of `open_set`."""
     return [open_set(dataset, *paths, **options) for dataset, paths in files.items()]
-
-
-def read_sample(path: str | Path, max_examples: int | None = None) -> np.ndarray:
-    """Stored logits (n, C) of the examples that `open_set` takes of a data set."""
-    logits = read_logits(path).logits
-    if max_examples is None or len(logits) <= max_examples:
-        return logits
-    return logits[sample(len(logits), max_examples)]
 
 
 def evaluate_mixes(
@@ -258,7 +255,7 @@ def evaluate_mixes(
 
     Args: parts: what is finished already; a part is a mix's rows of one data set.
     Returns: one row a mix, data set and metric: mix (number), the columns of `about`, dataset,
-        metric, value (accuracy a fraction, nll in nats), n (examples).
+        metric, value (accuracy a fraction, nll in nats), n (examples), right (of `score_rows`).
     """
     parts = parts or Parts()
     rows = []
@@ -277,9 +274,14 @@ def evaluate_mixes(
 def score_rows(
     about: Mapping[str, Any], dataset: str, logits: np.ndarray, labels: np.ndarray
 ) -> list[dict[str, Any]]:
-    """A row a metric: the columns of `about`, dataset, metric, value, n."""
+    """A row a metric: the columns of `about`, dataset, metric, value, n.
+
+    That of accuracy has which examples are right, too: `right`, packed (`evaluation.paired`).
+    """
     common = {**about, "dataset": dataset, "n": len(labels)}
-    return [
+    rows: list[dict[str, Any]] = [
         {**common, "metric": name, "value": metric(logits, labels)}
         for name, metric in MIX_METRICS.items()
     ]
+    rows[list(MIX_METRICS).index("accuracy")]["right"] = pack(is_correct(logits, labels))
+    return rows

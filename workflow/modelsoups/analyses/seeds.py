@@ -19,7 +19,7 @@ from modelsoups.evaluation.calibration import expected_calibration_error, fit_in
 from modelsoups.evaluation.evaluator import EvaluationSet
 from modelsoups.evaluation.failures import without_failures
 from modelsoups.evaluation.logits import read_logits
-from modelsoups.evaluation.statistics import bootstrap_interval
+from modelsoups.evaluation.statistics import bootstrap_error
 from modelsoups.soups.ensembles import mean_of
 from modelsoups.study.search import select_all
 
@@ -60,8 +60,9 @@ def study_seeds(
         held_out: name of the held-out set.
         parts: what is finished already; a part is all of one k on one data set.
     Returns: method (individual, soup, ensemble, calibrated soup, calibrated ensemble), k, run (of
-        the individual), dataset, metric, value, n. Metric `ece_gain` is the ECE of the method minus
-        the runs' mean ECE, for the largest k, with a 95 % interval over images in low, high.
+        the individual), dataset, metric, value, n, right (of `score_rows`). Metric `ece_gain` is
+        the ECE of the method minus the runs' mean ECE, `ece_excess` that of the soup minus the
+        ensemble's, for the largest k, with the standard error over images in `error`.
     """
     parts = parts or Parts()
     betas = {run: inverse_temperature(files[held_out][run]) for run in runs}
@@ -91,10 +92,13 @@ def study_seeds(
                 about = {"method": method, "k": k, "run": run}
                 made += score_rows(about, each.dataset, logits, each.labels)
                 if k == len(runs) > 1 and method in ("soup", "ensemble"):
-                    about |= {"dataset": each.dataset, "metric": "ece_gain"}
+                    about |= {"dataset": each.dataset, "n": len(each.labels)}
                     singles = [read_logits(path).logits for path in paths]
-                    gain = ece_gain(logits, singles, each.labels)
-                    made.append({**about, "n": len(each.labels), **gain})
+                    others = {"ece_gain": singles}
+                    others |= {"ece_excess": [found["ensemble"]]} if method == "soup" else {}
+                    for metric, beside in others.items():
+                        gain = ece_gain(logits, beside, each.labels)
+                        made.append({**about, "metric": metric, **gain})
             parts.add(each.dataset, str(k), made)
         rows += [row for each in sets for row in parts.find(each.dataset, str(k)) or []]
     return pd.DataFrame(rows)
@@ -114,11 +118,11 @@ def inverse_temperature(path: Path) -> float:
 def ece_gain(
     values: np.ndarray, singles: Sequence[np.ndarray], labels: np.ndarray
 ) -> dict[str, float]:
-    """ECE of logits minus the mean ECE of others on the same images, with a bootstrap interval."""
+    """ECE of logits minus the mean ECE of others on the same images, with its standard error."""
 
     def gain(images: np.ndarray) -> float:
         each = [expected_calibration_error(single[images], labels[images]) for single in singles]
         return expected_calibration_error(values[images], labels[images]) - float(np.mean(each))
 
-    low, high = bootstrap_interval(gain, len(labels), num_resamples=300)
-    return {"value": gain(np.arange(len(labels))), "low": low, "high": high}
+    error = bootstrap_error(gain, len(labels), num_resamples=300)
+    return {"value": gain(np.arange(len(labels))), "error": error}

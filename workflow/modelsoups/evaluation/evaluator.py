@@ -22,6 +22,7 @@ from modelsoups.data.examples import Examples, open_examples
 from modelsoups.data.specs import ViewSpec
 from modelsoups.evaluation.failures import write_no_logits
 from modelsoups.evaluation.logits import read_metadata, write_logits
+from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.weights.average import copy_into
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Evaluator:
         device: torch.device | str = "cpu",
         batch_size: int = 64,
         compiled: bool = False,
+        precision: Precision = "float32",
         fill: bool = True,
         name: str = "the model",
     ):
@@ -66,6 +68,7 @@ class Evaluator:
         Args:
             model: from what `Examples.batch` gives to outputs (b, d); its weights may be replaced.
             compiled: run it through `torch.compile`.
+            precision: of the forward pass; a classifier's head is float32 always.
             fill: whether the last batch is filled up; the last bits of its outputs depend on it.
             name: of what the model is, for errors, until other weights are poured.
         """
@@ -73,6 +76,7 @@ class Evaluator:
         self.model = model.to(self.device).eval()
         self.batch_size = batch_size
         self.fill = fill
+        self.precision = choose_precision(self.device, precision)
         self.name = name
         self._forward = torch.compile(self.model) if compiled else self.model
 
@@ -87,7 +91,7 @@ class Evaluator:
     ) -> np.ndarray:
         """Outputs (len(indices), d) float32 of the model on these examples, by default on all.
 
-        Computed in float32: a GPU's TF32 stays off.
+        In float32 a GPU's TF32 stays off.
 
         Args: label: name of the examples, of a progress bar and in errors; None: there is no bar.
         Raises: ValueError if outputs are NaN or infinite.
@@ -101,7 +105,8 @@ class Evaluator:
             chosen = indices[start : start + size]
             filled = np.resize(chosen, size) if self.fill else chosen  # repeats from the start
             batch = examples.batch(filled).to(self.device, non_blocking=True)
-            parts.append(self._forward(batch)[: len(chosen)])
+            with autocast(self.device, self.precision):
+                parts.append(self._forward(batch)[: len(chosen)])
         outputs = torch.cat(parts).float().cpu().numpy()
         self._check_finite(outputs, indices, label)
         return outputs

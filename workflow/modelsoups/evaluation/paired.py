@@ -17,7 +17,6 @@ from modelsoups.data.label_sets import is_right
 from modelsoups.evaluation.failures import without_failures
 from modelsoups.evaluation.logits import read_predictions
 from modelsoups.evaluation.statistics import (
-    difference_interval,
     mcnemar_test,
     permutation_test,
 )
@@ -30,8 +29,6 @@ class Comparison:
     """First minus second, on the same images."""
 
     difference: float  # of accuracies, fractions
-    low: float  # 95 % bootstrap interval over images, stratified by set
-    high: float
     p: float  # two-sided, not corrected
     test: str  # mcnemar or permutation
 
@@ -79,6 +76,17 @@ def read_correct(paths: Sequence[str | Path]) -> pd.DataFrame:
     return table.fillna({"stratum": -1}) if "stratum" in table else table
 
 
+def pack(right: np.ndarray) -> str:
+    """Which examples (n,) are right, as text: four of them a hexadecimal digit."""
+    return np.packbits(np.asarray(right, dtype=bool)).tobytes().hex()
+
+
+def unpack(text: str, num_examples: int) -> np.ndarray:
+    """What was packed: (n,) float64, 1 where right."""
+    bits = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+    return np.unpackbits(bits, count=int(num_examples)).astype(np.float64)
+
+
 def _read_kept(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """Model -> predictions, of those that did not fail."""
     kept, _ = without_failures(list(paths), list(paths.values()))
@@ -103,14 +111,13 @@ def compare(
     """
     pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
     differences = [ours - theirs for ours, theirs in pairs]
-    low, high = difference_interval(differences, seed)
     if len(differences) == len(first) == len(second) == 1:
         test, rows = "mcnemar", correct["dataset"] == datasets[0]
         p = mcnemar_test(*(correct.loc[rows, models[0]].to_numpy() for models in (first, second)))
     else:
         test, p = "permutation", permutation_test(differences, seed)
     difference = float(np.mean([d.mean() for d in differences]))
-    return Comparison(difference=difference, low=low, high=high, p=p, test=test)
+    return Comparison(difference=difference, p=p, test=test)
 
 
 def strata(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) -> list[np.ndarray]:

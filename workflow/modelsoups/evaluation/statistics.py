@@ -5,8 +5,11 @@ permutation test at alpha = 0.05". Everything drawn at random is seeded.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isnan, nan
 
 import numpy as np
+from scipy.stats import t as student
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -14,9 +17,41 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 NUM_RESAMPLES = 10_000
 NUM_PERMUTATIONS = 10_000
 LEVEL = 0.95
+NEAR_ONE = 1 - 1e-9  # Fisher's transform of 1 is infinite
 ALPHA = 0.05  # paper: Tables 4 and C.1
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its interval and the p-value of one procedure: p < 0.05 if and only if a null
+    value lies outside of the 95 % interval."""
+
+    value: float
+    low: float  # NaN where nothing can be said
+    high: float
+    p: float  # two-sided, that the null value is the true one; not corrected
+
+
+def estimate(
+    value: float, error: float, df: float = inf, *, centre: float | None = None, null: float = 0
+) -> Estimate:
+    """A number with Student's interval, and its p-value.
+
+    Args:
+        error: standard error; 0 if the number cannot vary, NaN if nothing is known of it.
+        df: its degrees of freedom.
+        centre: of the interval, if not the number itself.
+    """
+    centre = value if centre is None else centre
+    if isnan(value) or isnan(error):
+        return Estimate(value=value, low=nan, high=nan, p=nan)
+    if error == 0:
+        return Estimate(value=value, low=centre, high=centre, p=float(centre == null))
+    width = float(student.ppf((1 + LEVEL) / 2, df)) * error
+    p = 2 * student.sf(abs(centre - null) / error, df)
+    return Estimate(value=value, low=centre - width, high=centre + width, p=float(p))
 
 
 def accuracy_interval(accuracy: float, num_images: int, level: float = LEVEL) -> Interval:
@@ -110,43 +145,166 @@ def permutation_test(
     return float((as_extreme + 1) / (num_permutations + 1))
 
 
-def difference_interval(
-    differences: Sequence[np.ndarray],
-    seed: int = 0,
-    num_resamples: int = NUM_RESAMPLES,
-    level: float = LEVEL,
-) -> Interval:
-    """Bootstrap interval of the mean over sets of the images' mean difference: low, high.
+def paired_difference(
+    differences: Sequence[np.ndarray], weights: Sequence[float] | None = None
+) -> Estimate:
+    """The mean over sets of the images' mean difference.
 
-    Images are resampled within their set (stratified), the two models' scores together (paired).
-    The numbers of images with each difference are a multinomial draw: drawn as such.
+    The sets together get an image with difference 1 and one with -1, as in Bonett and Price's
+    interval of paired proportions: with few images on which two models differ, the interval and the
+    p-value come near the exact test's. Models that agree on every image have no interval but zero.
 
-    Args: differences: for each set (n,) first minus second score of an image.
+    Args:
+        differences: for each set (n,) first minus second score of an image, in [-1, 1].
+        weights: of the sets, sum 1; equal if left out.
     """
-    rng = np.random.default_rng(seed)
-    means = np.zeros(num_resamples)
-    for difference in differences:
-        values, counts = np.unique(difference, return_counts=True)
-        draws = rng.multinomial(len(difference), counts / len(difference), size=num_resamples)
-        means += draws @ values / len(difference)
-    return _percentiles(means / len(differences), level)
+    shares = np.full(len(differences), 1 / len(differences)) if weights is None else weights
+    value = float(np.dot(shares, [d.mean() for d in differences]))
+    if not any(d.any() for d in differences):
+        return estimate(value, 0.0)
+    means, variances = _adjusted(differences)
+    error = np.sqrt(np.dot(np.square(shares), variances))
+    return estimate(value, float(error), centre=float(np.dot(shares, means)))
 
 
-def bootstrap_interval(
+def _adjusted(differences: Sequence[np.ndarray]) -> tuple[list[float], list[float]]:
+    """Each set's mean and its variance, with a share by size of an image of 1 and of one of -1."""
+    total = sum(map(len, differences))
+    means, variances = [], []
+    for each in differences:
+        share = 2 * len(each) / total
+        n = len(each) + share
+        mean = each.sum() / n
+        means.append(mean)
+        variances.append(((each**2).sum() + share) / n**2 - mean**2 / n)
+    return means, variances
+
+
+def replicated_difference(
+    replicates: Sequence[Sequence[np.ndarray]], same_images: bool
+) -> Estimate:
+    """The mean over replicates of a difference, with an interval over draws and images.
+
+    Replicates on images of their own differ by both, so that their spread alone says how sure the
+    mean is. Where all have the same images, the images' share of the variance, that of an image's
+    mean over replicates, is added (a little too much: what image and draw make together counts in
+    both), and the degrees of freedom are Satterthwaite's. Student's interval, not a bootstrap's:
+    resamples of five numbers vary by a fifth too little, and percentiles know no tails.
+
+    Args: replicates: for each the sets' (n,) first minus second score of an image.
+    """
+    means = np.array([np.mean([d.mean() for d in sets]) for sets in replicates])
+    number = len(means)
+    if not any(d.any() for sets in replicates for d in sets):
+        return estimate(0.0, 0.0)
+    parts = [(means.var(ddof=1) / number, number - 1)]
+    if same_images:
+        of_images = [np.mean(each, axis=0) for each in zip(*replicates, strict=True)]
+        _, variances = _adjusted(of_images)
+        parts.append((sum(variances) / len(variances) ** 2, min(map(len, of_images)) - 1))
+    variance = sum(part for part, _ in parts)
+    df = variance**2 / sum(part**2 / df for part, df in parts)
+    return estimate(float(means.mean()), float(np.sqrt(variance)), df)
+
+
+def bootstrap_error(
     statistic: Callable[[np.ndarray], float],
     num_units: int,
     seed: int = 0,
     num_resamples: int = 1000,
-    level: float = LEVEL,
-) -> Interval:
-    """Bootstrap interval of any statistic of resampled units (images, pairs of models): low, high.
+) -> float:
+    """Standard error of any statistic by resampling units (images, pairs of models).
 
-    Args: statistic: of the resampled units' numbers (num_units,); resamples that give NaN are
-        left out.
+    Resamples that give NaN are left out; NaN if most do.
+
+    Args: statistic: of the resampled units' numbers (num_units,).
     """
     rng = np.random.default_rng(seed)
     draws = rng.integers(num_units, size=(num_resamples, num_units))
-    return _percentiles(np.array([statistic(units) for units in draws]), level)
+    values = np.array([statistic(units) for units in draws])
+    return float(np.nanstd(values, ddof=1)) if np.isnan(values).mean() < 0.5 else nan
+
+
+def correlation_estimate(
+    statistic: Callable[[np.ndarray], float],
+    num_units: int,
+    above: float = 0,
+    seed: int = 0,
+    num_resamples: int = 1000,
+) -> Estimate:
+    """A correlation, its interval and the p-value of `above`.
+
+    Fisher's transform of it is taken as normal with the standard error of its resamples, in
+    Student's interval: there are few units.
+
+    Args: statistic: correlation of the resampled units' numbers (num_units,).
+    """
+
+    def transformed(units: np.ndarray) -> float:
+        return float(np.arctanh(np.clip(statistic(units), -NEAR_ONE, NEAR_ONE)))
+
+    value = statistic(np.arange(num_units))
+    if isnan(value):
+        return estimate(nan, nan)
+    error = bootstrap_error(transformed, num_units, seed, num_resamples)
+    centre = transformed(np.arange(num_units))
+    found = estimate(centre, error, num_units - 2, null=float(np.arctanh(above)))
+    low, high = np.tanh(found.low), np.tanh(found.high)
+    return Estimate(value=value, low=float(low), high=float(high), p=found.p)
+
+
+def shifted(found: Estimate, by: float) -> Estimate:
+    """The same with a constant added to it, and so another null value: its p-value stays."""
+    if by == 0:
+        return found
+    return Estimate(value=found.value + by, low=found.low + by, high=found.high + by, p=found.p)
+
+
+def scaled(found: Estimate, by: float) -> Estimate:
+    """The same in another unit. Args: by: above zero."""
+    return Estimate(value=by * found.value, low=by * found.low, high=by * found.high, p=found.p)
+
+
+def above(found: Estimate, null: float) -> Estimate:
+    """How far a number is above another null value.
+
+    Args: found: of `estimate` with normal intervals.
+    """
+    centre = (found.low + found.high) / 2 - null
+    return estimate(found.value - null, standard_error(found), centre=centre)
+
+
+def standard_error(found: Estimate) -> float:
+    """The standard error under a normal interval."""
+    return (found.high - found.low) / 2 / float(student.ppf((1 + LEVEL) / 2, inf))
+
+
+def within(found: Estimate, margin: float) -> Estimate:
+    """How far a number is inside of -margin to margin: above zero says that it is equivalent to 0.
+
+    Args: found: of `estimate` with normal intervals.
+    """
+    return estimate(margin - abs((found.low + found.high) / 2), standard_error(found))
+
+
+def weakest(estimates: Sequence[Estimate]) -> Estimate:
+    """The least of several numbers: above zero says that all are.
+
+    That all are is decided when each is, without a correction (an intersection-union test); that
+    one is below zero when it is by Bonferroni's.
+
+    Args: estimates: of `estimate`, about zero.
+    """
+    least = min(estimates, key=lambda each: each.value)
+    if any(isnan(each.p) for each in estimates):
+        return estimate(least.value, nan)
+    number = len(estimates)
+    above = max(each.p if each.low + each.high > 0 else 1.0 for each in estimates)
+    below = min(each.p * number if each.low + each.high < 0 else 1.0 for each in estimates)
+    wider = student.isf((1 - LEVEL) / 2 / number, inf) / student.isf((1 - LEVEL) / 2, inf)
+    highs = [(each.low + each.high) / 2 + wider * (each.high - each.low) / 2 for each in estimates]
+    low = min(each.low for each in estimates)
+    return Estimate(value=least.value, low=low, high=float(min(highs)), p=min(above, below, 1.0))
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -163,10 +321,3 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     if known.any():
         corrected[known] = multipletests(corrected[known], method="holm")[1]
     return corrected
-
-
-def _percentiles(values: np.ndarray, level: float) -> Interval:
-    if np.isnan(values).all():
-        return float("nan"), float("nan")
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

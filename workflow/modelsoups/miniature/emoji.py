@@ -31,7 +31,8 @@ from modelsoups.miniature.iconify import IconSet, encode, render, svg
 
 VERSION = "1"  # of the benchmark: raise it whenever an image, a label or a split changes
 SEED = 0  # of the split
-SPLITS = {"train": 6, "held-out": 2, "test": 2}  # of ten images of the training styles
+NUM_FOLDS = 5  # that the images of the training styles are dealt to
+SPLITS = {"train": ["0", "1", "2"], "held-out": ["3"], "test": ["4"]}  # of which folds each is
 MIN_MEMBERS = 12  # concepts that Noto draws, for a subgroup to be a class
 VERDICTS = ("kept", "near training", "repeated", "another class")  # see `judge`
 NEAR = 0.2  # pictures that differ by less count as near duplicates; found by looking at pairs
@@ -102,6 +103,7 @@ SCHEMA = pa.schema(
         "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
         "style": pa.string(),
         "split": pa.string(),
+        "fold": pa.string(),
         "code_point": pa.string(),
         "name": pa.string(),
         "keywords": pa.list_(pa.string()),
@@ -263,11 +265,11 @@ def judge(images: pd.DataFrame, pixels: np.ndarray, alike: np.ndarray) -> pd.Ser
     return verdict
 
 
-def split(classes: np.ndarray, alike: np.ndarray, seed: int = SEED) -> np.ndarray:
-    """The split of each image, (num,) names: near duplicates lie in one, classes in all.
+def deal(classes: np.ndarray, alike: np.ndarray, seed: int = SEED) -> np.ndarray:
+    """The fold of each image, (num,) names "0" to "4": near duplicates lie in one, classes in all.
 
     Groups of near duplicates, in a seeded order within their class, are dealt out class by class
-    in rounds of ten images: six to train, two to held-out and two to test, as SPLITS has it.
+    in rounds of ten images: two to each fold in turn.
 
     Args: classes: (num,) names of classes; alike: (num_pairs, 2) near duplicates among the images.
     """
@@ -277,12 +279,15 @@ def split(classes: np.ndarray, alike: np.ndarray, seed: int = SEED) -> np.ndarra
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(classes[first[order]], kind="stable")]
     starts = np.cumsum(sizes[order]) - sizes[order]
-    bounds = np.cumsum(list(SPLITS.values()))
     dealt = np.empty(len(order), object)
-    dealt[order] = np.array(list(SPLITS))[
-        np.searchsorted(bounds, starts % bounds[-1], side="right")
-    ]
+    dealt[order] = (starts // 2 % NUM_FOLDS).astype(str)
     return dealt[group]
+
+
+def split_of(folds: pd.Series) -> pd.Series:
+    """The split that folds are in; `shift` where the fold is empty, missing where it is missing."""
+    names = {fold: split for split, inside in SPLITS.items() for fold in inside}
+    return folds.map({**names, "": "shift"})
 
 
 # The benchmark
@@ -348,10 +353,11 @@ def draw_all(
 
 
 def arrange(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
-    """`images` with four columns more.
+    """`images` with five columns more.
 
-    verdict: see `judge`. split: of SPLITS, or `shift`; missing where the image is left out. alike:
-    kept, with a near duplicate in its set. doubtful: kept, with one of another class in its set.
+    verdict: see `judge`. fold: of `deal`, empty of a shift style. split: of SPLITS, or `shift`.
+    Both are missing where the image is left out. alike: kept, with a near duplicate in its set.
+    doubtful: kept, with one of another class in its set.
     """
     pairs = near_duplicates(pixels)
     verdict = judge(images, pixels, pairs)
@@ -365,11 +371,12 @@ def arrange(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
     doubtful = pairs[classes[pairs[:, 0]] != classes[pairs[:, 1]]]
     rows = np.flatnonzero(kept & training)
     inside = pairs[training[pairs[:, 0]]]
-    splits = pd.Series("shift", index=images.index).where(kept)
-    splits[rows] = split(classes[rows], np.searchsorted(rows, inside))
+    folds = pd.Series("", index=images.index).where(kept)
+    folds[rows] = deal(classes[rows], np.searchsorted(rows, inside))
     return images.assign(
         verdict=verdict,
-        split=splits,
+        fold=folds,
+        split=split_of(folds),
         alike=np.isin(images.index, pairs),
         doubtful=np.isin(images.index, doubtful),
     )
@@ -393,7 +400,7 @@ def metadata() -> dict[str, Any]:
     return {
         "emoji": {
             "version": VERSION,
-            "split": {"seed": SEED, "of_ten": SPLITS},
+            "folds": {"seed": SEED, "number": NUM_FOLDS, "splits": SPLITS},
             "near_duplicates": NEAR,
             "made_with": {
                 "resvg_py": version("resvg_py"),

@@ -18,7 +18,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 from tqdm import tqdm
 
 from modelsoups.models.backbones import Classifier
-from modelsoups.models.devices import autocast
+from modelsoups.models.devices import autocast, choose_precision
 from modelsoups.training.methods import cosine
 from modelsoups.training.processes import Terminated, noting_sigterm
 from modelsoups.training.resume import Progress, Stateful, load_state, save_state
@@ -198,7 +198,7 @@ def pretrain(
     steps_per_epoch = len(drawings) // spec.batch_size
     num_steps = len(spec.sizes) * steps_per_epoch
     identity = {"spec": asdict(spec), "inputs": dict(inputs)}
-    progress = Progress()
+    progress = Progress(precision=choose_precision(device, "auto"))
     state: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "progress": progress}
     if load_state(resume, identity, state):
         logger.info("going on from %s after step %d", resume, progress.step)
@@ -224,7 +224,7 @@ def pretrain(
             compared, targets = batch_names(
                 own_names[rows], len(text), spec.num_negatives, generator
             )
-            with autocast(device):
+            with autocast(device, progress.precision):
                 embeddings = forward(images)
             scale = model.logit_scale.clamp(max=math.log(100)).exp()
             loss = contrastive_loss(

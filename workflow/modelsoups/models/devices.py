@@ -2,10 +2,16 @@
 
 import logging
 import os
+from typing import Literal
 
 import torch
 
 logger = logging.getLogger(__name__)
+
+Precision = Literal["auto", "bfloat16", "float32"]  # of forward passes
+
+# Instructions that multiply matrices in bfloat16 faster than in float32: either will do.
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 
 # What tells that a machine has a GPU for this job, whether or not torch can use it.
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS")
@@ -51,10 +57,20 @@ def compute_in_full_float32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 for a forward pass in training, where the hardware multiplies such matrices faster.
+def choose_precision(device: torch.device, wanted: Precision) -> Precision:
+    """The precision that is asked for; of `auto` bfloat16 where the hardware is faster with it.
 
-    That is every GPU of today, and CPUs with AMX. Weights and their gradients stay float32.
+    That is every GPU of today, and CPUs with AMX or AVX512-BF16
+    (benchmarks/training_speed.py measures it); others emulate bfloat16, slowly.
     """
-    fast = device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16"
+    has = torch.cpu.get_capabilities()
+    return "bfloat16" if any(has.get(name) for name in BFLOAT16_INSTRUCTIONS) else "float32"
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A forward pass in that precision. Weights and their gradients stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

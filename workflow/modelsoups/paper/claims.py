@@ -14,12 +14,16 @@ from modelsoups.base.files import read_json, write_json
 from modelsoups.paper.pages import join_markdown
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
+
+    from modelsoups.evaluation.statistics import Estimate
 
 HOLDS = "holds"
 FAILS = "does not hold"
 OPEN = "not decided by this much data"
+MIN_RUNS = 6  # and
+MIN_PAIRS = 10  # that a correlation over pairs of runs needs
+STRONG = 0.5  # a correlation from here on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Claim:
     value: float  # the number that decides: the claim says that it is above zero
     low: float  # its 95 % interval; NaN where it is exact
     high: float
+    p: float  # two-sided, that it is zero, by the procedure of the interval; not corrected
     verdict: str
 
 
@@ -54,27 +59,30 @@ def verdict(value: float, low: float = nan, high: float = nan, *, exact: bool = 
 
 
 def make_claim(
-    here: str,
-    value: float,
-    low: float = nan,
-    high: float = nan,
-    *,
-    claim: str,
-    section: str,
-    paper: str,
-    exact: bool = False,
+    here: str, found: "Estimate", *, claim: str, section: str, paper: str, exact: bool = False
 ) -> Claim:
-    """A claim with its verdict; arguments as the fields of `Claim` and as `verdict` has them."""
+    """A claim with its verdict.
+
+    Args: found: the number that the claim says is above zero. Others as in `Claim` and `verdict`.
+    """
     return Claim(
         claim=claim,
         section=section,
         paper=paper,
         here=here,
-        value=value,
-        low=low,
-        high=high,
-        verdict=verdict(value, low, high, exact=exact),
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        verdict=verdict(found.value, found.low, found.high, exact=exact),
     )
+
+
+def not_judged(why: str, *, claim: str, section: str, paper: str) -> Claim:
+    """A claim that the study's data cannot be asked for, and why."""
+    from modelsoups.evaluation.statistics import estimate
+
+    return make_claim(why, estimate(nan, nan), claim=claim, section=section, paper=paper)
 
 
 def compared(
@@ -95,38 +103,39 @@ def compared(
         datasets: one, or several whose unweighted mean it is.
         where: in which sweep, for the text. claim, section, paper: as `Claim` has them.
     """
-    from modelsoups.evaluation.paired import compare
+    from modelsoups.evaluation.paired import strata
+    from modelsoups.evaluation.statistics import paired_difference
 
-    found = compare(correct, first, second, datasets)
-    here = (
-        f"{' '.join(first)} minus {' '.join(second)}: "
-        f"{points(found.difference, found.low, found.high)}, p = {found.p:.2g}, {where}"
-    )
-    return make_claim(
-        here,
-        *(found.difference, found.low, found.high),
-        claim=claim,
-        section=section,
-        paper=paper,
-    )
+    pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
+    found = paired_difference([ours - theirs for ours, theirs in pairs])
+    here = f"{' '.join(first)} minus {' '.join(second)}: {in_points(found)}, {where}"
+    return make_claim(here, found, claim=claim, section=section, paper=paper)
 
 
 def correlated(
-    table: "pd.DataFrame", x: str, y: str, *, claim: str, section: str, paper: str
+    table: "pd.DataFrame",
+    x: str,
+    y: str,
+    *,
+    claim: str,
+    section: str,
+    paper: str,
+    above: float = 0,
 ) -> Claim:
-    """The claim that two columns of a table of pairs of runs are correlated.
+    """The claim that the correlation of two columns of a table of pairs of runs is above a number.
 
-    The interval is from a bootstrap over runs, since pairs share them. Columns first, second, x, y.
+    The interval is from a bootstrap over runs, since pairs share them; of fewer than MIN_RUNS runs
+    or MIN_PAIRS pairs nothing is said. Columns first, second, x, y.
     """
     import numpy as np
 
-    from modelsoups.evaluation.statistics import bootstrap_interval
+    from modelsoups.evaluation.statistics import correlation_estimate, estimate, shifted
 
     runs = sorted({*table["first"], *table["second"]})
     first, second = (table[name].map(runs.index).to_numpy() for name in ("first", "second"))
     values = table[[x, y]].to_numpy().T
 
-    def correlation(chosen: "np.ndarray") -> float:
+    def correlation(chosen: np.ndarray) -> float:
         counts = np.bincount(chosen, minlength=len(runs))
         weights = counts[first] * counts[second]
         if (weights > 0).sum() < 3:
@@ -134,18 +143,20 @@ def correlated(
         (a, b), (_, d) = np.cov(values, fweights=weights)
         return float(b / np.sqrt(a * d)) if a * d > 0 else nan
 
-    value = correlation(np.arange(len(runs)))
-    low, high = bootstrap_interval(correlation, len(runs)) if not isnan(value) else (nan, nan)
+    enough = len(runs) >= MIN_RUNS and len(table) >= MIN_PAIRS
+    found = correlation_estimate(correlation, len(runs), above) if enough else estimate(nan, nan)
     number = count_pairs(table)
-    return make_claim(
-        f"{number}, too few or too alike for a correlation"
-        if isnan(value)
-        else f"correlation {value:.2f} ({low:.2f} to {high:.2f}), {number}",
-        *(value, low, high),
-        claim=claim,
-        section=section,
-        paper=paper,
+    here = (
+        f"{number} of {len(runs)} runs, too few or too alike for a correlation"
+        if isnan(found.value)
+        else f"correlation {found.value:.2f} ({found.low:.2f} to {found.high:.2f}), {number}"
     )
+    if above:
+        here += f"; the claim asks for more than {above:g}"
+    return make_claim(here, shifted(found, -above), claim=claim, section=section, paper=paper)
+
+
+WHERE = {"in_distribution": "in distribution", "shifts": "on the shifts"}
 
 
 def count_pairs(table: "pd.DataFrame") -> str:
@@ -159,9 +170,21 @@ def points(value: float, low: float = nan, high: float = nan) -> str:
     return text if isnan(low) else f"{text} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
+def in_points(found: "Estimate") -> str:
+    """`+1.23 points (-0.50 to +3.01), p = 0.16`."""
+    return f"{points(found.value, found.low, found.high)}, p = {found.p:.2g}"
+
+
 def percent(value: float) -> str:
     """`75.7 %`, from a fraction."""
     return f"{100 * value:.1f} %"
+
+
+def exactly(value: float) -> "Estimate":
+    """A number that needs no interval."""
+    from modelsoups.evaluation.statistics import estimate
+
+    return estimate(value, nan)
 
 
 def write_claims(path: str | Path, claims: Sequence[Claim]) -> None:
@@ -177,11 +200,15 @@ def write_claims(path: str | Path, claims: Sequence[Claim]) -> None:
 
 
 def read_claims(paths: Sequence[str | Path]) -> "pd.DataFrame":
-    """One row a claim of `write_claims`' files, in their order: its fields, and shown_in.
+    """One row a claim of `write_claims`' files, in their order: its fields, shown_in, p_holm and
+    verdict_holm.
 
-    shown_in: name of the table or figure, which is that of its file.
+    shown_in: name of the table or figure, which is that of its file. p_holm: corrected for all
+    claims of the page that have a p-value; verdict_holm: what is left of the verdict by it.
     """
     import pandas as pd
+
+    from modelsoups.evaluation.statistics import ALPHA, holm
 
     rows = [
         {**claim, "shown_in": Path(path).stem}
@@ -189,7 +216,11 @@ def read_claims(paths: Sequence[str | Path]) -> "pd.DataFrame":
         for claim in read_json(path)["claims"]
     ]
     table = pd.DataFrame(rows, columns=[*(field.name for field in fields(Claim)), "shown_in"])
-    return table.astype(dict.fromkeys(("value", "low", "high"), float))
+    table = table.astype(dict.fromkeys(("value", "low", "high", "p"), float))
+    table["p_holm"] = holm(table["p"].to_numpy())
+    undecided = (table["p_holm"] >= ALPHA) & ((table["low"] != 0) | (table["high"] != 0))
+    table["verdict_holm"] = table["verdict"].mask(undecided, OPEN)
+    return table
 
 
 def print_claims(table: "pd.DataFrame", study: str) -> str:
@@ -197,15 +228,20 @@ def print_claims(table: "pd.DataFrame", study: str) -> str:
     from modelsoups.evaluation.statistics import LEVEL
 
     lines = [
-        [f"{study}: the paper's claim", "Section", "The paper", "This study", "Verdict"],
-        ["---"] * 5,
+        [
+            *(f"{study}: the paper's claim", "Section", "The paper", "This study"),
+            *("Verdict", "Corrected for this page (Holm)"),
+        ],
+        ["---"] * 6,
         *(
-            [row.claim, row.section, row.paper, row.here, f"**{row.verdict}**"]
+            [row.claim, row.section, row.paper, row.here, f"**{row.verdict}**", row.verdict_holm]
             for row in table.itertuples()
         ),
     ]
     return join_markdown(lines) + (
-        f"\nIntervals are {100 * LEVEL:.0f} %, over images (bootstrap, stratified by set), over "
-        "runs or over pairs of runs. A claim holds if the interval lies on its side of zero, does "
-        "not hold if it lies on the other side, and is not decided in between.\n"
+        f"\nIntervals are {100 * LEVEL:.0f} %, over images, over runs or over pairs of runs; a "
+        "p-value and its interval come of one procedure. A claim holds if the interval lies on its "
+        "side of zero (or of what it asks for), does not hold if it lies on the other side, and is "
+        "not decided in between. The last column is the verdict after Holm's correction for all "
+        "claims of the page.\n"
     )

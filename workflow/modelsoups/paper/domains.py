@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    from modelsoups.evaluation.statistics import Estimate
 
 DOMAINS = {"in_distribution": "In distribution", "shifts": "Mean of shifts"}  # and their titles
 
@@ -32,3 +35,39 @@ def by_domain(
 def domains_in(table: "pd.DataFrame") -> list[str]:
     """The domains that a table has a column of."""
     return [domain for domain in DOMAINS if domain in table]
+
+
+def sets_by_domain(roles: Mapping[str, str]) -> dict[str, list[str]]:
+    """Domain -> its data sets; without shift sets there is one domain."""
+    from modelsoups.evaluation.scores import datasets_of, the_dataset
+
+    inside, outside = DOMAINS
+    found = {inside: [the_dataset(roles, "test")]}
+    shifts = datasets_of(roles, "shift")
+    return {**found, outside: shifts} if shifts else found
+
+
+def scores_by_image(rows: "pd.DataFrame", datasets: Sequence[str]) -> "list[np.ndarray]":
+    """Of each data set (n,): the mean over rows of whether an image is right.
+
+    Args: rows: of an analysis, with `right` where the metric is accuracy (`evaluation.paired`).
+    """
+    import numpy as np
+
+    from modelsoups.evaluation.paired import unpack
+
+    rows = rows[rows["metric"] == "accuracy"]
+    return [
+        np.mean([unpack(row.right, row.n) for row in chosen.itertuples()], axis=0)
+        for chosen in (rows[rows["dataset"] == dataset] for dataset in datasets)
+    ]
+
+
+def difference_of_rows(
+    first: "pd.DataFrame", second: "pd.DataFrame", datasets: Sequence[str]
+) -> "Estimate":
+    """The first rows' mean accuracy minus the second ones', on the same images."""
+    from modelsoups.evaluation.statistics import paired_difference
+
+    scores = (scores_by_image(rows, datasets) for rows in (first, second))
+    return paired_difference([ours - theirs for ours, theirs in zip(*scores, strict=True)])

@@ -1,9 +1,9 @@
 """Figure 2: loss and error on planes through the initialisation and two runs (Section 3.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import percent
+from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, percent
 from modelsoups.paper.conditions import needs_initialization, needs_run
 from modelsoups.paper.declare import (
     MATCH,
@@ -17,7 +17,7 @@ from modelsoups.paper.declare import (
     Spec,
     one_sweep,
 )
-from modelsoups.paper.domains import by_domain, domains_in
+from modelsoups.paper.domains import by_domain, difference_of_rows, domains_in, sets_by_domain
 from modelsoups.paper.look import styled
 from modelsoups.study.study import Study
 
@@ -37,6 +37,7 @@ CORNERS: dict[str, dict[str, Any]] = {
     "First run": {"marker": "s", "markersize": 7, "color": "tab:blue", **EDGE},
     "Second run": {"marker": "o", "markersize": 7, "color": "tab:red", **EDGE},
 }
+NAMES = {"start": "the initialisation", "first": "the first", "second": "the second"}
 PANELS = {  # column -> title and factor
     "train_loss": ("Train loss (nats)", 1),
     "in_distribution": ("Test error (%)", 100),
@@ -139,14 +140,72 @@ def describe(table: "pd.DataFrame") -> str:
     return "; ".join(parts) + ". The least of many mixes is flattered; no test is made."
 
 
-def draw(given: Given, planes: Sequence[str], log_levels: bool) -> Made:
-    """Two planes of the spec's sweep."""
-    tables = given.read_all("planes")
-    table = landscape(
-        {PLANES[plane]: table for plane, table in zip(planes, tables, strict=True)}, given.roles
-    )
+def corner_claims(mixes: "pd.DataFrame", roles: Mapping[str, str]) -> list[Claim]:
+    """None of the corners of a plane is optimal: the middle of its two runs is above all three.
+
+    The middle is one mix, named beforehand: the best of a grid would be flattered.
+
+    Args: mixes: of `analyses.mixes.plan_plane`.
+    """
+    from modelsoups.evaluation.statistics import weakest
+
+    middle = mixes[mixes["corner"] == "middle"]
+    claims = []
+    for domain, datasets in sets_by_domain(roles).items():
+        found = {
+            name: difference_of_rows(middle, mixes[mixes["corner"] == corner], datasets)
+            for corner, name in NAMES.items()
+        }
+        texts = [f"{name} {in_points(each)}" for name, each in found.items()]
+        claims.append(
+            make_claim(
+                f"accuracy of the middle of two seeds minus {'; '.join(texts)}",
+                weakest(list(found.values())),
+                claim=f"The best solution is no corner of the plane, but between ({WHERE[domain]})",
+                section="3.2",
+                paper="Figure 2",
+            )
+        )
+    return claims
+
+
+def barrier_claims(mixes: "pd.DataFrame", roles: Mapping[str, str]) -> list[Claim]:
+    """With a learning rate that is too large, error rises between the runs.
+
+    Args: as of `corner_claims`, of the plane with that learning rate.
+    """
+    middle = mixes[mixes["corner"] == "middle"]
+    ends = mixes[mixes["corner"].isin(["first", "second"])]
+    claims = []
+    for domain, datasets in sets_by_domain(roles).items():
+        found = difference_of_rows(ends, middle, datasets)
+        claims.append(
+            make_claim(
+                f"error of the middle minus the mean error of the two runs: {in_points(found)}",
+                found,
+                claim=f"With a large learning rate there is a barrier of error between runs "
+                f"({WHERE[domain]})",
+                section="J.1",
+                paper="Figure J.1",
+            )
+        )
+    return claims
+
+
+def draw(
+    given: Given,
+    planes: Sequence[str],
+    log_levels: bool,
+    judge: "Callable[[pd.DataFrame, Mapping[str, str]], list[Claim]]",
+) -> Made:
+    """Two planes of the spec's sweep. Args: judge: gives the claims on one of them."""
+    mixes = dict(zip(planes, given.read_all("planes"), strict=True))
+    table = landscape({PLANES[plane]: rows for plane, rows in mixes.items()}, given.roles)
     figure = figure_2(table, given.study, log_levels)
-    return Made(table=table, figure=figure, found=[describe(table)])
+    judged = mixes["plane-seed" if judge is corner_claims else planes[1]]
+    return Made(
+        table=table, figure=figure, found=[describe(table)], claims=judge(judged, given.roles)
+    )
 
 
 def settings(spec: Spec) -> dict[str, dict[str, Any]]:
@@ -228,7 +287,7 @@ RESULT = Result(
     analyses=lambda spec: ask_for(spec, DRAWN),
     names=one_sweep,
     problems=lambda spec, study: problems(spec, study, DRAWN),
-    make=lambda given: draw(given, DRAWN, log_levels=True),
+    make=lambda given: draw(given, DRAWN, log_levels=True, judge=corner_claims),
     caption=(
         "Figure 2. Train loss, test error and mean shift error on the plane through the "
         "initialisation and two runs, which differ in seed (top) or learning rate (bottom)."

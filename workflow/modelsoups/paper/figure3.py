@@ -89,7 +89,7 @@ def make(given: Given) -> Made:
         "advantage",
         claim="The advantage of averaging two runs grows with the angle between them",
         section="3.2",
-        paper="Figure 3",
+        paper="Figure 3: correlated",
     )
     note = count_pairs(table) + ("" if isnan(found) else f", correlation {found:.2f}")
     return Made(table=table, figure=figure_3(table, given.study, note), claims=[claim])

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelsoups.paper.claims import correlated
+from modelsoups.paper.claims import (
+    STRONG,
+    WHERE,
+    Claim,
+    correlated,
+    in_points,
+    make_claim,
+)
 from modelsoups.paper.conditions import needs_settings
 from modelsoups.paper.declare import (
     SWEEP,
@@ -16,7 +23,7 @@ from modelsoups.paper.declare import (
     Spec,
     one_sweep,
 )
-from modelsoups.paper.domains import DOMAINS, by_domain
+from modelsoups.paper.domains import DOMAINS, by_domain, scores_by_image, sets_by_domain
 from modelsoups.paper.look import diagonal, styled
 from modelsoups.study.study import Study, name_in
 
@@ -98,23 +105,65 @@ def figure_4(table: "pd.DataFrame", title: str) -> "Figure":
     return figure
 
 
+def direction_claims(
+    mixes: "pd.DataFrame", files: Mapping[str, Mapping[str, Path]], roles: Mapping[str, str]
+) -> list[Claim]:
+    """Ensembles of pairs are better in distribution, soups on the shifts, on average over pairs.
+
+    Args: as of `pair_accuracies`.
+    """
+    import numpy as np
+
+    from modelsoups.evaluation.metrics import is_correct
+    from modelsoups.evaluation.statistics import paired_difference
+    from modelsoups.soups.ensembles import mean_logits
+
+    pairs = list(mixes[["first", "second"]].drop_duplicates().itertuples(index=False, name=None))
+    claims = []
+    for domain, datasets in sets_by_domain(roles).items():
+        soups = scores_by_image(mixes, datasets)
+        ensembles = [
+            np.mean(
+                [is_correct(*mean_logits([files[d][a], files[d][b]])) for a, b in pairs], axis=0
+            )
+            for d in datasets
+        ]
+        sign = 1 if domain == "in_distribution" else -1
+        found = paired_difference(
+            [sign * (theirs - ours) for ours, theirs in zip(soups, ensembles, strict=True)]
+        )
+        better, other = ("ensemble", "soup")[::sign]
+        claims.append(
+            make_claim(
+                f"{better} minus {other}, mean of {len(pairs)} pairs: {in_points(found)}",
+                found,
+                claim=f"The {better} of two runs is better than their {other} {WHERE[domain]}",
+                section="3.2",
+                paper="Figure 4",
+            )
+        )
+    return claims
+
+
 def make(given: Given) -> Made:
-    """Figure 4 and its claims."""
-    logits = by_dataset(given.spec["sweep"], given.paths("logits"))
-    table = pair_accuracies(given.read("pairs"), logits, given.roles)
+    """Figure 4 and its claims: correlated, and which of both is better where."""
+    logits, mixes = by_dataset(given.spec["sweep"], given.paths("logits")), given.read("pairs")
+    table = pair_accuracies(mixes, logits, given.roles)
     claims = [
         correlated(
             rows,
             "soup",
             "ensemble",
-            claim=f"Soup and ensemble accuracy of pairs are correlated ({domain})".replace(
+            claim=f"Soup and ensemble accuracy of pairs are strongly correlated ({domain})".replace(
                 "_", " "
             ),
             section="3.2",
             paper="Figure 4",
+            above=STRONG,
         )
         for domain, rows in table.groupby("domain")
     ]
+    claims += direction_claims(mixes, logits, given.roles)
     return Made(table=table, figure=figure_4(table, given.study), claims=claims)
 
 

@@ -1,9 +1,9 @@
 """Figure B.1: accuracy against the number of models, in random orders (Appendix B)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import percent
+from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, percent, points
 from modelsoups.paper.declare import (
     SWEEP,
     Analysis,
@@ -14,7 +14,13 @@ from modelsoups.paper.declare import (
     one_sweep,
     table_need,
 )
-from modelsoups.paper.domains import DOMAINS, by_domain, domains_in
+from modelsoups.paper.domains import (
+    DOMAINS,
+    by_domain,
+    difference_of_rows,
+    domains_in,
+    sets_by_domain,
+)
 from modelsoups.paper.look import RUNS, as_line, styled
 from modelsoups.soups.registry import method_of
 
@@ -22,10 +28,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+BEST = "Best individual model"
+MARGIN = 0.01  # of accuracy, by which a soup may be below the best run
 MEAN = -1  # the order that stands for the mean of all
 # The methods of `analyses.growth` -> look of their marker.
 LOOKS = {
-    "Best individual model": RUNS,
+    BEST: RUNS,
     **{
         method.label: method.look
         for method in (
@@ -96,8 +104,60 @@ def describe(table: "pd.DataFrame") -> str:
 
 def draw(given: Given, title: str) -> Made:
     """The growth of a sweep's pool."""
-    table = growth_curves(given.read("growth"), given.roles)
-    return Made(table=table, figure=figure_b1(table, title), found=[describe(table)])
+    growth = given.read("growth")
+    table = growth_curves(growth, given.roles)
+    return Made(
+        table=table,
+        figure=figure_b1(table, title),
+        found=[describe(table)],
+        claims=growth_claims(growth, given.roles, given.spec["sweep"]),
+    )
+
+
+def growth_claims(growth: "pd.DataFrame", roles: Mapping[str, str], sweep: str) -> list[Claim]:
+    """The greedy soup is better than the best run: on average over the numbers of models from two
+    on, and at none of them worse by more than MARGIN.
+
+    Args: growth: of `analyses.growth.grow`.
+    """
+    from modelsoups.evaluation.statistics import above, weakest
+
+    several = growth[growth["k"] > 1]
+    soups, best = (several[several["method"] == m] for m in ("Greedy soup", BEST))
+    claims: list[Claim] = []
+    if soups.empty:
+        return claims
+    texts: Any = {"section": "B", "paper": "Essentially any number of models"}
+    numbers = sorted(set(soups["k"]))
+    for domain, datasets in sets_by_domain(roles).items():
+        mean = difference_of_rows(soups, best, datasets)
+        each = {
+            k: difference_of_rows(soups[soups["k"] == k], best[best["k"] == k], datasets)
+            for k in numbers
+        }
+        higher = sum(found.value > 0 for found in each.values())
+        where = f"sweep {sweep}, {growth['order'].nunique()} orders"
+        claims.append(
+            make_claim(
+                f"mean over {len(numbers)} numbers of models: {in_points(mean)}; above at {higher} "
+                f"of them; {where}",
+                mean,
+                claim=f"The greedy soup beats the best run whatever the number of models, on "
+                f"average ({WHERE[domain]})",
+                **texts,
+            )
+        )
+        least = min(each, key=lambda k: each[k].value)
+        claims.append(
+            make_claim(
+                f"least of {len(numbers)}, at {least} models: {in_points(each[least])}; {where}",
+                weakest([above(found, -MARGIN) for found in each.values()]),
+                claim=f"At no number of models is the greedy soup worse than the best run by more "
+                f"than {points(MARGIN)} ({WHERE[domain]})",
+                **texts,
+            )
+        )
+    return claims
 
 
 def analyses(spec: Spec) -> list[Analysis]:

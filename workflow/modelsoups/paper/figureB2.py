@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import Claim, make_claim, points
+from modelsoups.paper.claims import Claim, in_points, make_claim, points
 from modelsoups.paper.conditions import needs_seeds
 from modelsoups.paper.declare import Given, Made, Result, Spec, one_sweep
 from modelsoups.paper.domains import DOMAINS, domains_in
@@ -20,6 +20,7 @@ METRICS = {  # -> title and factor
     "ece": ("ECE (%)", 100),
     "nll": ("NLL (nats)", 1),
 }
+MARGIN = 0.01  # of ECE: soups and runs that differ by less are calibrated alike
 PLAIN = [method for method in LOOKS if not method.startswith("calibrated")]
 
 
@@ -49,35 +50,49 @@ def figure_b2(table: "pd.DataFrame", title: str) -> "Figure":
 
 
 def calibration_claims(seeds: "pd.DataFrame", roles: Mapping[str, str]) -> list[Claim]:
-    """Ensembles improve calibration, soups do not.
+    """Ensembles improve calibration, soups do not: a soup is worse calibrated than its ensemble,
+    and as its runs are, up to MARGIN.
 
     Args: seeds: of `analyses.seeds.study_seeds`.
     """
     from modelsoups.evaluation.scores import the_dataset
+    from modelsoups.evaluation.statistics import estimate, within
 
-    gains = seeds[
-        (seeds["metric"] == "ece_gain") & (seeds["dataset"] == the_dataset(roles, "test"))
-    ]
-    if not {"soup", "ensemble"} <= set(gains["method"]):
+    inside = seeds[seeds["dataset"] == the_dataset(roles, "test")]
+    found = {
+        (row.method, row.metric): row
+        for row in inside[inside["metric"].isin(["ece_gain", "ece_excess"])].itertuples()
+    }
+    if not {("soup", "ece_gain"), ("ensemble", "ece_gain")} <= found.keys():
         return []
-    soup, ensemble = (gains[gains["method"] == m].iloc[0] for m in ("soup", "ensemble"))
+    soup, ensemble, excess = (
+        estimate(float(row.value), float(row.error))
+        for row in (
+            found["soup", "ece_gain"],
+            found["ensemble", "ece_gain"],
+            found["soup", "ece_excess"],
+        )
+    )
+    number = found["soup", "ece_gain"].k
     texts: Any = {"section": "B", "paper": "Figure B.2"}
-    change = "ECE of the {} of {} runs minus the runs' own: {}"
+    change = f"ECE of the {{}} of {number} runs minus the runs' own: {{}}"
     return [
         make_claim(
-            change.format("soup", soup["k"], points(soup["value"], soup["low"], soup["high"])),
-            *soup[["value", "low", "high"]],
-            claim="A soup of seeds is no better calibrated than its runs",
+            change.format("ensemble", in_points(ensemble)),
+            estimate(-ensemble.value, float(found["ensemble", "ece_gain"].error)),
+            claim="An ensemble of seeds is better calibrated than its runs",
             **texts,
         ),
         make_claim(
-            change.format(
-                "ensemble",
-                ensemble["k"],
-                points(ensemble["value"], ensemble["low"], ensemble["high"]),
-            ),
-            *(-ensemble["value"], -ensemble["high"], -ensemble["low"]),
-            claim="An ensemble of seeds is better calibrated than its runs",
+            f"ECE of the soup of {number} runs minus their ensemble's: {in_points(excess)}",
+            excess,
+            claim="A soup of seeds is worse calibrated than the ensemble",
+            **texts,
+        ),
+        make_claim(
+            change.format("soup", in_points(soup)),
+            within(soup, MARGIN),
+            claim=f"A soup of seeds is calibrated as its runs are, within {points(MARGIN)[1:]}",
             **texts,
         ),
     ]

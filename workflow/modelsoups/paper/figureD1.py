@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelsoups.paper.claims import Claim, in_points, make_claim
 from modelsoups.paper.conditions import needs_initialization
 from modelsoups.paper.declare import (
     MAX_IMAGES,
@@ -14,9 +15,10 @@ from modelsoups.paper.declare import (
     Result,
     Spec,
 )
-from modelsoups.paper.domains import by_domain
+from modelsoups.paper.domains import by_domain, scores_by_image, sets_by_domain
 from modelsoups.paper.look import INITIALIZATION, RUNS, as_line, styled
 from modelsoups.soups.registry import Method
+from modelsoups.study.search import INITIALIZATION as START
 from modelsoups.study.study import Study
 
 if TYPE_CHECKING:
@@ -122,12 +124,67 @@ def describe(table: "pd.DataFrame") -> str:
     return "; ".join(parts) + ". No test is made."
 
 
+def curve_claims(
+    mixes: "Mapping[str, pd.DataFrame]", roles: Mapping[str, str], soups: Sequence[str]
+) -> list[Claim]:
+    """The soups lie beyond the curves of all runs: their accuracy, averaged over both domains, is
+    above that of every mix on a run's curve.
+
+    Args: as of `wise_curves`.
+    """
+    from modelsoups.evaluation.statistics import paired_difference, weakest
+
+    domains = sets_by_domain(roles)
+    if len(domains) < 2:
+        return []
+    claims = []
+    for sweep, table in mixes.items():
+        runs = table[~table["model"].isin([*soups, START]) & (table["metric"] == "accuracy")]
+        for soup in soups:
+            curve = table[(table["model"] == soup) & (table["metric"] == "accuracy")]
+            end = curve[curve["alpha"] == curve["alpha"].max()]
+            if end.empty or runs.empty:
+                continue
+            found = {}
+            for mix, rows in runs.groupby(["model", "alpha"], sort=False):
+                each = [
+                    ours - theirs
+                    for datasets in domains.values()
+                    for ours, theirs in zip(
+                        *(scores_by_image(part, datasets) for part in (end, rows)), strict=True
+                    )
+                ]
+                found[mix] = paired_difference(each, weights_of(domains))
+            (model, alpha), least = min(found.items(), key=lambda item: item[1].value)
+            claims.append(
+                make_claim(
+                    f"{sweep}: {soup} soup minus the best of {len(found)} mixes (alpha = "
+                    f"{alpha:g} of {model}): {in_points(least)}",
+                    weakest(list(found.values())),
+                    claim=f"The {soup} soup lies beyond the WiSE-FT curves of all runs ({sweep})",
+                    section="D",
+                    paper="Figure D.1",
+                )
+            )
+    return claims
+
+
+def weights_of(domains: Mapping[str, Sequence[str]]) -> list[float]:
+    """Weight of each data set in a mean over domains."""
+    return [1 / len(domains) / len(datasets) for datasets in domains.values() for _ in datasets]
+
+
 def make(given: Given) -> Made:
-    """Figure D.1."""
+    """Figure D.1 and its claims."""
     mixes = dict(zip(given.spec["sweeps"], given.read_all("wise"), strict=True))
     table = wise_curves(mixes, given.roles, given.spec["soups"])
     figure = figure_d1(table, given.study, given.methods)
-    return Made(table=table, figure=figure, found=[describe(table)])
+    return Made(
+        table=table,
+        figure=figure,
+        found=[describe(table)],
+        claims=curve_claims(mixes, given.roles, given.spec["soups"]),
+    )
 
 
 def analyses(spec: Spec) -> list[Analysis]:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import percent
+from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, percent, points
 from modelsoups.paper.conditions import needs_seeds
 from modelsoups.paper.declare import Given, Made, Result, Spec
-from modelsoups.paper.domains import DOMAINS, domains_in
+from modelsoups.paper.domains import DOMAINS, domains_in, scores_by_image, sets_by_domain
 from modelsoups.paper.look import styled
 from modelsoups.paper.seeds import LOOKS, SCHEMA, ask_for, draw_lines, need, seeds_curves
 from modelsoups.study.study import Study
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -72,17 +73,63 @@ def name_groups(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def gain_claims(tables: "Mapping[str, pd.DataFrame]", roles: Mapping[str, str]) -> list[Claim]:
+    """Averaging gains more with the first pre-training, CLIP's in the paper, than with the others.
+
+    The gain is the soup of all seeds minus their mean; gains are compared image by image.
+
+    Args: tables: name of the runs -> of `analyses.seeds.study_seeds`, in the order of the config.
+    """
+    from modelsoups.evaluation.statistics import paired_difference, scaled
+
+    claims = []
+    (clip, first), *others = tables.items()
+    for domain, datasets in sets_by_domain(roles).items():
+        for name, table in others:
+            gains = [gain_by_image(each, datasets) for each in (first, table)]
+            halves = [(a - b) / 2 for a, b in zip(*gains, strict=True)]
+            found = scaled(paired_difference(halves), 2)
+            means = [sum(d.mean() for d in gain) / len(gain) for gain in gains]
+            claims.append(
+                make_claim(
+                    f"gain of {clip} {points(means[0])}, of {name} {points(means[1])}: "
+                    f"{in_points(found)}",
+                    found,
+                    claim=f"Averaging gains more with contrastive pre-training than with "
+                    f"{name} ({WHERE[domain]})",
+                    section="G",
+                    paper="CLIP gains more than a model pre-trained on ImageNet-22k",
+                )
+            )
+    return claims
+
+
+def gain_by_image(seeds: "pd.DataFrame", datasets: Sequence[str]) -> "list[np.ndarray]":
+    """Of each data set (n,): the soup of all seeds minus the runs' mean, in [-1, 1]."""
+    soup = seeds[(seeds["method"] == "soup") & (seeds["k"] == seeds["k"].max())]
+    scores = (
+        scores_by_image(rows, datasets) for rows in (soup, seeds[seeds["method"] == "individual"])
+    )
+    return [ours - theirs for ours, theirs in zip(*scores, strict=True)]
+
+
 def make(given: Given) -> Made:
-    """Figure G.4."""
+    """Figure G.4 and its claims."""
     import pandas as pd
 
     groups = given.spec["seeds"]
     names = name_groups(groups)
+    tables = given.read_all("seeds")
     table = pd.concat(
         seeds_curves(table, given.roles, ["accuracy"]).assign(sweep=each["sweep"], runs=name)
-        for each, name, table in zip(groups, names, given.read_all("seeds"), strict=True)
+        for each, name, table in zip(groups, names, tables, strict=True)
     )
-    return Made(table=table, figure=figure_g4(table, given.study), found=[describe(table)])
+    return Made(
+        table=table,
+        figure=figure_g4(table, given.study),
+        found=[describe(table)],
+        claims=gain_claims(dict(zip(names, tables, strict=True)), given.roles),
+    )
 
 
 def problems(spec: Spec, study: Study) -> list[str]:
@@ -106,7 +153,8 @@ RESULT = Result(
         "minItems": 1,
         "uniqueItems": True,
         "items": SCHEMA,
-        "description": "Groups of runs that differ in their seed alone",
+        "description": "Groups of runs that differ in their seed alone; the first one stands for "
+        "the paper's CLIP",
     },
     targets=lambda seeds, config: {"figureG4": {"seeds": seeds}},
     needs=lambda spec: {"seeds": [need(each) for each in spec["seeds"]]},

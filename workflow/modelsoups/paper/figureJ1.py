@@ -27,7 +27,7 @@ RESULT = Result(
     analyses=lambda spec: figure2.ask_for(spec, DRAWN),
     names=one_sweep,
     problems=lambda spec, study: figure2.problems(spec, study, DRAWN),
-    make=lambda given: figure2.draw(given, DRAWN, log_levels=False),
+    make=lambda given: figure2.draw(given, DRAWN, log_levels=False, judge=figure2.barrier_claims),
     caption="Figure J.1: Figure 2 with a larger learning rate (bottom), linear contours.",
     paper="With a large learning rate error increases between the runs",
 )

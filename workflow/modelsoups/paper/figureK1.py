@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import product
-from math import isnan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import Claim, make_claim
+from modelsoups.paper.claims import MIN_PAIRS, STRONG, Claim, make_claim
 from modelsoups.paper.conditions import needs_initialization, needs_run, needs_settings
 from modelsoups.paper.declare import (
     MATCH,
@@ -95,45 +95,82 @@ def describe_panels(table: "pd.DataFrame", high_lr: float, curvature: str) -> li
     notes = []
     for _, truth, rows in panels(table, high_lr):
         found = agreement(rows, truth, curvature)
+        r = found.correlation
         notes.append(
             f"{len(rows)} comparisons, too few or too alike"
-            if isnan(found["correlation"])
-            else f"r = {found['correlation']:.2f} ({100 * LEVEL:.0f} %: {found['low']:.2f} to "
-            f"{found['high']:.2f}), same sign {100 * found['same_sign']:.0f} %"
+            if isnan(r.value)
+            else f"r = {r.value:.2f} ({100 * LEVEL:.0f} %: {r.low:.2f} to {r.high:.2f}), same sign "
+            f"{100 * (found.same_sign.value + 0.5):.0f} %"
         )
     return notes
 
 
 def approximation_claims(table: "pd.DataFrame", high_lr: float, curvature: str) -> list[Claim]:
-    """The approximation predicts the differences in loss and error.
+    """The approximation predicts the differences in loss and error, and their sign; calibration
+    helps.
+
+    Of fewer than MIN_PAIRS pairs of models nothing is said.
 
     Args: as `figure_k1`.
     """
-    from modelsoups.analyses.approximation import agreement
+    from modelsoups.analyses.approximation import agreement, gain_of_calibration
+    from modelsoups.evaluation.statistics import estimate, shifted
 
+    texts: Any = {
+        "section": "4, K",
+        "paper": "Strongly correlated without the highest learning rate",
+    }
+    how = (
+        f"high learning rate left out, second derivative by {curvature.replace('_', ' ')}; true "
+        "differences of all images"
+    )
     claims = []
     found_panels = panels(table, high_lr)
     for what, (_, truth, rows) in (("loss", found_panels[1]), ("error", found_panels[2])):
         if rows["start"].nunique() < 2 and rows["end"].nunique() < 2:
             continue
-        found = agreement(rows, truth, curvature)
+        found = agreement(rows, truth, curvature, STRONG)
+        number = f"{found.n} comparisons of {found.num_pairs} pairs"
+        enough = found.num_pairs >= MIN_PAIRS
+        r = found.correlation if enough else estimate(nan, nan)
         correlation = (
             "no correlation: too few or too alike"
-            if isnan(found["correlation"])
-            else f"correlation {found['correlation']:.2f} ({found['low']:.2f} to "
-            f"{found['high']:.2f})"
+            if isnan(r.value)
+            else f"correlation {r.value:.2f} ({r.low:.2f} to {r.high:.2f}), above {STRONG:g} is "
+            "asked for"
         )
-        same = f"; same sign {100 * found['same_sign']:.0f} %" if what == "loss" else ""
         claims.append(
             make_claim(
-                f"{correlation}, {found['n']} comparisons{same}; high learning rate left out, "
-                f"second derivative by {curvature.replace('_', ' ')}",
-                *(found["correlation"], found["low"], found["high"]),
+                f"{correlation}, {number}; {how}",
+                shifted(r, -STRONG),
                 claim=f"The approximation predicts the {what} difference of soup and ensemble",
-                section="4, K",
-                paper="Strongly correlated without the highest learning rate",
+                **texts,
             )
         )
+        signs = found.same_sign if enough else estimate(nan, nan)
+        if what == "loss":
+            claims.append(
+                make_claim(
+                    f"the same sign in {100 * (signs.value + 0.5):.0f} % "
+                    f"({100 * (signs.low + 0.5):.0f} to {100 * (signs.high + 0.5):.0f} %), "
+                    f"{number}; {how}",
+                    signs,
+                    claim="The approximation tells whether the soup or the ensemble has less loss",
+                    **texts,
+                )
+            )
+            both = table[table["larger_lr"] < high_lr]
+            gain = gain_of_calibration(both, truth, curvature) if enough else estimate(nan, nan)
+            claims.append(
+                make_claim(
+                    f"Fisher's transform of r, calibrated minus not: {gain.value:.2f} "
+                    f"({gain.low:.2f} to {gain.high:.2f}), {number}; {how}",
+                    gain,
+                    claim="Calibrating beta improves the approximation",
+                    section="4, K",
+                    paper="Correlations of Figure K.1, top and bottom",
+                )
+            )
     return claims
 
 
@@ -214,7 +251,11 @@ RESULT = Result(
                 "enum": ["forward_mode", "differences"],
                 "description": "How the second derivative that is drawn was found",
             },
-            "max_images": MAX_IMAGES,
+            "max_images": {
+                **MAX_IMAGES,
+                "description": "Images of each data set that derivatives are taken on; all if left "
+                "out. The true differences are of all images",
+            },
         },
     },
     needs=table_need("approximation"),

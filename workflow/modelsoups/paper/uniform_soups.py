@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modelsoups.paper.claims import Claim, compared
+from modelsoups.paper.claims import Claim, compared, not_judged
 from modelsoups.paper.conditions import needs_runs
 from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec
 from modelsoups.paper.methods import by_label
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SWEEPS = ("all_good", "some_bad")
+GOOD_WITHIN = 0.05  # of held-out accuracy
 
 
 def uniform_claims(
@@ -21,14 +22,18 @@ def uniform_claims(
     roles: Mapping[str, str],
     methods: Mapping[str, Method],
     sweeps: Mapping[str, str],
+    good_within: float = GOOD_WITHIN,
 ) -> list[Claim]:
-    """The uniform soup helps where all runs are good, and not where some are bad.
+    """The uniform soup helps where all runs are good, and not where some are bad: together, only
+    where all are good.
 
-    Sweeps without a uniform soup have no claim.
+    Sweeps without a uniform soup have no claim; that on a sweep whose runs are not as it is said of
+    them is not judged.
 
     Args:
         scores, correct: of each of SWEEPS. methods: soup -> its row.
         sweeps: what the sweeps are called.
+        good_within: a run is good whose held-out accuracy is so far below the best one's, or less.
     """
     from modelsoups.evaluation.scores import rank, the_dataset
 
@@ -39,23 +44,25 @@ def uniform_claims(
         ("some_bad", "The uniform soup is below the best run where some runs are bad"),
     ):
         uniform = by_label(methods, correct[sort].columns).get("Uniform soup")
-        if uniform:
-            ranked = rank(scores[sort][scores[sort]["kind"] == "run"], held_out, roles)
-            pair = (uniform, [ranked.index[0]])
-            first, second = pair if sort == "all_good" else pair[::-1]
-            where = f"sweep {sweeps[sort]} (held-out accuracy of its runs: {span(ranked)})"
-            claims.append(
-                compared(
-                    correct[sort],
-                    first,
-                    second,
-                    [test],
-                    where,
-                    claim=claim,
-                    section="3.3.1",
-                    paper="Only where all individual models achieve high accuracy",
-                )
-            )
+        if not uniform:
+            continue
+        ranked = rank(scores[sort][scores[sort]["kind"] == "run"], held_out, roles)
+        num_bad = int((ranked < ranked.iloc[0] - good_within).sum())
+        where = (
+            f"sweep {sweeps[sort]}: {len(ranked) - num_bad} of {len(ranked)} runs are good, within "
+            f"{100 * good_within:g} points of the best on the held-out set ({span(ranked)})"
+        )
+        texts = {
+            "claim": claim,
+            "section": "3.3.1",
+            "paper": "Only where all individual models achieve high accuracy",
+        }
+        if (num_bad > 0) != (sort == "some_bad"):
+            claims.append(not_judged(f"not as the claim has it, {where}", **texts))
+            continue
+        pair = (uniform, [ranked.index[0]])
+        first, second = pair if sort == "all_good" else pair[::-1]
+        claims.append(compared(correct[sort], first, second, [test], where, **texts))
     return claims
 
 
@@ -70,7 +77,10 @@ def make(given: Given) -> Made:
 
     scores = dict(zip(SWEEPS, map(read_scores, given.paths("scores")), strict=True))
     correct = dict(zip(SWEEPS, given.read_all("correct"), strict=True))
-    return Made(claims=uniform_claims(scores, correct, given.roles, given.methods, given.spec))
+    within = given.spec.get("good_within", 100 * GOOD_WITHIN) / 100
+    return Made(
+        claims=uniform_claims(scores, correct, given.roles, given.methods, given.spec, within)
+    )
 
 
 def needs(spec: Spec) -> dict[str, Need | list[Need]]:
@@ -95,6 +105,12 @@ RESULT = Result(
         "properties": {
             "all_good": {**SWEEP, "description": "A sweep or pool all of whose runs are good"},
             "some_bad": {**SWEEP, "description": "A sweep or pool some of whose runs are bad"},
+            "good_within": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "description": "Percentage points of held-out accuracy below the best run that a "
+                "good one may be (default 5)",
+            },
         },
     },
     targets=lambda sweeps, config: {"uniform-soups": sweeps},

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from modelsoups.study.replicates import replicate_problems
 from modelsoups.study.search import INITIALIZATION, RunSpec
 from modelsoups.study.study import LIBRARIES_WITH_TEXT, STARTS, Study
 
@@ -222,6 +223,7 @@ def problems_of_models(study: Study) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
+    yield from replicate_problems(study.config)
     yield from uneven_batches(study)
     for pool in study.config.get("pools", {}):
         sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])

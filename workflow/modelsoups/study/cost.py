@@ -18,7 +18,7 @@ def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
     """The number of mixes that a plan evaluates (`analyses.mixes`)."""
     match plan["kind"]:
         case "plane":
-            return plan["resolution"] ** 2 + 3
+            return plan["resolution"] ** 2 + 4
         case "pairs":
             return min(plan["num_pairs"], comb(len(runs), 2))
         case "wise":
@@ -60,6 +60,6 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
             rates, levels, seeds = (len(plan[k]) for k in ("learning_rates", "levels", "seeds"))
             pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
             pairs += rates * levels * (comb(seeds, 2) + 1)
-            images = count(study.reported, plan.get("max_images"))
-            return pairs * len(plan["alphas"]) * (2 + SECOND_DERIVATIVE) * images
+            images = (2 + SECOND_DERIVATIVE) * count(study.reported, plan.get("max_images"))
+            return pairs * len(plan["alphas"]) * (images + count(study.reported))
     raise ValueError(f"analysis {table!r} is unknown")

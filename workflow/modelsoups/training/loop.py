@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from modelsoups.models.backbones import Classifier
-from modelsoups.models.devices import autocast
+from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.study.search import RunSpec, as_params
 from modelsoups.training.augmentation import TrainingExamples
 from modelsoups.training.batches import (
@@ -52,8 +52,13 @@ class ComputeSpec:
     num_workers: int = 0  # processes that augment; 0: this one does
     save_minutes: float = 10.0  # the state is saved after so many minutes, 0: never
     save_epochs: int = 1  # and after so many epochs, 0: never
+    precision: Precision = "auto"  # of forward passes; the head and the loss are float32 always
 
     def __post_init__(self):
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"precision: expected {', '.join(get_args(Precision))}, got {self.precision!r}"
+            )
         if self.accumulate < 1 or min(self.num_workers, self.save_minutes, self.save_epochs) < 0:
             raise ValueError(
                 "compute: expected accumulate >= 1, num_workers >= 0, save_minutes >= 0, "
@@ -83,7 +88,7 @@ def finetune(
     name: str = "run",
     compute: ComputeSpec = ComputeSpec(),
     process: Process = Process(),  # noqa: B008
-) -> list[dict[str, float]]:
+) -> Progress:
     """Fine-tune all parameters of `model` in place.
 
     Args:
@@ -94,8 +99,8 @@ def finetune(
         inputs: name -> SHA-256 of what the run starts from, to tell its state from another's.
         process: this one, if several share the run; each calls this function.
     Returns:
-        the curve: for each epoch `loss` (mean over its examples), `lr` at its end and
-        `images_per_second` (since the run last started).
+        where the run ended. Its curve has for each epoch `loss` (mean over its examples), `lr` at
+        its end and `images_per_second` (since the run last started).
     Raises:
         FloatingPointError: the loss or the weights are no longer finite.
         Terminated: SIGTERM came; the state is saved.
@@ -114,8 +119,10 @@ def finetune(
     seeded = SeededExamples(examples, labels, spec.seed)
     steps_per_epoch = len(examples) // spec.batch_size
     methods = build_methods(spec, model, num_steps=spec.epochs * steps_per_epoch)
-    identity = {"spec": as_params(spec), "inputs": dict(inputs)}
-    progress = Progress()
+    identity: dict[str, Any] = {"spec": as_params(spec), "inputs": dict(inputs)}
+    if compute.precision != "auto":
+        identity["precision"] = compute.precision
+    progress = Progress(precision=choose_precision(device, compute.precision))
     state: dict[str, Stateful] = {"model": model, "optimizer": methods.optimizer}
     state |= {"progress": progress, **methods.followers}
     if load_state(resume, identity, state, process):
@@ -133,7 +140,7 @@ def finetune(
             batch, targets = methods.transform(batch, targets)
             is_last = number == len(parts)
             with parallel.no_sync() if parallel and not is_last else nullcontext():
-                with autocast(device):
+                with autocast(device, progress.precision):
                     logits = forward(batch)
                 loss = methods.loss(logits.float(), targets) / len(parts)
                 loss.backward()
@@ -199,7 +206,7 @@ def finetune(
                     )
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise diverged("the weights are not finite at the end")
-    return progress.curve
+    return progress
 
 
 def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -211,8 +218,8 @@ def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def finetune_or_skip(
     on_failure: Literal["error", "skip"], *args: Any, **kwargs: Any
-) -> tuple[list[dict[str, float]], str | None]:
-    """The curve of `finetune`, and None or the reason why the run failed, if such are skipped.
+) -> tuple[Progress, str | None]:
+    """What `finetune` returns, and None or the reason why the run failed, if such are skipped.
 
     A run fails when it is no longer finite; other errors may pass with another attempt.
     """
@@ -222,4 +229,4 @@ def finetune_or_skip(
         if on_failure == "error":
             raise
         logger.warning("skipped: %s", error)
-        return [], str(error)
+        return Progress(), str(error)

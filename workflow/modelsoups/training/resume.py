@@ -11,6 +11,7 @@ from zipfile import ZipFile
 import torch
 
 from modelsoups.base.files import publish
+from modelsoups.models.devices import Precision
 from modelsoups.training.processes import Process
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Progress:
     step: int = 0  # of this epoch
     loss: float = 0.0  # sum over the steps of this epoch
     curve: list[dict[str, float]] = field(default_factory=list)
+    precision: Precision = "auto"  # chosen when the run began; a run that goes on keeps it
 
     def next_epoch(self, row: dict[str, float]) -> None:
         """Add a row to the curve and begin an epoch."""

@@ -1,0 +1,48 @@
+"""Replication: the main sweep with other parts of the data and other draws, over which Table 3 is
+pooled. A target of its own: each replicate is a study like this one, a module under its own folder.
+"""
+
+REPLICATES = list_replicates(CONFIG)
+
+for number, its_config in REPLICATES.items():
+    replicate = f"replicate{number}_"
+
+    module:
+        name: replicate
+        snakefile:
+            str(HOME / "Snakefile")
+        config:
+            its_config
+        replace_prefix:
+            {"results/": replicate_folder(number)}
+
+    use rule * from replicate exclude all, all_runs, all_soups, plan, what_holds, list_hyperparameters, draw_curves, evaluate_mixes, study_seeds, grow_soups, approximate_pairs, build_emoji, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
+
+
+if REPLICATES:
+
+    rule replicates:
+        """Table 3 pooled over replicates: differences from the best run, over draws and images."""
+        input:
+            scores=replicate_tables(SCORES),
+            correct=replicate_tables(CORRECT),
+            code=code("pool_replicates"),
+            style=str(PACKAGE / "paper/style.mplstyle"),
+        output:
+            csv="results/replicates.csv",
+            markdown="results/replicates.md",
+            html="results/replicates.html",
+            svg="results/replicates.svg",
+            png="results/replicates.png",
+            draws="results/replicates.parquet",
+        log:
+            "results/logs/replicates.log",
+        localrule: True
+        conda:
+            "../envs/modelsoups.yaml"
+        params:
+            about=about_study(),
+        message:
+            "Pooling the replicates"
+        script:
+            "../workflow/scripts/pool_replicates.py"
