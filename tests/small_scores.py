@@ -1,5 +1,7 @@
 """A small sweep whose numbers are worked out by hand."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -49,11 +51,13 @@ def make_scores(**changes: tuple) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def make_correct(scores: pd.DataFrame) -> pd.DataFrame:
+def make_correct(scores: pd.DataFrame, datasets: Iterable[str] = ROLES) -> pd.DataFrame:
     """Of each dataset's images the first ones are right, as many as the scores say."""
     accuracies = scores[scores["metric"] == "accuracy"]
     parts = []
     for dataset, n in SIZES.items():
+        if dataset not in datasets:
+            continue
         values = accuracies[accuracies["dataset"] == dataset].set_index("model")["value"]
         right = {model: np.arange(n) < round(value * n) for model, value in values.items()}
         parts.append(pd.DataFrame({"dataset": dataset, "index": np.arange(n), **right}))

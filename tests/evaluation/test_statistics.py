@@ -186,10 +186,10 @@ NUM_DRAWS = 400
 WRONG = 0.05  # of draws, on one side: 2.5 % and three standard errors of 400 draws
 
 
-def rates(draw) -> tuple[float, float]:
+def rates(draw, num_draws: int = NUM_DRAWS) -> tuple[float, float]:
     """Shares of draws that hold and that fail."""
     rng = np.random.default_rng(0)
-    found = [draw(rng) for _ in range(NUM_DRAWS)]
+    found = [draw(rng) for _ in range(num_draws)]
     return np.mean([each.low > 0 for each in found]), np.mean([each.high < 0 for each in found])
 
 
@@ -278,9 +278,9 @@ def estimate_of_pairs(rng, slope: float):
 
 
 def test_correlation_over_pairs_of_runs_counts_that_they_share_runs() -> None:
-    holds, fails = rates(lambda rng: estimate_of_pairs(rng, 0))
+    holds, fails = rates(lambda rng: estimate_of_pairs(rng, 0), 200)
     assert holds < WRONG + 0.03 and fails < WRONG + 0.03  # a bootstrap of eight runs
-    strong, wrong = rates(lambda rng: estimate_of_pairs(rng, 2.5))
+    strong, wrong = rates(lambda rng: estimate_of_pairs(rng, 2.5), 100)
     assert strong > 0.9 and wrong == 0
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelsoups.paper.figureD1 import RESULT, describe, figure_d1, wise_curves
+from modelsoups.paper.claims import FAILS, HOLDS, OPEN
+from modelsoups.paper.figureD1 import RESULT, curve_claims, describe, figure_d1, wise_curves
 from modelsoups.paper.methods import list_methods
 
 ROLES = {"holdout": "held_out", "photos": "test", "toys": "shift"}
@@ -96,3 +97,15 @@ def test_it_is_made_from_files(make_given, mixes) -> None:
         "grid, recipe-one soup: 2 of 6 mixes on the runs' curves are at least as good in both. "
         "No test is made."
     ]
+
+
+@pytest.mark.parametrize(("soup", "expected"), [(0.95, HOLDS), (0.65, OPEN), (0.05, FAILS)])
+def test_soup_has_to_be_beyond_every_mix_of_every_run(measure, soup, expected) -> None:
+    rows = measure({"photos": 0.5, "toys": 0.3}, model="initialization", alpha=0.0)
+    for model, alpha, value in (("000", 0.5, 0.3), ("000", 1.0, 0.6), ("001", 1.0, 0.2)):
+        rows += measure({"photos": value, "toys": value}, model=model, alpha=alpha)
+    rows += measure({"photos": 0.9, "toys": 0.9}, model="recipe-one", alpha=0.5)
+    rows += measure({"photos": soup, "toys": soup}, model="recipe-one", alpha=1.0)
+    (claim,) = curve_claims({"grid": pd.DataFrame(rows)}, ROLES, ["recipe-one"])
+    assert (claim.value, claim.verdict) == (pytest.approx(soup - 0.6), expected)
+    assert "minus the best of 3 mixes (alpha = 1 of 000)" in claim.here

@@ -1,6 +1,6 @@
 """Figure K.1: soup minus ensemble, true and by the paper's approximation (Section 4, App. K)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from modelsoups.study.study import Study
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from modelsoups.evaluation.statistics import Estimate
 
 LOOKS: dict[str, dict[str, Any]] = {  # what two models differ in -> look
     "learning rate": {"marker": "s", "color": "tab:orange"},
@@ -151,9 +153,7 @@ def approximation_claims(table: "pd.DataFrame", high_lr: float, curvature: str) 
         if what == "loss":
             claims.append(
                 make_claim(
-                    f"the same sign in {100 * (signs.value + 0.5):.0f} % "
-                    f"({100 * (signs.low + 0.5):.0f} to {100 * (signs.high + 0.5):.0f} %), "
-                    f"{number}; {how}",
+                    f"{said(signs, in_signs)}, {number}; {how}",
                     signs,
                     claim="The approximation tells whether the soup or the ensemble has less loss",
                     **texts,
@@ -163,8 +163,7 @@ def approximation_claims(table: "pd.DataFrame", high_lr: float, curvature: str) 
             gain = gain_of_calibration(both, truth, curvature) if enough else estimate(nan, nan)
             claims.append(
                 make_claim(
-                    f"Fisher's transform of r, calibrated minus not: {gain.value:.2f} "
-                    f"({gain.low:.2f} to {gain.high:.2f}), {number}; {how}",
+                    f"{said(gain, in_transformed)}, {number}; {how}",
                     gain,
                     claim="Calibrating beta improves the approximation",
                     section="4, K",
@@ -172,6 +171,25 @@ def approximation_claims(table: "pd.DataFrame", high_lr: float, curvature: str) 
                 )
             )
     return claims
+
+
+def said(found: "Estimate", text: "Callable[[Estimate], str]") -> str:
+    """A number in words, if there is one."""
+    return "too few pairs, or too alike" if isnan(found.value) else text(found)
+
+
+def in_signs(found: "Estimate") -> str:
+    """Same signs. Args: found: their fraction minus a half."""
+    value, low, high = (100 * (each + 0.5) for each in (found.value, found.low, found.high))
+    return f"the same sign in {value:.0f} % ({low:.0f} to {high:.0f} %)"
+
+
+def in_transformed(found: "Estimate") -> str:
+    """A gain in correlation."""
+    return (
+        f"Fisher's transform of r, calibrated minus not: {found.value:.2f} ({found.low:.2f} to "
+        f"{found.high:.2f})"
+    )
 
 
 def make(given: Given) -> Made:

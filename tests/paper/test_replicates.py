@@ -1,0 +1,87 @@
+"""Replicates of a small sweep, whose numbers are worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelsoups.paper.claims import HOLDS
+from modelsoups.paper.replicates import (
+    each_draw,
+    figure_replicates,
+    open_replicate,
+    print_replicates,
+    replicated_claims,
+    replicated_table,
+)
+from modelsoups.paper.table3 import BEST, SECOND
+from small_scores import METHODS, NO_SHIFTS, ROLES, make_correct, make_scores
+
+
+def draws(roles=ROLES) -> list:
+    """Three draws: the greedy soup has 8, 9 and 10 of ten photos right, the best run 7 in each."""
+    found = []
+    for right in (8, 9, 10):
+        scores = make_scores(greedy=("soup", 18, right, 9, 36))
+        scores = scores[scores["dataset"].isin(list(roles))]
+        found.append(open_replicate(scores, make_correct(scores, roles), roles, METHODS))
+    return found
+
+
+def test_difference_is_the_mean_over_draws_with_their_spread() -> None:
+    table = replicated_table(draws(), ROLES, "a toy study").set_index("method")
+    row = table.loc["Greedy soup"]
+    assert row["in_distribution_accuracy"] == pytest.approx(0.9)
+    assert row["in_distribution_difference"] == pytest.approx(0.2)
+    # Differences of 0.1, 0.2 and 0.3: 4.3027 (Student's of two degrees) times 0.1 / sqrt(3).
+    half = 4.3027 * 0.1 / np.sqrt(3)
+    assert row["in_distribution_low"] == pytest.approx(0.2 - half, abs=1e-4)
+    assert row["in_distribution_high"] == pytest.approx(0.2 + half, abs=1e-4)
+    assert (table["replicates"] == 3).all()
+
+
+def test_best_run_is_compared_with_nothing_and_rows_are_table_3s() -> None:
+    table = replicated_table(draws(), ROLES, "a toy study").set_index("method")
+    assert list(table.index[:3]) == [BEST, SECOND, "Uniform soup"]
+    assert table.loc[BEST].filter(regex="difference|_p").isna().all()
+    assert (table["shifts_p_holm"].dropna() >= table["shifts_p"].dropna()).all()
+
+
+def test_images_of_the_shifts_count_as_the_same_in_every_draw() -> None:
+    """The draws agree on them, so that what is not sure is the images alone."""
+    table = replicated_table(draws(), ROLES, "a toy study").set_index("method")
+    row = table.loc["Greedy soup"]
+    assert row["shifts_difference"] == pytest.approx((4 / 10 + 20 / 40) / 2)
+    assert 0 < row["shifts_low"] < row["shifts_difference"] < row["shifts_high"]
+
+
+def test_claims_are_those_of_table_3() -> None:
+    claims = {claim.claim: claim for claim in replicated_claims(draws(), ROLES)}
+    assert claims["The greedy soup beats the best run on the shifts"].verdict == HOLDS
+    assert claims["The greedy soup beats the best run in distribution"].here.endswith("3 draws")
+    assert not [claim for claim in claims if "greedy ensemble" in claim]  # not in this sweep
+    printed = print_replicates(
+        replicated_table(draws(), ROLES, "a toy study"), list(claims.values())
+    )
+    assert printed.count("\n- ") == len(claims)
+    assert "mean of 3 draws" in printed and "| Greedy soup | 90.00 | +20.00 (" in printed
+
+
+def test_a_study_without_shift_sets_has_one_domain() -> None:
+    found = draws(NO_SHIFTS)
+    table = replicated_table(found, NO_SHIFTS, "a toy study")
+    assert "shifts_accuracy" not in table
+    assert set(each_draw(found, NO_SHIFTS)["domain"]) == {"in_distribution"}
+
+
+def test_each_draw_is_a_faint_line_and_methods_are_marked() -> None:
+    found = draws()
+    table = replicated_table(found, ROLES, "a toy study")
+    lines = each_draw(found, ROLES)
+    assert isinstance(lines, pd.DataFrame) and lines["replicate"].unique().tolist() == [1, 2, 3]
+    figure = figure_replicates(lines, table, "A toy study", METHODS)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert sum(line.get_alpha() == 0.5 for line in axes.lines) == 3
+        labels = [text.get_text() for text in axes.get_xticklabels()]
+        assert labels == table["method"].tolist()[2:]
+    assert figure.get_suptitle() == "A toy study: 3 draws"
