@@ -55,8 +55,9 @@ def compare_recipes(
     """
     import pandas as pd
 
-    from modelsoups.evaluation.paired import compare
+    from modelsoups.evaluation.paired import compare, strata
     from modelsoups.evaluation.scores import accuracies_by_model, datasets_of, rank, the_dataset
+    from modelsoups.evaluation.statistics import paired_difference
 
     held_out, test = the_dataset(roles, "held_out"), the_dataset(roles, "test")
     shifts = datasets_of(roles, "shift")
@@ -74,7 +75,9 @@ def compare_recipes(
             values: tuple[float | str, ...] = (nan, nan, nan, nan, "")
             if datasets and method != REFERENCE:
                 found = compare(correct, models, soups[REFERENCE], datasets, seed)
-                values = (found.difference, found.low, found.high, found.p, found.test)
+                sides = (strata(correct, each, datasets) for each in (models, soups[REFERENCE]))
+                interval = paired_difference([a - b for a, b in zip(*sides, strict=True)])
+                values = (found.difference, interval.low, interval.high, found.p, found.test)
             row |= {f"{domain}_{name}": value for name, value in zip(names, values, strict=True)}
         row |= {} if method in best else mean_cost(costs, models)
         table.append(row)
