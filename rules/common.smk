@@ -1,17 +1,22 @@
 """The checked study, and the look-ups that several rules share."""
 
 import csv
+import gc
 import os
 import sys
 
 from snakemake.exceptions import WorkflowError
+
+# A plan is a hundred thousand small objects that stay; looking for garbage among them again and
+# again takes a tenth of its time.
+gc.set_threshold(200_000, 50, 1_000)
 
 sys.path.insert(
     0, str(HOME / "workflow")
 )  # the package beside this Snakefile, not another
 
 import modelsoups.base
-from modelsoups.base.code import code_of
+from modelsoups.base.code import code_of, digest_of
 from modelsoups.paper.targets import (
     list_analyses,
     list_names,
@@ -122,6 +127,15 @@ def code(script, *modules):
     path = workflow.source_path(f"../workflow/scripts/{script}.py")
     found = code_of(path, *modules, package=PACKAGE)
     return [os.path.relpath(each) if HOME == Path.cwd() else each for each in found]
+
+
+def code_digest(script):
+    """What these modules say, as a param: for rules with a job for each model.
+
+    As inputs they were two in five of the files that Snakemake looks at before it does anything.
+    """
+    path = workflow.source_path(f"../workflow/scripts/{script}.py")
+    return digest_of(code_of(path, package=PACKAGE), PACKAGE)
 
 
 def module_path(name):

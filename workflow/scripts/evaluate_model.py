@@ -49,12 +49,12 @@ made_from = {
     "model": snakemake.wildcards.model,
     "backbone": asdict(spec),
     "weights": cached_sha256(snakemake.input.weights),
+    "code": snakemake.params.code,
 }
 evaluate(
     evaluator,
     sets,
     made_from,
-    code=snakemake.input.code,
     failure=failure,
     dtype=snakemake.params.logits_dtype,
 )

@@ -7,7 +7,7 @@ from outputs and labels. What is not finite is an error here, where it is made.
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -174,7 +174,6 @@ def evaluate(
     sets: Iterable[SetFiles],
     made_from: Mapping[str, Any],
     *,
-    code: Sequence[str | Path] = (),
     failure: str | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
@@ -187,7 +186,6 @@ def evaluate(
     Args:
         evaluator: has the model; not used for a run that failed.
         made_from: what the logits depend on besides the set, stored with them.
-        code: files that logits have to be newer than.
         failure: why there is no model (modelsoups.evaluation.failures).
         dtype: of the stored logits.
     """
@@ -195,7 +193,7 @@ def evaluate(
     for each in sets:
         metadata = {"dataset": each.dataset, "dtype": dtype, **made_from}
         waiting = each.output.with_name(f"{each.output.stem}.finished.parquet")
-        read = [each.examples, each.labels, *([each.class_map] if each.class_map else []), *code]
+        read = [each.examples, each.labels, *([each.class_map] if each.class_map else [])]
         there = [path for path in (each.output, waiting) if is_current(path, metadata, read)]
         made = waiting
         if failure is not None:
