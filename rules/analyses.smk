@@ -21,7 +21,7 @@ rule evaluate_mixes:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("mixes/{mixes}"),
         batch_size=EVALUATION["batch_size"],
     params:
@@ -57,7 +57,7 @@ rule study_seeds:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("seeds/{match}"),
         batch_size=EVALUATION["batch_size"],
     params:
@@ -90,7 +90,7 @@ rule grow_soups:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("growth"),
         batch_size=EVALUATION["batch_size"],
     params:
@@ -124,7 +124,7 @@ rule approximate_pairs:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("approximation"),
         batch_size=EVALUATION["batch_size"],
     params:

@@ -18,6 +18,13 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 backbone = BackboneSpec(**snakemake.params.backbone)
 model = build_classifier(backbone, snakemake.params.num_classes)
+device = pick_device()
+evaluator = Evaluator(
+    model,
+    device=device,
+    batch_size=snakemake.resources.batch_size,
+    compiled=device.type == "cuda",
+)
 opened = open_set("the held-out set", snakemake.input.examples, snakemake.input.labels)
 cook(
     snakemake.params.recipe,
@@ -26,7 +33,7 @@ cook(
     names=snakemake.params.names,
     weights=snakemake.input.weights,
     logits=snakemake.input.logits,
-    held_out=HeldOut(Evaluator(model, device=pick_device()), opened.examples, opened.labels),
+    held_out=HeldOut(evaluator, opened.examples, opened.labels),
     held_out_files=[snakemake.input.examples, snakemake.input.labels],
     output=snakemake.output.weights,
     record=snakemake.output.record,

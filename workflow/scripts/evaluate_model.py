@@ -23,8 +23,13 @@ name = f"{snakemake.wildcards.sweep}/{snakemake.wildcards.model}"
 failure = why_no_weights(snakemake.input.weights)
 weights = read_weights(snakemake.input.weights)
 model = build_classifier(spec, num_classes=len(weights.get("head.bias", [])))
+device = pick_device()
 evaluator = Evaluator(
-    model, device=pick_device(), batch_size=snakemake.resources.batch_size, name=name
+    model,
+    device=device,
+    batch_size=snakemake.resources.batch_size,
+    compiled=device.type == "cuda",
+    name=name,
 )
 if failure is None:
     evaluator.pour(weights, name)

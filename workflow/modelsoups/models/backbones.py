@@ -109,8 +109,14 @@ class Classifier(nn.Module):
         return nn.functional.normalize(embedding.float(), dim=-1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (b, num_classes) float32 of images (b, 3, H, W), uint8 or float in [0, 255]."""
-        return self.head(self.features(images)).float()
+        """Logits (b, num_classes) float32 of images (b, 3, H, W), uint8 or float in [0, 255].
+
+        The head is computed in float32 whatever the tower is: in bfloat16 logits of CLIP's scale
+        would be off by 0.04, and many images would have several classes at the top.
+        """
+        features = self.features(images)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(features).float()
 
 
 def build_classifier(spec: BackboneSpec, num_classes: int) -> Classifier:
