@@ -56,14 +56,15 @@ def _measure(sender: Connection, function: Callable, args: Sequence[Any]) -> Non
     # A process that was spawned spawns its own, and each worker of a DataLoader would import torch
     # anew: ten seconds a pass that no script has.
     multiprocessing.set_start_method("fork", force=True)
-    before = _memory_mib("VmRSS")
+    before = memory_mib("VmRSS")
     start = time.perf_counter()
     result = function(*args)
     seconds = time.perf_counter() - start
-    sender.send((result, seconds, _memory_mib("VmHWM") - before))
+    sender.send((result, seconds, memory_mib("VmHWM") - before))
 
 
-def _memory_mib(field: str) -> float:
+def memory_mib(field: str) -> float:
+    """A field of this process in /proc, such as VmRSS or VmHWM, in MiB."""
     # Not getrusage: its maximum includes the process this one was started from.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**10

@@ -21,7 +21,7 @@ rule evaluate_mixes:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("mixes/{mixes}"),
         batch_size=EVALUATION["batch_size"],
     params:
@@ -58,7 +58,7 @@ rule study_seeds:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("seeds/{match}"),
         batch_size=EVALUATION["batch_size"],
     params:
@@ -92,7 +92,7 @@ rule grow_soups:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("growth"),
         batch_size=EVALUATION["batch_size"],
     params:
@@ -127,7 +127,7 @@ rule approximate_pairs:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=analysis_minutes("approximation"),
         batch_size=EVALUATION["batch_size"],
     params:

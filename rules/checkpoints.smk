@@ -18,7 +18,7 @@ rule import_checkpoint:
     conda:
         "../envs/modelsoups.yaml"
     resources:
-        mem_mb=evaluation_memory,
+        mem_mb=config_memory,
     params:
         checkpoint=checkpoint_spec,
         kind=kind_of_checkpoint,

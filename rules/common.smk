@@ -1,6 +1,7 @@
 """The checked study, and the look-ups that several rules share."""
 
 import csv
+import gc
 import os
 import sys
 import tarfile
@@ -44,7 +45,7 @@ HOME = folder_of(workflow.current_basedir.join(".."))
 sys.path.insert(0, str(HOME / "workflow"))  # this package, not another
 
 import modelsoups.base
-from modelsoups.base.code import code_of
+from modelsoups.base.code import code_of, digest_of
 from modelsoups.paper.schema import complete_schema
 from modelsoups.paper.targets import (
     list_analyses,
@@ -100,6 +101,8 @@ try:
     ANALYSES = list_analyses(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
+if CONFIG.get("allow_cpu"):
+    os.environ["MODELSOUPS_ALLOW_CPU"] = "1"  # read by modelsoups.models.devices
 # Where the user's data are: the environment's word counts, then the config's.
 os.environ.update({**CONFIG.get("folders", {}), **os.environ})
 
@@ -137,6 +140,15 @@ def code(script, *modules):
     path = HOME / f"workflow/scripts/{script}.py"
     found = code_of(path, *modules, package=PACKAGE)
     return [os.path.relpath(each) if HOME == Path.cwd() else each for each in found]
+
+
+def code_digest(script):
+    """What these modules say, as a param: for rules with a job for each model.
+
+    As inputs they were two in five of the files that Snakemake looks at before it does anything.
+    """
+    path = workflow.source_path(f"../workflow/scripts/{script}.py")
+    return digest_of(code_of(path, package=PACKAGE), PACKAGE)
 
 
 def module_path(name):

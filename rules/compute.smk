@@ -71,10 +71,17 @@ def training_threads(wildcards):
     return compute["threads"] * compute["gpus"]
 
 
-def training_memory(wildcards, attempt):
-    """Megabytes of one run."""
+def config_memory_of_run(wildcards, attempt):
+    """Megabytes that the config has for one run."""
     compute = compute_of_sweep(wildcards.sweep)
     return 1000 * compute["memory_gb"] * compute["gpus"] * attempt
+
+
+def training_memory(wildcards, attempt, input):
+    """Megabytes of one run: weights, gradient, the optimiser's two moments, and a state as saved."""
+    models = 8 * compute_of_sweep(wildcards.sweep)["gpus"]
+    asked = config_memory_of_run(wildcards, attempt)
+    return max(asked, memory(models, first_weights(input), attempt))
 
 
 def training_minutes(wildcards, attempt):
@@ -84,8 +91,39 @@ def training_minutes(wildcards, attempt):
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 
-def evaluation_memory(wildcards, attempt):
-    """Megabytes of a job that reads or runs models."""
+def memory(models, weights, attempt):
+    """Megabytes of a job that holds so many models at once, on top of Python, torch and images.
+
+    The size of a model is that of its file of weights, which is there when the job begins; in a
+    plan before that, Snakemake writes <TBD>.
+    """
+    return attempt * ceil(2000 + models * os.path.getsize(weights) / 1e6)
+
+
+def first_weights(input):
+    """One of a job's files of weights; all are of one size."""
+    weights = input.get("weights", input.get("start"))
+    return weights if isinstance(weights, str) else weights[0]
+
+
+def evaluation_memory(wildcards, attempt, input):
+    """Megabytes of a job that runs a model: its weights, and what they are read into."""
+    needed = memory(3, first_weights(input), attempt)
+    return max(config_memory(wildcards, attempt), needed)
+
+
+def pool_memory(wildcards, attempt, input):
+    """Megabytes of a job that mixes models.
+
+    Greedy holds most: the soup and the soup with a candidate in float64, the candidate and the
+    next one, the model, and the mean that is poured into it.
+    """
+    needed = memory(9, first_weights(input), attempt)
+    return max(config_memory(wildcards, attempt), needed)
+
+
+def config_memory(wildcards, attempt):
+    """Megabytes of a job on a backbone, and the least of one on models: what the config says."""
     return 1000 * EVALUATION["memory_gb"] * attempt
 
 

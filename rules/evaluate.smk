@@ -6,7 +6,6 @@ rule evaluate_held_out:
     input:
         unpack(held_out_set),
         weights=WEIGHTS,
-        code=code("evaluate_model"),
     output:
         logits=[of(LOGITS, dataset=STUDY.held_out)],
     log:
@@ -23,6 +22,7 @@ rule evaluate_held_out:
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
+        code=code_digest("evaluate_model"),
     message:
         "Evaluating {wildcards.model} of sweep {wildcards.sweep} on the held-out set"
     script:
@@ -37,7 +37,6 @@ rule evaluate_reported:
     input:
         unpack(reported_sets),
         weights=WEIGHTS,
-        code=code("evaluate_model"),
     output:
         logits=update(
             expand(LOGITS, dataset=STUDY.reported or ["none"], allow_missing=True)
@@ -56,6 +55,7 @@ rule evaluate_reported:
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
+        code=code_digest("evaluate_model"),
     message:
         "Evaluating {wildcards.model} of sweep {wildcards.sweep}"
     script:

@@ -43,7 +43,7 @@ rule extract_features:
     threads: probe_threads
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=config_memory,
         runtime=feature_minutes,
         batch_size=EVALUATION["batch_size"],
     params:
@@ -74,7 +74,7 @@ rule fit_linear_probe:
     threads: 2
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=config_memory,
         runtime=feature_minutes,
     params:
         spec=CONFIG.get("linear_probe"),

@@ -104,13 +104,13 @@ def plan_jobs(wildcards):
         for sweep, tables in ANALYSES.items()
         for table in tables
     ]
-    gpu = {"gpus": 1, "threads": 1, "mem_mb": evaluation_memory(None, 1)}
+    gpu = {"gpus": 1, "threads": 1, "mem_mb": config_memory(None, 1)}
     rows = {}
     for each in training:
         asked = {
             "gpus": compute_of("gpus")(each),
             "threads": training_threads(each),
-            "mem_mb": training_memory(each, 1),
+            "mem_mb": config_memory_of_run(each, 1),
             "minutes": training_minutes(each, 1),
         }
         name = f"finetune_run of {each.sweep}"

@@ -20,8 +20,9 @@ rule cook_soup:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=evaluation_memory,
+        mem_mb=pool_memory,
         runtime=soup_minutes,
+        batch_size=EVALUATION["batch_size"],
     params:
         names=candidate_names,
         recipe=recipe_spec,

@@ -1,10 +1,11 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from modelsoups.base.code import code_of
+from modelsoups.base.code import code_of, digest_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,3 +97,14 @@ def test_every_module_that_importing_a_script_loads_is_listed():
     found = code_of(script, package=ROOT / "workflow/modelsoups")
     assert len(loaded) > 5
     assert loaded <= {str(Path(path).relative_to(ROOT)) for path in found}
+
+
+def test_digest_follows_what_modules_say_and_not_where_or_when_they_lie(package, tmp_path):
+    def digest(folder):
+        return digest_of(code_of(folder / "a/four.py", package=folder), folder)
+
+    before = digest(package)
+    shutil.copytree(package, tmp_path / "elsewhere/pot")
+    assert digest(tmp_path / "elsewhere/pot") == before
+    (package / "b/two.py").write_text("import scipy\n")
+    assert digest(package) != before

@@ -199,24 +199,18 @@ def test_a_set_that_is_added_is_the_only_one_evaluated(files):
     assert all(each.output.stat().st_mtime >= newest for each in files)
 
 
-def test_outputs_are_made_again_for_other_weights_dtype_arrays_or_code(files, tmp_path):
-    code = tmp_path / "code.py"
-    code.write_text("")
-    os.utime(code, (1e9, 1e9))
-    assert run(files, code=[code]) == [0, 1, 2]
-    assert run(files, code=[code]) == []
-    assert run(files, made_from={"weights": "xyz"}, code=[code]) == [0, 1, 2]
-    assert run(files, dtype="float16", code=[code]) == [0, 1, 2]
+def test_outputs_are_made_again_for_other_weights_dtype_arrays_or_code(files):
+    assert run(files) == [0, 1, 2]
+    assert run(files) == []
+    assert run(files, made_from={"weights": "xyz"}) == [0, 1, 2]
+    assert run(files, made_from={"weights": "xyz", "code": "1"}) == [0, 1, 2]
+    assert run(files, dtype="float16") == [0, 1, 2]
     for path in (files[1].labels, files[2].examples):
         os.utime(path, (2e9, 2e9))
-    assert run(files, dtype="float16", code=[code]) == [1, 2]
+    assert run(files, dtype="float16") == [1, 2]
     for each in files:
         os.utime(each.output, (3e9, 3e9))
-    assert run(files, dtype="float16", code=[code]) == []
-    for each in files:
-        os.utime(each.output, (3e9, 3e9))
-    os.utime(code, (4e9, 4e9))
-    assert run(files, dtype="float16", code=[code]) == [0, 1, 2]
+    assert run(files, dtype="float16") == []
 
 
 def test_a_file_that_is_no_parquet_is_made_again(files):

@@ -95,6 +95,21 @@ def test_classifier_normalises_pixels_and_features():
     torch.testing.assert_close(model(images), torch.tensor([[3**0.5, 5.0]]))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_head_is_computed_in_float32_where_the_tower_is_not(compiled):
+    """In bfloat16 logits of CLIP's scale, 9 to 44, come in steps of up to 0.25."""
+    torch.manual_seed(0)
+    classifier = Classifier(mean_tower(), num_classes=100)
+    nn.init.normal_(classifier.head.weight, std=30)
+    forward = torch.compile(classifier, backend="aot_eager") if compiled else classifier
+    with torch.inference_mode():
+        wanted = classifier(noise(8, 16))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = forward(noise(8, 16))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
 def test_state_dict_has_backbone_and_head_and_no_normalisation():
     keys = Classifier(mean_tower(), num_classes=2).state_dict().keys()
     assert keys == {"head.weight", "head.bias"}

@@ -12,8 +12,9 @@ def machine(monkeypatch):
     def set_up(found=0, has_file=False, **variables):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: found > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+        monkeypatch.setattr(devices, "take_gpus", lambda num_gpus: None)
         monkeypatch.setattr(devices, "GPU_FILE", __file__ if has_file else "/nothing/here")
-        for name in devices.GPU_VARIABLES:
+        for name in (*devices.GPU_VARIABLES, devices.ALLOW_CPU):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -34,17 +35,21 @@ def test_gpu_is_taken_where_there_is_one(machine, caplog):
     [{"has_file": True}, {"CUDA_VISIBLE_DEVICES": "0"}, {"SLURM_GPUS_ON_NODE": "1"}],
     ids=["device file", "CUDA", "SLURM"],
 )
-def test_gpu_that_torch_cannot_use_is_logged(machine, caplog, signs):
+def test_gpu_that_torch_cannot_use_is_an_error_unless_the_config_allows_the_cpu(
+    machine, caplog, signs, monkeypatch
+):
     machine(**signs)
+    with pytest.raises(ValueError, match=r"asked for 1 GPU\(s\), torch finds none .*nvidia-smi"):
+        pick_device()
+    monkeypatch.setenv(devices.ALLOW_CPU, "1")
     assert pick_device().type == "cpu"
-    assert "asked for 1 GPU(s), computed on the CPU" in caplog.text
-    assert "nvidia-smi" in caplog.text
+    assert "computing on the CPU, as the config allows" in caplog.text
 
 
 def test_fewer_gpus_than_asked_for_are_logged(machine, caplog):
     machine(found=1)
     assert pick_device(4).type == "cuda"
-    assert "asked for 4 GPU(s), computed on 1 of them" in caplog.text
+    assert "asked for 4 GPUs, computing on 1" in caplog.text
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,15 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from modelsoups.base.progress import Trace
+from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.evaluation.logits import read_logits, write_logits
-from modelsoups.soups.learned import Mixture, learned
+from modelsoups.soups.learned import (
+    READ_AHEAD,
+    RESIDENT_BLOCK,
+    STREAMED_BLOCK,
+    Mixture,
+    learned,
+)
 from modelsoups.soups.pool import Candidate, HeldOut
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.soups.rejection import score_all
@@ -215,7 +223,7 @@ def test_held_and_streamed_ingredients_give_the_same_soup(tmp_path, monkeypatch)
     candidates, held_out = make_pool(tmp_path)
     held = learned(spec_for("layer", resident=True), candidates, held_out, NO_TRACE)
     monkeypatch.setattr(
-        "modelsoups.soups.learned.STREAMED_BLOCK", 44
+        "modelsoups.soups.learned.STREAMED_BLOCK", {"cpu": 44}
     )  # 11 columns a block: cuts every kernel
     streamed = learned(spec_for("layer", resident=False), candidates, held_out, NO_TRACE)
     for key in held.weights:
@@ -400,3 +408,46 @@ def test_gradient_keeps_its_digits_however_alike_ingredients_are(tmp_path, sprea
     assert error(raw.grad[:, 0]) < 1e-6
     if spread == 1e-3:  # where a float32 sum over all weights is off by 1e-4, in this tiny network
         assert error(float32_gradient(mixture, candidates, column)) > 5e-5
+
+
+@pytest.mark.parametrize("size", [*STREAMED_BLOCK.values(), RESIDENT_BLOCK])
+def test_blocks_of_72_large_models_cover_them_in_products_that_gpus_compute(size):
+    """ViT-L/14's largest tensors and all of its weights in one; 2^31 elements overflow."""
+    mixture = object.__new__(Mixture)
+    mixture.num_ingredients = 72
+    mixture._parts = [("token_embedding", 0, 4_194_304), ("all", 4_194_304, 304_000_000)]
+    stop = 0
+    for _, start, begin, end in mixture._cut(size):
+        assert start + begin == stop
+        assert 0 < 72 * (end - begin) <= size <= 2**30
+        stop = start + end
+    assert stop == 308_194_304
+
+
+def test_streamed_blocks_are_those_read_at_once_however_many_are_read_ahead(tmp_path, monkeypatch):
+    candidates, held_out = make_pool(tmp_path)
+    paths = [c.weights for c in candidates]
+    mixture = Mixture(held_out.evaluator.model, paths, spec_for(resident=False))
+    whole = [block.clone() for *_, block in mixture._read_blocks(RESIDENT_BLOCK)]
+    monkeypatch.setitem(READ_AHEAD, "cpu", 3)
+    cut: dict[int, list[torch.Tensor]] = {}
+    for (_, start, *_), (_, span, block) in zip(
+        mixture._cut(44), mixture._read_blocks(44), strict=True
+    ):
+        assert block.shape == (4, span.stop - span.start)
+        cut.setdefault(start, []).append(block)
+    assert len(cut) == len(whole)
+    for blocks, wanted in zip(cut.values(), whole, strict=True):
+        assert torch.cat(blocks, dim=1).equal(wanted)
+
+
+def test_a_compiled_model_learns_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    candidates, held_out = make_pool(tmp_path)
+    plain = learned(spec_for("layer"), candidates, held_out, NO_TRACE)
+    evaluator = Evaluator(TinyNet(), batch_size=64, compiled=True)
+    compiled = HeldOut(evaluator, held_out.examples, held_out.labels)
+    soup = learned(spec_for("layer"), candidates, compiled, NO_TRACE)
+    np.testing.assert_allclose(soup.details["curve"], plain.details["curve"], rtol=1e-4)
+    for key in plain.weights:
+        torch.testing.assert_close(soup.weights[key], plain.weights[key], rtol=1e-3, atol=1e-4)

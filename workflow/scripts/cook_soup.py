@@ -18,7 +18,14 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 backbone = BackboneSpec(**snakemake.params.backbone)
 model = build_classifier(backbone, snakemake.params.num_classes)
-evaluator = Evaluator(model, device=pick_device(), precision=snakemake.params.precision)
+device = pick_device()
+evaluator = Evaluator(
+    model,
+    device=device,
+    batch_size=snakemake.resources.batch_size,
+    compiled=device.type == "cuda",
+    precision=snakemake.params.precision,
+)
 opened = open_set("the held-out set", snakemake.input.examples, snakemake.input.labels)
 cook(
     snakemake.params.recipe,

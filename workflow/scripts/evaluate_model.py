@@ -23,10 +23,12 @@ name = f"{snakemake.wildcards.sweep}/{snakemake.wildcards.model}"
 failure = why_no_weights(snakemake.input.weights)
 weights = read_weights(snakemake.input.weights)
 model = build_classifier(spec, num_classes=len(weights.get("head.bias", [])))
+device = pick_device()
 evaluator = Evaluator(
     model,
-    device=pick_device(),
+    device=device,
     batch_size=snakemake.resources.batch_size,
+    compiled=device.type == "cuda",
     precision=snakemake.params.precision,
     name=name,
 )
@@ -54,12 +56,12 @@ made_from = {
     "backbone": asdict(spec),
     "weights": cached_sha256(snakemake.input.weights),
     "precision": evaluator.precision,
+    "code": snakemake.params.code,
 }
 evaluate(
     evaluator,
     sets,
     made_from,
-    code=snakemake.input.code,
     failure=failure,
     dtype=snakemake.params.logits_dtype,
 )

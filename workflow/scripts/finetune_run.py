@@ -39,7 +39,7 @@ inputs = process.from_first(lambda: {name: cached_sha256(path) for name, path in
 resume = Path(snakemake.output.weights).with_name("resume.pt")
 compute = ComputeSpec(
     accumulate=resources.accumulate,
-    num_workers=threads - 1 if device.type == "cuda" else 0,
+    num_workers=max(1, threads - 1) if device.type == "cuda" else 0,
     save_minutes=resources.save_minutes,
     save_epochs=resources.save_epochs,
     precision=snakemake.params.get("precision", "auto"),

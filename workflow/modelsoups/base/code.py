@@ -7,6 +7,7 @@ what its script does, and parsing the Snakefile imports none of them.
 
 import re
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 
@@ -43,6 +44,19 @@ def code_of(
             parts = (name[:length] for length in range(1, len(name) + 1))
             waiting += [modules[part] for part in parts if part in modules]
     return sorted(map(str, found))
+
+
+def digest_of(paths: list[str], package: str | Path) -> str:
+    """A digest of what modules say and how they are called in the package, wherever that lies.
+
+    For rules with a job for every model: as inputs, their modules would be most of a study's files.
+    """
+    digest = sha256()
+    for path in paths:
+        content = Path(path).read_bytes()
+        digest.update(f"{Path(path).relative_to(package).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
 
 
 @cache

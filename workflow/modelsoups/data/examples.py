@@ -75,13 +75,16 @@ class Images:
         return Images(self.pixels[indices])
 
     def to(self, device: "torch.device") -> "Images":
-        """The images on a GPU; for a CPU they stay where they are, memory-mapped if they were.
+        """The images on a GPU, where they take less than half of its free memory.
 
-        What is decoded whenever it is read stays so: such sets are too large to be held.
+        For a CPU they stay where they are, memory-mapped if they were. What is decoded whenever it
+        is read stays so: such sets are too large to be held.
         """
         import torch
 
         if device.type == "cpu" or isinstance(self.pixels, ViewOnRead):
+            return self
+        if device.type == "cuda" and self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
         held = self.pixels
         held = held if isinstance(held, torch.Tensor) else torch.from_numpy(np.array(held))

@@ -7,7 +7,7 @@ from outputs and labels. What is not finite is an error here, where it is made.
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +22,13 @@ from modelsoups.data.examples import Examples, open_examples
 from modelsoups.data.specs import ViewSpec
 from modelsoups.evaluation.failures import write_no_logits
 from modelsoups.evaluation.logits import read_metadata, write_logits
+from modelsoups.models.ahead import ahead_on
 from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.weights.average import copy_into
 
 logger = logging.getLogger(__name__)
+
+READ_AHEAD = 3  # batches for a GPU, each by a thread of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ class Evaluator:
         self.fill = fill
         self.precision = choose_precision(self.device, precision)
         self.name = name
-        self._forward = torch.compile(self.model) if compiled else self.model
+        self.forward = torch.compile(self.model) if compiled else self.model
 
     def pour(self, weights: Mapping[str, torch.Tensor], name: str = "the model") -> None:
         """Copy weights into the model. Args: name: of what they are, for errors."""
@@ -98,18 +101,27 @@ class Evaluator:
         """
         indices = np.arange(len(examples)) if indices is None else indices
         size = min(self.batch_size, len(examples))
-        starts = range(0, len(indices), size)
-        bar = tqdm(starts, label, unit="batch", leave=False, disable=None if label else True)
+        chosen = [indices[start : start + size] for start in range(0, len(indices), size)]
+        bar = tqdm(chosen, label, unit="batch", leave=False, disable=None if label else True)
         parts = []
-        for start in bar:
-            chosen = indices[start : start + size]
-            filled = np.resize(chosen, size) if self.fill else chosen  # repeats from the start
-            batch = examples.batch(filled).to(self.device, non_blocking=True)
+        batches = self._batches(examples, chosen, size)
+        for each, batch in zip(bar, batches, strict=True):
             with autocast(self.device, self.precision):
-                parts.append(self._forward(batch)[: len(chosen)])
+                parts.append(self.forward(batch)[: len(each)])
         outputs = torch.cat(parts).float().cpu().numpy()
         self._check_finite(outputs, indices, label)
         return outputs
+
+    def _batches(
+        self, examples: Examples, chosen: Sequence[np.ndarray], size: int
+    ) -> Iterator[torch.Tensor]:
+        """What the model takes for chosen examples, on its device; for a GPU made ahead."""
+        # Filled up, a batch repeats its examples from the first on.
+        filled = (np.resize(each, size) if self.fill else each for each in chosen)
+        if self.device.type == "cuda" and len(chosen) > 1:
+            yield from ahead_on(self.device, examples.batch, filled, READ_AHEAD)
+        for each in filled:
+            yield examples.batch(each).to(self.device)
 
     def logits(self, each: EvaluationSet, indices: np.ndarray | None = None) -> np.ndarray:
         """Logits (len(indices), T) float32 of a data set's classes, by default of all its examples.
@@ -180,7 +192,6 @@ def evaluate(
     sets: Iterable[SetFiles],
     made_from: Mapping[str, Any],
     *,
-    code: Sequence[str | Path] = (),
     failure: str | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
@@ -193,7 +204,6 @@ def evaluate(
     Args:
         evaluator: has the model; not used for a run that failed.
         made_from: what the logits depend on besides the set, stored with them.
-        code: files that logits have to be newer than.
         failure: why there is no model (modelsoups.evaluation.failures).
         dtype: of the stored logits.
     """
@@ -201,7 +211,7 @@ def evaluate(
     for each in sets:
         metadata = {"dataset": each.dataset, "dtype": dtype, **made_from}
         waiting = each.output.with_name(f"{each.output.stem}.finished.parquet")
-        read = [each.examples, each.labels, *([each.class_map] if each.class_map else []), *code]
+        read = [each.examples, each.labels, *([each.class_map] if each.class_map else [])]
         there = [path for path in (each.output, waiting) if is_current(path, metadata, read)]
         made = waiting
         if failure is not None:

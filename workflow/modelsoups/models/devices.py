@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from modelsoups.models.gpus import take_gpus
+
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "bfloat16", "float32"]  # of forward passes
@@ -16,25 +18,36 @@ BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 # What tells that a machine has a GPU for this job, whether or not torch can use it.
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS")
 GPU_FILE = "/dev/nvidia0"
+ALLOW_CPU = "MODELSOUPS_ALLOW_CPU"  # set where the config has `allow_cpu`
 
 
 def pick_device(num_gpus: int = 1) -> torch.device:
     """A GPU if there is one, else the CPU; float32 is computed as float32 from then on.
 
-    Where a machine has GPUs for the job that torch cannot use, or fewer than `num_gpus`, the log
-    says so.
+    Where no scheduler has given this job its GPUs, it takes its own. With fewer than `num_gpus` the
+    log says so.
+
+    Raises:
+        ValueError: the machine has a GPU for this job that torch cannot use, and the config does
+            not allow the CPU instead.
     """
     compute_in_full_float32()
+    take_gpus(num_gpus)
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if found < num_gpus and (signs := [f"torch finds {found}"] if found else signs_of_gpus()):
-        logger.warning(
-            "asked for %d GPU(s), computed on %s: %s; look at the driver (nvidia-smi), at "
-            "CUDA_VISIBLE_DEVICES, and whether torch %s is a build for this GPU",
-            num_gpus,
-            f"{found} of them" if found else "the CPU, since torch finds none",
-            ", ".join(signs),
-            torch.__version__,
-        )
+    advice = (
+        "look at the driver (nvidia-smi), at CUDA_VISIBLE_DEVICES, and whether torch "
+        f"{torch.__version__} is a build for this GPU"
+    )
+    if not found and num_gpus and (signs := signs_of_gpus()):
+        problem = f"asked for {num_gpus} GPU(s), torch finds none ({', '.join(signs)}): {advice}"
+        if not os.environ.get(ALLOW_CPU):
+            raise ValueError(
+                f"{problem}; to compute on the CPU instead, set `allow_cpu: true` in the config "
+                'or CUDA_VISIBLE_DEVICES=""'
+            )
+        logger.warning("%s; computing on the CPU, as the config allows", problem)
+    elif found and found < num_gpus:
+        logger.warning("asked for %d GPUs, computing on %d: %s", num_gpus, found, advice)
     return torch.device("cuda" if found else "cpu")
 
 

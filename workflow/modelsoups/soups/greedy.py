@@ -6,7 +6,6 @@
 import logging
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits
 from modelsoups.evaluation.metrics import METRICS
+from modelsoups.models.ahead import ahead
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
 from modelsoups.soups.rejection import attempt_per_example, margins, order_is_free, score_all
@@ -249,12 +249,4 @@ class RunningMean:
 
 def read_ahead(paths: Iterable[Path]) -> Generator[Weights]:
     """Weights of each file; the next is read while one is in use."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting: Future[Weights] | None = None
-        for path in paths:
-            coming = reader.submit(read_weights, path)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting.result()
+    return ahead(read_weights, paths)

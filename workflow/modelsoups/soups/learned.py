@@ -17,11 +17,13 @@ gradient of r is (g - mean g) / K, which makes a step of size eta the projected 
 rate does the same to both there. MEHL-Soup moves the coefficients of differences to a center
 instead, of some models at a time, which is the same set of soups.
 
-Ingredients are held on the device if they are small enough, else read anew for every step.
+Ingredients are held on the device if they are small enough, else read anew for every step, ahead
+of the computing.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from modelsoups.base.progress import Trace
+from modelsoups.models.ahead import ahead_on
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.average import average, check_finite, common_integers
@@ -39,11 +42,14 @@ from modelsoups.weights.layers import GROUPINGS
 
 logger = logging.getLogger(__name__)
 
+Block = tuple[int, slice, Tensor]  # group, where it stands in the vector, and (K, width) float32
 STATISTICS = "statistics"  # group of what is not learned
-# Elements of all ingredients together in a block: those that are read for every step, and those
-# that are held. Far below 2^31, where products on GPUs overflow.
-STREAMED_BLOCK = 2**20
+# Elements of all ingredients together in a block: those that are read for every step, on a CPU (in
+# whose cache they stay) and on a GPU (which few large copies suit), and those that are held. Far
+# below 2^31, where products on GPUs overflow.
+STREAMED_BLOCK = {"cpu": 2**20, "cuda": 2**25}
 RESIDENT_BLOCK = 2**24
+READ_AHEAD = {"cpu": 1, "cuda": 4}  # blocks, each by a thread of its own
 
 
 def learned(
@@ -130,9 +136,9 @@ class Mixture:
                 tensor.grad = self._gradient[span].view(tensor.shape)
             self._parts.append((key, start, tensor.numel()))
             start = span.stop
-        self._resident: list[tuple[int, slice, Tensor]] | None = None
+        self._resident: list[Block] | None = None
         if 4 * size * self.num_ingredients <= spec.resident_gib * 2**30:
-            self._resident = list(self._read_blocks(RESIDENT_BLOCK, reuse=False))
+            self._resident = list(self._read_blocks(RESIDENT_BLOCK))
 
     def coefficients(self, raw: Tensor) -> Tensor:
         """Coefficients (K, num_groups) float64 from what is learned (K, num_groups)."""
@@ -161,7 +167,7 @@ class Mixture:
         total[1:] += total[0]
         return total
 
-    def _blocks(self) -> Iterator[tuple[int, slice, Tensor]]:
+    def _blocks(self) -> Iterator[Block]:
         """Columns of a matrix (K, P): group, where they stand, and the block (K, width) float32.
 
         Its first row is the first ingredient, the others are the others less the first.
@@ -169,32 +175,38 @@ class Mixture:
         if self._resident is not None:
             yield from self._resident
         else:
-            yield from self._read_blocks(STREAMED_BLOCK, reuse=True)
+            yield from self._read_blocks(STREAMED_BLOCK[self._mix.device.type])
 
-    def _read_blocks(self, size: int, reuse: bool) -> Iterator[tuple[int, slice, Tensor]]:
-        """Blocks of at most `size` elements; with `reuse` in the memory of the one before."""
-        width = max(1, size // self.num_ingredients)
-        buffer = self._mix.new_empty(self.num_ingredients, width if reuse else 0)
-        for key, start, length in self._parts:
-            group = self.groups.index(self.group_of[key])
-            for begin in range(0, length, width):
-                end = min(begin + width, length)
-                block = (
-                    buffer[:, : end - begin]
-                    if reuse
-                    else buffer.new_empty(self.num_ingredients, end - begin)
-                )
-                self._read(key, begin, end, block)
+    def _read_blocks(self, size: int) -> Iterator[Block]:
+        """Blocks of at most `size` elements, on the model's device; some are read ahead."""
+        device = self._mix.device
+        parts = list(self._cut(size))
+        depth = READ_AHEAD[device.type]
+        with closing(ahead_on(device, lambda part: self._read(*part), parts, depth)) as blocks:
+            for (key, start, begin, end), block in zip(parts, blocks, strict=True):
                 block[1:] -= block[0]
+                group = self.groups.index(self.group_of[key])
                 yield group, slice(start + begin, start + end), block
 
-    def _read(self, key: str, begin: int, end: int, block: Tensor) -> None:
+    def _cut(self, size: int) -> Iterator[tuple[str, int, int, int]]:
+        """Parts of tensors of which all ingredients' together have at most `size` elements: key,
+        where the tensor starts in the vector, and the elements begin..end of it."""
+        width = max(1, size // self.num_ingredients)
+        for key, start, length in self._parts:
+            for begin in range(0, length, width):
+                yield key, start, begin, min(begin + width, length)
+
+    def _read(self, key: str, start: int, begin: int, end: int) -> Tensor:
+        """A part of all files' tensors, (K, end - begin) float32 in main memory."""
+        pinned = self._mix.is_cuda
+        block = torch.empty(self.num_ingredients, end - begin, pin_memory=pinned)
         for file, row in zip(self._files, block, strict=True):
             dtype = file.entries[key].dtype
-            if dtype == row.dtype and row.device.type == "cpu":
+            if dtype == row.dtype:
                 file.read(key, begin, end, row)
             else:
                 row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))
+        return block
 
 
 class Learner:
@@ -202,7 +214,7 @@ class Learner:
 
     def __init__(self, mixture: Mixture, spec: LearnedSpec, held_out: HeldOut):
         self._mixture, self._spec, self._held_out = mixture, spec, held_out
-        self._model, device = held_out.evaluator.model, held_out.evaluator.device
+        self._forward, device = held_out.evaluator.forward, held_out.evaluator.device
         shape = (mixture.num_ingredients, len(mixture.groups))
         self.raw = torch.zeros(shape, device=device, requires_grad=True)  # the uniform soup
         self.beta = torch.ones((), device=device, requires_grad=True)
@@ -224,7 +236,7 @@ class Learner:
         coefficients = self._mixture.coefficients(self.raw)
         self._mixture.mix(coefficients.detach())
         labels = torch.from_numpy(self._held_out.labels[indices]).to(self.raw.device)
-        logits = self._model(self._held_out.batch(indices))
+        logits = self._forward(self._held_out.batch(indices))
         loss = cross_entropy(self.beta * logits, labels)
         if not loss.isfinite():
             raise FloatingPointError(f"the held-out loss is {loss.item()}")

@@ -34,6 +34,7 @@ from modelsoups.training.batches import (
     parts_of,
     seed_all,
 )
+from modelsoups.training.machine import READ_AHEAD, check_shared_memory, deterministic
 from modelsoups.training.methods import build_methods
 from modelsoups.training.processes import Process, Terminated, ignore_sigterm, noting_sigterm
 from modelsoups.training.resume import Progress, Stateful, load_state, save_state
@@ -117,6 +118,10 @@ def finetune(
     )
     forward = torch.compile(parallel or model) if on_gpu else parallel or model
     seeded = SeededExamples(examples, labels, spec.seed)
+    if compute.num_workers:
+        example, _ = seeded[0, 0]
+        part_size = spec.batch_size // (compute.accumulate * process.num_processes)
+        check_shared_memory(compute.num_workers * process.num_processes, part_size * example.nbytes)
     steps_per_epoch = len(examples) // spec.batch_size
     methods = build_methods(spec, model, num_steps=spec.epochs * steps_per_epoch)
     identity: dict[str, Any] = {"spec": as_params(spec), "inputs": dict(inputs)}
@@ -153,7 +158,7 @@ def finetune(
             f"smaller lr or a longer warm-up may help. What was last saved is kept in {resume}."
         )
 
-    with noting_sigterm() as sigterm:
+    with noting_sigterm() as sigterm, deterministic(device):
         while progress.epoch < spec.epochs:
             epoch, first_step = progress.epoch, progress.step
             batches = batches_of_epoch(len(examples), spec.batch_size, spec.seed, epoch)
@@ -161,6 +166,7 @@ def finetune(
                 seeded,
                 batch_sampler=parts_of(batches[first_step:], epoch, compute.accumulate, process),
                 num_workers=compute.num_workers,
+                prefetch_factor=READ_AHEAD if compute.num_workers else None,
                 worker_init_fn=ignore_sigterm,
                 pin_memory=on_gpu,
             )

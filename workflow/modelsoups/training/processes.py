@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from modelsoups.models.gpus import take_gpus
+
 T = TypeVar("T")
 
 # torchrun kills its processes so long after SIGTERM, by default after 30 s. How long a save may
@@ -76,6 +78,7 @@ def split_up(num_gpus: int) -> None:
 
     With fewer GPUs than asked for there are fewer processes, without any just this one.
     """
+    take_gpus(num_gpus)
     num_processes = min(num_gpus, torch.cuda.device_count())
     if num_processes < 2 or "LOCAL_RANK" in os.environ:
         return
