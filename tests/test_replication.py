@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from checkouts import copy_workflow, snakemake, write_config
+from checkouts import cook_only, copy_workflow, snakemake, write_config
 
 FOLDS = {"0": 147, "1": 164, "2": 152, "3": 117, "4": 135}  # of fxemoji
 
@@ -14,10 +14,10 @@ def replicated(tmp_path_factory):
     folder = copy_workflow(tmp_path_factory.mktemp("replicates"))
 
     def shorten(config):
-        config["recipes"] = {"uniform": {"kind": "uniform"}, "greedy": {"kind": "greedy"}}
+        cook_only(config, uniform={"kind": "uniform"}, greedy={"kind": "greedy"})
         config["ensembles"] = {"ensemble": {"kind": "uniform"}}
         config["sweeps"]["tiny-search"]["random"]["space"]["epochs"] = 1
-        keys = ("figure", "table", "what", "label", "pools", "paper")
+        keys = ("figure", "table", "what", "label", "paper")
         for key in [key for key in config if key.startswith(keys)]:
             del config[key]
         config["sweeps"] = {"tiny-search": config["sweeps"]["tiny-search"]}

@@ -119,7 +119,7 @@ def touch_code(finished, module):
         ("soups/greedy.py", {"cook_soup": 1, "evaluate_held_out": 1}, {"choose_ensemble": 0}),
         ("soups/selection.py", {"cook_soup": 1, "choose_ensemble": 2}, {}),
         ("soups/learned.py", {"cook_soup": 1}, {"choose_ensemble": 0}),
-        ("soups/rejection.py", {"cook_soup": 3}, {"choose_ensemble": 0}),
+        ("soups/rejection.py", {"cook_soup": 1}, {"choose_ensemble": 0}),
         ("weights/average.py", {"cook_soup": 3}, {}),
         ("evaluation/evaluator.py", {"evaluate_held_out": 6, "evaluate_reported": 6}, {}),
         ("evaluation/scores.py", {"score_sweep": 1, "table3": 1}, {"evaluate_reported": 0}),
@@ -144,9 +144,12 @@ def test_new_hyper_parameter_that_is_off_trains_nothing(finished, tmp_path):
     folder = copy_study(finished, tmp_path)
     search = folder / "workflow/modelsoups/study/search.py"
     text = search.read_text(encoding="utf-8")
-    field = "    clip_norm: float  # gradients are scaled down to this norm\n"
+    field = '    clip_norm: float = described("Gradients are scaled down to this norm")\n'
     assert field in text
-    search.write_text(text.replace(field, f"{field}    sam: float = 0.0\n"), encoding="utf-8")
+    search.write_text(
+        text.replace(field, f'{field}    sam: float = described("Off", default=0.0)\n'),
+        encoding="utf-8",
+    )
     jobs = planned(folder)
     assert "finetune_run" not in jobs
     assert "list_runs" not in jobs
