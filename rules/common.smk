@@ -102,7 +102,7 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 if CONFIG.get("allow_cpu"):
-    os.environ["MODELSOUPS_ALLOW_CPU"] = "1"  # read by modelsoups.models.devices
+    os.environ.update(MODELSOUPS_ALLOW_CPU="1")  # read by modelsoups.models.devices
 # Where the user's data are: the environment's word counts, then the config's.
 os.environ.update({**CONFIG.get("folders", {}), **os.environ})
 
