@@ -422,7 +422,7 @@ def time_training(bench: Bench) -> None:
 
     def step() -> None:
         images, targets = methods.transform(batch, labels)
-        with autocast(bench.device):
+        with autocast(bench.device, "bfloat16"):
             logits = forward(images)
         methods.loss(logits.float(), targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
@@ -449,7 +449,7 @@ def time_training(bench: Bench) -> None:
     bench.report.add(f"training, loader alone, {workers} workers", images_per_second, "images/s")
 
     model = bench.model()
-    curve = finetune(
+    done = finetune(
         model,
         AugmentedImages(bench.train_images, spec, model),
         bench.train_labels,
@@ -460,7 +460,7 @@ def time_training(bench: Bench) -> None:
         "both",
         ComputeSpec(num_workers=workers, save_epochs=0),
     )
-    both = max(row["images_per_second"] for row in curve[1:])
+    both = max(row["images_per_second"] for row in done.curve[1:])
     bench.speed("training, both", both, "bfloat16", flop, 8_000)
 
 
