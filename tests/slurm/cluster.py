@@ -92,6 +92,7 @@ class Cluster:
             **os.environ,
             "PATH": f"{folder}/bin:{os.environ['PATH']}",
             "SLURM_CONF": f"{folder}/slurm.conf",
+            "MODELSOUPS_ALLOW_CPU": "1",  # its GPUs are none that torch could use
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
         }
