@@ -65,7 +65,7 @@ from modelsoups.soups.registry import (
 from modelsoups.study.config import check_config, read_config
 from modelsoups.study.replicates import list_replicates
 from modelsoups.study.search import INITIALIZATION, as_params
-from modelsoups.study.study import STARTS, identity, name_in
+from modelsoups.study.study import PROBES, STARTS, identity, name_in
 
 PACKAGE = Path(modelsoups.base.__file__).parents[1]
 MANY_IMAGES = 5_000  # from here on a data set is worth more than one thread

@@ -78,16 +78,23 @@ def config_memory_of_run(wildcards, attempt):
 
 
 def training_memory(wildcards, attempt, input):
-    """Megabytes of one run: weights, gradient, the optimiser's two moments, and a state as saved."""
-    models = 8 * compute_of_sweep(wildcards.sweep)["gpus"]
+    """Megabytes of one run: weights, gradient, the optimiser's two moments, and a state as saved.
+
+    The best checkpoint is in memory and in the state.
+    """
+    best = 2 * bool(STUDY.runs[wildcards.sweep][wildcards.run].evaluate_every)
+    models = (8 + best) * compute_of_sweep(wildcards.sweep)["gpus"]
     asked = config_memory_of_run(wildcards, attempt)
     return max(asked, memory(models, first_weights(input), attempt))
 
 
 def training_minutes(wildcards, attempt):
-    """Minutes of one run: its epochs over the training set."""
+    """Minutes of one run: its epochs over the training set, and passes over the held-out set."""
     compute = compute_of_sweep(wildcards.sweep)
-    images = STUDY.runs[wildcards.sweep][wildcards.run].epochs * num_images(TRAIN)
+    run = STUDY.runs[wildcards.sweep][wildcards.run]
+    images = run.epochs * num_images(TRAIN)
+    if run.evaluate_every:
+        images += ceil(1 / run.evaluate_every) * num_images(STUDY.held_out)
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 

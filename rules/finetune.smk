@@ -27,6 +27,7 @@ rule list_runs:
 rule finetune_run:
     """The weights of one run, and the record of how they were made."""
     input:
+        unpack(selection_set),
         start=of(WEIGHTS, model=INITIALIZATION),
         images=training_images,
         labels=of(LABELS, dataset=TRAIN),
@@ -49,6 +50,7 @@ rule finetune_run:
         save_minutes=compute_of("save_minutes"),
         save_epochs=compute_of("save_epochs"),
         on_failure=on_failure_of,
+        batch_size=EVALUATION["batch_size"],
     params:
         **fixed_precision(),
         run=run_spec,

@@ -65,10 +65,12 @@ rule fit_linear_probe:
         held_out_labels=of(LABELS, dataset=STUDY.held_out),
         start=zero_shot_head,
     output:
-        head=of(HEAD, start="linear-probe"),
-        record=of(HEAD, start="linear-probe").replace(".safetensors", ".json"),
+        head=HEAD,
+        record=HEAD.replace(".safetensors", ".json"),
     log:
-        "results/logs/fit_linear_probe/{backbone}.log",
+        "results/logs/fit_linear_probe/{backbone}-{start}.log",
+    wildcard_constraints:
+        start=one_of(PROBES),
     conda:
         "../envs/modelsoups.yaml"
     threads: 2
@@ -80,7 +82,7 @@ rule fit_linear_probe:
         spec=CONFIG.get("linear_probe"),
         num_classes=len(CLASS_IDS),
     message:
-        "Fitting a linear probe on {wildcards.backbone}"
+        "Fitting a {wildcards.start} on {wildcards.backbone}"
     script:
         "../workflow/scripts/fit_linear_probe.py"
 

@@ -199,7 +199,7 @@ def zero_shot_head(wildcards):
 
 
 def start_of(wildcards):
-    """The start, zero-shot or linear-probe, that the model `{start}` of a sweep has."""
+    """The start, zero-shot or a probe, that the model `{start}` of a sweep has."""
     own = wildcards.start == INITIALIZATION
     return SWEEPS[wildcards.sweep]["start"] if own else wildcards.start
 
@@ -221,6 +221,14 @@ def head_of(wildcards):
 def run_spec(wildcards):
     """The hyper-parameters of the run of the wildcards; what is off is left out."""
     return as_params(STUDY.runs[wildcards.sweep][wildcards.run])
+
+
+def selection_set(wildcards):
+    """The held-out set, if the best checkpoint of the run of the wildcards is chosen on it."""
+    if not STUDY.runs[wildcards.sweep][wildcards.run].evaluate_every:
+        return {}
+    files = held_out_files(wildcards)
+    return {"held_out": files["examples"], "held_out_labels": files["labels"]}
 
 
 def size_of_view(wildcards):

@@ -69,6 +69,21 @@ def test_pixels_equal_those_of_an_image_folder_with_clips_transform(shape, mode)
     assert (ours == open_clips(image.convert("RGB"))).all()
 
 
+def test_squashed_image_is_a_square_whatever_its_form():
+    """open_clip's transform of models that were trained so, to the bit; then the centre."""
+    noise = np.random.default_rng(0).integers(0, 256, (301, 417, 3), np.uint8)
+    image = Image.fromarray(noise)
+    squash = open_clip.image_transform(
+        240, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="squash",
+        interpolation="bicubic",
+    )  # fmt: skip
+    theirs = (squash(image).numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    view = ViewSpec(size=240, resize=240, resize_mode="squash")
+    assert (apply_view(view, image) == theirs).all()
+    centre = apply_view(ViewSpec(size=220, resize=240, resize_mode="squash"), image)
+    assert (centre == theirs[10:-10, 10:-10]).all()
+
+
 def odd_files(folder):
     """Files as ImageNet's sets have them: grey and CMYK JPEGs, palettes, a rotation in EXIF."""
     noise = np.random.default_rng(0).integers(0, 256, (260, 301, 3), np.uint8)

@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from modelsoups.models.heads import (
+    PROBES,
     Head,
     LinearProbeSpec,
     empty_head,
@@ -13,6 +16,8 @@ from modelsoups.models.heads import (
     write_head,
     zero_shot_head,
 )
+from modelsoups.study import study
+from modelsoups.training.methods import LOSSES
 
 
 @pytest.fixture
@@ -35,6 +40,26 @@ def test_fit_equals_scikit_learns_logistic_regression(clusters):
     theirs = LogisticRegression(C=1 / (300 * 0.01), tol=1e-8, max_iter=1000)
     theirs.fit(features.numpy(), labels.numpy())
     np.testing.assert_allclose(head.weight, theirs.coef_, atol=2e-3)
+
+
+def test_binary_fit_equals_scikit_learns_regression_of_each_class_against_the_others(clusters):
+    """The objective is a sum over classes, each of which has the weight of the penalty alone."""
+    features, labels = clusters
+    loss = PROBES["binary-probe"]
+    head = fit_head(features, labels, zeros(), l2=0.01, max_iterations=500, loss_of=loss)
+    theirs = LogisticRegression(C=1 / (300 * 0.01), tol=1e-8, max_iter=1000)
+    for number in range(3):
+        theirs.fit(features.numpy(), labels.numpy() == number)
+        np.testing.assert_allclose(head.weight[number], theirs.coef_[0], atol=2e-3)
+        np.testing.assert_allclose(head.bias[number], theirs.intercept_[0], atol=2e-3)
+
+
+def test_loss_of_a_probe_is_that_of_the_runs_that_start_from_it():
+    logits, labels = torch.randn(5, 3), torch.arange(5) % 3
+    for probe, loss in study.PROBES.items():
+        off = SimpleNamespace(label_smoothing=0.0)
+        torch.testing.assert_close(PROBES[probe](logits, labels), LOSSES[loss](off)(logits, labels))
+    assert PROBES.keys() == study.PROBES.keys()
 
 
 def test_start_does_not_change_the_optimum(clusters):

@@ -140,6 +140,28 @@ def change(config, dotted, value):
         ("sweeps.grid.finetune.epochs", 4.5, r"sweeps.grid: run: epochs must be a whole number"),
         ("sweeps.random-search.finetune.warmup_steps", -1, r"warmup_steps must not be negative"),
         (
+            "sweeps.grid.finetune.optimizer",
+            "lion",
+            r"sweeps.grid: run: optimizer 'lion' is none of",
+        ),
+        (
+            "sweeps.grid.finetune.loss",
+            "binary",
+            r"grid: linear-probe is fitted by softmax loss, the runs have binary; .* start binary-",
+        ),
+        (
+            "sweeps.grid.start",
+            "binary-probe",
+            r"binary-probe is fitted by binary loss, the runs hav",
+        ),
+        (
+            "sweeps.grid.finetune.train_size",
+            72,
+            r"train_size 72 is more than the 64 pixels of the view, .* set training_input: files",
+        ),
+        ("sweeps.grid.runs", [{"lr": 1.0e-3}], r"sweeps.grid: .* is valid under each of"),
+        ("views.64px.resize_mode", "longest", r"resize_mode: 'longest' is not one of"),
+        (
             "sweeps.random-search.random.space.epochs",
             {"uniform": [4, 5]},
             r"epochs must be a whole number, got 4.\d+; draw it by `integer`",
@@ -149,6 +171,30 @@ def change(config, dotted, value):
 def test_problem_is_named_with_its_place(config, key, value, message):
     change(config, key, value)
     with pytest.raises(ValueError, match=message):
+        check_config(config)
+
+
+def test_sweep_of_blocks_is_checked_block_by_block(config):
+    sweep = config["sweeps"]["grid"]
+    sweep["runs"] = [{"grid": sweep.pop("grid")}, {"lr": 7e-5, "mixup": 0, "augmentation": "crop"}]
+    study = check_config(config)
+    assert study.runs["grid"][list(study.runs["grid"])[-1]].augmentation == "crop"
+    for block, message in (
+        ({"grid": {}, "random": {}}, r"sweeps.grid.runs.1: .* should not be valid under"),
+        ({"lrr": 1}, r"sweeps.grid.runs.1: 'lrr' is not valid"),
+        ({"grid": {"lr": 1}}, r"sweeps.grid.runs.1.grid.lr: 1 is not of type 'array'"),
+    ):
+        sweep["runs"][1] = block
+        with pytest.raises(ValueError, match=message):
+            check_config(config)
+
+
+def test_runs_with_binary_loss_start_from_a_probe_of_that_loss(config):
+    change(config, "sweeps.grid.finetune.loss", "binary")
+    change(config, "sweeps.grid.start", "binary-probe")
+    assert check_config(config).kinds_of("grid")["initialization"] == "initialization"
+    del config["linear_probe"]
+    with pytest.raises(ValueError, match="grid: binary-probe needs the key `linear_probe`"):
         check_config(config)
 
 

@@ -162,6 +162,20 @@ def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
         ({"min_crop": 0}, r"min_crop must be in \(0, 1\], got 0"),
         ({"batch_size": 3}, "batch_size must be even"),
         ({"augmentation": "rand-m9"}, "'rand-m9' is none of minimal, medium, strong"),
+        ({"augmentation": "rand-m9-n2-mmax"}, "'rand-m9-n2-mmax' is none of minimal, medium"),
+        ({"augmentation": "fix-aug"}, "fix-aug is strong before the last epoch, .* got 1"),
+        ({"optimizer": "lion"}, "optimizer 'lion' is none of adamw, adam, rmsprop, sgd, adafactor"),
+        ({"schedule": "step"}, "schedule 'step' is none of cosine, constant, linear, cosine-rest"),
+        ({"loss": "hinge"}, "loss 'hinge' is none of softmax, binary"),
+        ({"cutmix": -0.2}, "cutmix must not be negative, got -0.2"),
+        (
+            {"crop_ratio": 0.75},
+            "crop_ratio must be at least 1, got 0.75; crops go from its inverse",
+        ),
+        ({"train_size": -1}, "train_size must not be negative, got -1"),
+        ({"train_size": 288.5}, "train_size must be a whole number, got 288.5"),
+        ({"freeze_head": 1}, "freeze_head must be true or false, got 1"),
+        ({"evaluate_every": 1000}, r"evaluate_every must be a share in \[0, 1\], got 1000"),
     ],
 )
 def test_run_out_of_range_is_refused(change, message):
@@ -187,6 +201,80 @@ def test_what_is_off_is_left_out_of_params():
     known = as_params(make_run())
     assert as_params(LaterSpec(**known)) == known
     assert as_params(LaterSpec(**known, sam=0.05)) == {**known, "sam": 0.05}
+
+
+def test_every_method_is_off_if_it_is_not_named():
+    """Params of runs are those that they had before there were methods."""
+    needed = {"seed", *SHARED, *PAPER}
+    assert as_params(make_run()).keys() == needed
+    off = {"optimizer": "adamw", "schedule": "cosine", "loss": "softmax", "cutmix": 0.0}
+    off |= {"crop_ratio": 4 / 3, "train_size": 0, "freeze_head": False, "evaluate_every": 0.0}
+    assert as_params(make_run(**off)) == as_params(make_run())
+    assert as_params(make_run(cutmix=0.2)) == {**as_params(make_run()), "cutmix": 0.2}
+
+
+ALIGN = {  # the twelve runs of Appendix J.2.2
+    "finetune": {
+        **SHARED, "weight_decay": 0.1, "epochs": 25, "label_smoothing": 0,
+        "min_crop": 0.05, "augmentation": "crop", "mixup": 0, "lr": 5e-6,
+    },
+    "runs": [
+        {"grid": {"lr": [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]}},
+        {"mixup": 0.5},
+        {"augmentation": "strong", "grid": {"mixup": [0, 0.5]}},
+        {
+            "min_crop": 0.9,
+            "crop_ratio": 1.05,
+            "grid": {"augmentation": ["crop", "strong"], "mixup": [0, 0.5]},
+        },
+    ],
+}  # fmt: skip
+
+
+def test_blocks_of_runs_are_numbered_through_and_override_what_is_shared():
+    runs = list_runs(ALIGN)
+    assert list(runs) == [f"{number:03d}" for number in range(12)]
+    assert [run.lr for run in runs.values()] == [1e-6, 2e-6, 5e-6, 1e-5, 2e-5] + 7 * [5e-6]
+    found = [(run.min_crop, run.augmentation, run.mixup) for run in runs.values()]
+    assert found[4:] == [
+        (0.05, "crop", 0),
+        (0.05, "crop", 0.5),
+        (0.05, "strong", 0),
+        (0.05, "strong", 0.5),
+        *[(0.9, policy, mixup) for policy in ("crop", "strong") for mixup in (0, 0.5)],
+    ]
+    assert [run.crop_ratio for run in runs.values()] == 8 * [4 / 3] + 4 * [1.05]
+
+
+def test_block_that_is_added_at_the_end_keeps_the_runs_there_are():
+    search = {"random": {"space": {"lr": {"log_uniform": [1e-6, 1e-4]}}, "num_runs": 3, "seed": 0}}
+    longer = list_runs({**ALIGN, "runs": [*ALIGN["runs"], search, {"seed": 7}]})
+    assert len(longer) == 16
+    assert {name: longer[name] for name in list(longer)[:12]} == list_runs(ALIGN)
+    drawn = random_search(**search["random"])
+    assert [longer[name].lr for name in ("012", "013", "014")] == [run["lr"] for run in drawn]
+    assert [longer[name].seed for name in ("012", "013", "014", "015")] == [0, 1, 2, 7]
+
+
+def test_one_block_has_the_runs_of_its_search_alone():
+    alone = {"random": {"space": PAPER, "num_runs": 4, "seed": 3}}
+    assert list_runs({"finetune": SHARED, "runs": [alone]}) == list_runs(
+        {"finetune": SHARED, **alone}
+    )
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"momentum": 0.9}, r"runs\[4\]: hyper-parameters: unknown \['momentum'\]"),
+        ({"lr": 1e-5, "grid": {"lr": [1e-6]}}, r"runs\[4\]: .* given twice \['lr'\]"),
+        ({"cutmix": -1}, r"runs\[4\]: run: cutmix must not be negative"),
+        ({"lr": 1e-5}, r"runs\[4\]: .* is run 003 already; remove it, or give it another seed"),
+    ],
+)
+def test_problem_of_a_block_is_told_with_its_place(block, message):
+    with pytest.raises(ValueError, match=message):
+        list_runs({**ALIGN, "runs": [*ALIGN["runs"], block]})
 
 
 def test_runs_are_selected_by_their_hyper_parameters():

@@ -119,6 +119,42 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert [row["loss"] for row in curve] == [row["loss"] for row in whole[1]]
 
 
+METHODS = {
+    "adam, linear": {"optimizer": "adam", "schedule": "linear"},
+    "rmsprop, constant": {"optimizer": "rmsprop", "schedule": "constant", "lr": 1e-4},
+    "sgd, restarts": {"optimizer": "sgd", "schedule": "cosine-restarts", "lr": 0.1},
+    "adafactor, binary, cutmix": {"optimizer": "adafactor", "loss": "binary", "cutmix": 0.2},
+    "stochastic, crops": {"augmentation": "stochastic", "crop_ratio": 1.05, "train_size": 24},
+    "fix-aug, frozen head": {"augmentation": "fix-aug", "freeze_head": True},
+    "autoaugment": {"augmentation": "autoaugment"},
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_killed_run_with_a_method_ends_with_the_weights_of_an_uninterrupted_one(
+    data, tmp_path, whole, name
+):
+    """It is killed in the last step of its second epoch; its state is saved after each step."""
+    arguments, compute = (data, run_spec(**METHODS[name])), ComputeSpec(save_minutes=1e-9)
+    uninterrupted, resumed = fresh_model(), fresh_model()
+    train(uninterrupted, *arguments, tmp_path / "whole.pt")
+    with pytest.raises(Killed):
+        train(raise_at(fresh_model(), 6, Killed), *arguments, tmp_path / "r.pt", compute=compute)
+    train(resumed, *arguments, tmp_path / "r.pt", compute=compute)
+    assert_same_weights(resumed, uninterrupted)
+    weights = resumed.backbone.conv_stem.weight
+    assert not torch.equal(weights, whole[0].backbone.conv_stem.weight)  # it does something
+
+
+def test_frozen_head_stays_as_it_was_and_the_backbone_does_not(data, tmp_path):
+    model, start = fresh_model(), fresh_model()
+    train(model, data, run_spec(freeze_head=True, weight_decay=0.5), tmp_path / "resume.pt")
+    assert_same_weights(model.head, start.head)
+    weights, before = dict(model.named_parameters()), dict(start.named_parameters())
+    moved = {name for name in weights if not torch.equal(weights[name], before[name])}
+    assert moved == {name for name in weights if not name.startswith("head.")}
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted run: its model and its curve."""
@@ -168,17 +204,22 @@ def vit_data():
     return images.repeat(5, axis=1).repeat(5, axis=2), labels
 
 
-SPLIT = {"frozen statistics": (TINY, make_data), "no BatchNorm": (VIT, vit_data)}
+SPLIT = {
+    "frozen statistics": (TINY, make_data, {}),
+    "no BatchNorm": (VIT, vit_data, {}),
+    "adafactor, binary, cutmix": (TINY, make_data, METHODS["adafactor, binary, cutmix"]),
+    "sgd, frozen head": (TINY, make_data, {"optimizer": "sgd", "freeze_head": True}),
+}
 
 
 def split_run(kind, resume, **how):
     """Weights and curve of a short run that may be split over parts and processes."""
-    backbone, data = SPLIT[kind]
+    backbone, data, methods = SPLIT[kind]
     torch.manual_seed(0)
     model = build_classifier(backbone, num_classes=2)
     # In float32, which tells a wrong mean from rounding.
     with mock.patch("modelsoups.training.loop.autocast", lambda *_: nullcontext()):
-        curve = train(model, data(), run_spec(**SPLIT_SPEC), resume, **how)
+        curve = train(model, data(), run_spec(**SPLIT_SPEC, **methods), resume, **how)
     return model, curve
 
 

@@ -10,6 +10,8 @@ import torch
 from modelsoups.base.files import cached_sha256, versions, write_json
 from modelsoups.base.logs import log_to
 from modelsoups.data.tasks import TASKS
+from modelsoups.evaluation.best import BestCheckpoint
+from modelsoups.evaluation.evaluator import open_set
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import pick_device
 from modelsoups.study.search import RunSpec, as_params
@@ -44,6 +46,18 @@ compute = ComputeSpec(
     save_epochs=resources.save_epochs,
     precision=snakemake.params.get("precision", "auto"),
 )
+best = None
+if spec.evaluate_every:
+    held_out = open_set("held-out", snakemake.input.held_out, snakemake.input.held_out_labels)
+    best = BestCheckpoint(
+        spec,
+        model,
+        held_out,
+        len(images),
+        device=device,
+        batch_size=resources.batch_size,
+        process=process,
+    )
 progress, failure = finetune_or_skip(
     resources.on_failure,
     model,
@@ -56,9 +70,10 @@ progress, failure = finetune_or_skip(
     name=f"{snakemake.wildcards.sweep} {snakemake.wildcards.run}",
     compute=compute,
     process=process,
+    followers={"best": best} if best else {},
 )
 if process.is_first:
-    write_run(snakemake.output.weights, model.state_dict(), failure)
+    write_run(snakemake.output.weights, best.weights if best else model.state_dict(), failure)
     record = {
         "model": snakemake.wildcards.run,
         "kind": "run",
@@ -75,5 +90,7 @@ if process.is_first:
         "curve": progress.curve,
         "versions": versions(),
     }
+    if best and failure is None:
+        record["best"] = {"step": best.step, "trials": best.trials}
     write_json(snakemake.output.record, record)
     resume.unlink(missing_ok=True)

@@ -66,8 +66,9 @@ class ViewSpec:
     """The transform from an image file to the array a model reads."""
 
     size: int  # pixels: side of the square that is kept
-    resize: int  # pixels: the shortest side is brought to this length first
+    resize: int  # pixels: the shortest side is brought to this length first, squashed both are
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    resize_mode: Literal["shortest", "squash"] = "shortest"  # squash: the whole image, as a square
 
     def __post_init__(self):
         if not 1 <= self.size <= self.resize:

@@ -36,9 +36,16 @@ def apply_view(spec: ViewSpec, image: Image.Image) -> np.ndarray:
     The steps, and their rounding, of the official evaluation: RGB as torchvision's ImageFolder
     loads it (a rotation noted in EXIF is not applied), then CLIP's transform: Resize of the
     shortest side, CenterCrop. Written with Pillow alone because importing torchvision takes longer
-    than decoding a small data set.
+    than decoding a small data set. Squashed, the whole image is made a square first ("rescaling
+    test images to 550 x 550 (without preserving the aspect ratio)", Appendix J.2.3).
     """
-    image = shrink(to_rgb(image), spec.resize, spec.interpolation)
+    image = to_rgb(image)
+    if spec.resize_mode == "squash":
+        size = (spec.resize, spec.resize)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling[spec.interpolation.upper()])
+    else:
+        image = shrink(image, spec.resize, spec.interpolation)
     left, top = (round((length - spec.size) / 2) for length in image.size)
     return np.asarray(image.crop((left, top, left + spec.size, top + spec.size)))
 

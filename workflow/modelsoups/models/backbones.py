@@ -60,7 +60,7 @@ class Preprocessing:
     mean: tuple[float, ...]  # of each channel, pixels in [0, 1]
     std: tuple[float, ...]
     interpolation: str  # in pre-training
-    resize_mode: str  # in pre-training: shortest (as all views), squash or longest
+    resize_mode: str  # in pre-training: shortest (as views do if not told else), squash or longest
     fixed_size: int | None  # pixels: the one size it reads; None: any
 
 
@@ -170,7 +170,7 @@ def check_view(preprocessing: Preprocessing, view: ViewSpec) -> None:
             f"the backbone reads images of {preprocessing.fixed_size} pixels, its view has "
             f"{view.size}; give it a view of that size"
         )
-    found = (view.interpolation, "shortest")
+    found = (view.interpolation, view.resize_mode)
     wanted = (preprocessing.interpolation, preprocessing.resize_mode)
     if found != wanted:
         logger.warning(

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy, linear, normalize
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    linear,
+    normalize,
+    one_hot,
+)
 from tqdm import tqdm
 
 from modelsoups.models.prompts import fill
@@ -86,14 +92,33 @@ def zero_shot_head(
     return Head(scale * torch.stack(embeddings), torch.zeros(len(names)))
 
 
+def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over examples of the sum of the classes' cross-entropies, as in `training.methods`."""
+    targets = one_hot(labels, logits.shape[1]).to(logits)
+    return binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=1).mean()
+
+
+# Mean over logits (n, num_classes) and labels (n,); by the start that is fitted with it. "When
+# fine-tuning with binary cross-entropy loss, we use a linear probe that is also trained with binary
+# cross-entropy loss" (Appendix J.2.3).
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+PROBES: dict[str, Loss] = {"linear-probe": cross_entropy, "binary-probe": binary_cross_entropy}
+
+
 def fit_head(
-    features: torch.Tensor, labels: torch.Tensor, start: Head, l2: float, max_iterations: int
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    start: Head,
+    l2: float,
+    max_iterations: int,
+    loss_of: Loss = cross_entropy,
 ) -> Head:
-    """Minimise mean cross-entropy + l2/2 * |weight|^2 by full-batch L-BFGS from `start`.
+    """Minimise mean loss + l2/2 * |weight|^2 by full-batch L-BFGS from `start`.
 
     Args:
         features: (n, num_features) float32.
         labels: (n,) int64.
+        loss_of: cross-entropy, or another of PROBES.
     """
     weight = start.weight.clone().requires_grad_()
     bias = start.bias.clone().requires_grad_()
@@ -108,9 +133,7 @@ def fit_head(
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = (
-            cross_entropy(linear(features, weight, bias), labels) + l2 / 2 * weight.square().sum()
-        )
+        loss = loss_of(linear(features, weight, bias), labels) + l2 / 2 * weight.square().sum()
         loss.backward()
         return loss
 
@@ -125,6 +148,7 @@ def fit_linear_probe(
     held_out_features: torch.Tensor,
     held_out_labels: torch.Tensor,
     start: Head,
+    loss_of: Loss = cross_entropy,
 ) -> tuple[Head, list[dict[str, float]]]:
     """The head whose regularisation does best on the held-out set (ties: the stronger one).
 
@@ -134,6 +158,7 @@ def fit_linear_probe(
     Args:
         features, labels: of the training set, (n, num_features) float32 and (n,) int64.
         held_out_features, held_out_labels: the same of the held-out set.
+        loss_of: as in `fit_head`.
     Returns:
         the head, and for every strength its `l2` and `held_out_accuracy`.
     Raises:
@@ -150,7 +175,7 @@ def fit_linear_probe(
     head = Head(start.weight.to(features), start.bias.to(features))
     best, best_accuracy, trials = head, -1.0, []
     for l2 in sorted(spec.l2, reverse=True):
-        head = fit_head(features, labels, head, l2, spec.max_iterations)
+        head = fit_head(features, labels, head, l2, spec.max_iterations, loss_of)
         accuracy = head.accuracy(held_out_features, held_out_labels)
         logger.info("l2 %.1e: held-out accuracy %.4f", l2, accuracy)
         trials.append({"l2": l2, "held_out_accuracy": accuracy})

@@ -11,7 +11,7 @@ import yaml
 
 from modelsoups.study.replicates import replicate_problems
 from modelsoups.study.search import INITIALIZATION, RunSpec
-from modelsoups.study.study import LIBRARIES_WITH_TEXT, STARTS, Study
+from modelsoups.study.study import LIBRARIES_WITH_TEXT, PROBES, STARTS, Study
 
 # What a check of a table or figure's key looks for -> where it is defined.
 DEFINED_IN = {"sweep": ("sweeps", "pools"), "recipe": ("recipes",), "dataset": ("datasets",)}
@@ -186,8 +186,9 @@ def start_problems(study: Study, name: str) -> Iterator[str]:
             if library in LIBRARIES_WITH_TEXT
             else f"needs a text tower, which backbones of {library} do not have; use linear-probe"
         )
-    if "linear-probe" in starts and "linear_probe" not in config:
-        yield f"sweeps.{name}: linear-probe needs the key `linear_probe`, with strengths to try"
+    for start in PROBES:
+        if start in starts and "linear_probe" not in config:
+            yield f"sweeps.{name}: {start} needs the key `linear_probe`, with strengths to try"
     if sweep.get("start") in sweep.get("other_starts", []):
         yield f"sweeps.{name}.other_starts: {sweep['start']} is its start already; remove it"
 
@@ -225,6 +226,7 @@ def problems_of_models(study: Study) -> Iterator[str]:
         return
     yield from replicate_problems(study.config)
     yield from uneven_batches(study)
+    yield from problems_of_runs(study)
     for pool in study.config.get("pools", {}):
         sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
         backbones = {study.backbone_of(sweep) for sweep in sweeps}
@@ -233,6 +235,28 @@ def problems_of_models(study: Study) -> Iterator[str]:
     for sweep in study.pools:
         if not study.pools[sweep] and study.recipes_of(sweep):
             yield f"{sweep}: no models to choose from"
+
+
+def problems_of_runs(study: Study) -> Iterator[str]:
+    """Runs that do not fit their sweep's start or the images that it reads."""
+    for name, runs in study.runs.items():
+        start = study.config["sweeps"][name]["start"]
+        losses = {run.loss for run in runs.values()}
+        if start in PROBES and losses != {PROBES[start]}:
+            [fitting] = [probe for probe in PROBES if probe != start]
+            yield (
+                f"sweeps.{name}: {start} is fitted by {PROBES[start]} loss, the runs have "
+                f"{' and '.join(sorted(losses))}; let runs of each loss have a sweep of their own, "
+                f"the others one with start {fitting}, and a pool of both"
+            )
+        view = study.config["views"][study.config["backbones"][study.backbone_of(name)]["view"]]
+        train = study.config["datasets"][study.train] if study.train else {}
+        largest = max(run.train_size for run in runs.values())
+        if train.get("training_input", "array") == "array" and largest > view["size"]:
+            yield (
+                f"sweeps.{name}: train_size {largest} is more than the {view['size']} pixels of "
+                "the view, at which training images are kept; set training_input: files"
+            )
 
 
 def uneven_batches(study: Study) -> Iterator[str]:

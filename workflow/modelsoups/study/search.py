@@ -12,7 +12,14 @@ from dataclasses import field as field_of
 from typing import Any
 
 INITIALIZATION = "initialization"  # the model that every run of a sweep starts from
-AUGMENTATION = re.compile(r"minimal|medium|strong|rand-m\d+-n\d+")
+AUGMENTATION = re.compile(
+    r"minimal|medium|strong|crop|autoaugment|stochastic|fix-aug|rand-m\d+-n\d+(-mmax\d+)?"
+)
+CHOICES = {  # field of RunSpec -> the methods that it names (`training.methods`)
+    "optimizer": ("adamw", "adam", "rmsprop", "sgd", "adafactor"),
+    "schedule": ("cosine", "constant", "linear", "cosine-restarts"),
+    "loss": ("softmax", "binary"),
+}
 
 
 def described(about: str, **default: Any) -> Any:
@@ -37,21 +44,60 @@ class RunSpec:
         "Of data order, augmentation and mixup; if left out a run's number in a random search, 0 "
         "in a grid"
     )
-    lr: float = described("AdamW's peak learning rate")
-    weight_decay: float = described("AdamW's, on all parameters")
+    lr: float = described("The optimiser's peak learning rate")
+    weight_decay: float = described(
+        "On all parameters; part of the gradient, but in adamw and adafactor apart from it"
+    )
     epochs: int = described("Passes over the training set")
     label_smoothing: float = described("At least 0, below 1; 0 is off")
     mixup: float = described("Alpha of the Beta distribution; 0 is off")
     augmentation: str = described(
         "`minimal`: a random crop of 90-100 % of the area; `medium`: timm's default; `strong`: "
-        "RandAugment with M = 15, N = 2; `rand-m<M>-n<N>`: RandAugment with others"
+        "RandAugment with M = 15, N = 2; `rand-m<M>-n<N>`: RandAugment with others, where M counts "
+        "up to 10 or, with `-mmax<X>` after it, up to X; `crop`: random crops and flips alone; "
+        "`autoaugment`: the policy of AutoAugment; `stochastic`: minimal, medium or strong for "
+        "each image at random; `fix-aug`: strong, in the last epoch minimal"
     )
     min_crop: float = described(
         "Smallest share of the area that the random crop keeps, in all but `minimal`; paper 0.08"
     )
     batch_size: int = described("Images a step; even")
-    warmup_steps: int = described("Steps of linear warm-up; then a cosine, step by step, to zero")
+    warmup_steps: int = described("Steps of linear warm-up, before the schedule begins")
     clip_norm: float = described("Gradients are scaled down to this norm")
+    optimizer: str = described(
+        "`adamw`, `adam`, `rmsprop`, `sgd` (without momentum) or `adafactor` (as ViT-G's "
+        "pre-training has it)",
+        default="adamw",
+    )
+    schedule: str = described(
+        "Of the learning rate, step by step: `cosine` or `linear` to zero, `constant`, or "
+        "`cosine-restarts`, a cosine to zero in each epoch",
+        default="cosine",
+    )
+    loss: str = described(
+        "`softmax`: cross-entropy of one class among all; `binary`: the sum over classes of each "
+        "one's own; these runs start from `binary-probe` where others do from `linear-probe`",
+        default="softmax",
+    )
+    cutmix: float = described(
+        "Alpha of the Beta distribution; 0 is off. With mixup too, a step has one or the other",
+        default=0.0,
+    )
+    crop_ratio: float = described(
+        "Largest ratio of a random crop's sides, either way: timm's 4/3, or the paper's 1.05",
+        default=4 / 3,
+    )
+    train_size: int = described(
+        "Side in pixels that training images are brought to; 0 is that of the view", default=0
+    )
+    freeze_head: bool = described(
+        "Whether the head stays that of the start: the backbone alone is fine-tuned", default=False
+    )
+    evaluate_every: float = described(
+        "Share of the run's steps after which its accuracy on the held-out set is measured, again "
+        "and again; the weights with the best one are kept. 0 is off: the last ones are",
+        default=0.0,
+    )
 
     def __post_init__(self):
         for field in fields(self):
@@ -59,12 +105,17 @@ class RunSpec:
         if not AUGMENTATION.fullmatch(self.augmentation):
             raise ValueError(
                 f"run: augmentation {self.augmentation!r} is none of minimal, medium, strong, "
-                "rand-m<M>-n<N>"
+                "crop, autoaugment, stochastic, fix-aug, rand-m<M>-n<N>, rand-m<M>-n<N>-mmax<X>"
             )
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"run: {name} {getattr(self, name)!r} is none of {', '.join(known)}"
+                )
         for name in ("lr", "epochs", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"run: {name} must be positive, got {getattr(self, name)}")
-        for name in ("seed", "weight_decay", "mixup", "warmup_steps"):
+        for name in ("seed", "weight_decay", "mixup", "cutmix", "warmup_steps", "train_size"):
             if getattr(self, name) < 0:
                 raise ValueError(f"run: {name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.min_crop <= 1:
@@ -73,6 +124,20 @@ class RunSpec:
             raise ValueError(f"run: label_smoothing must be in [0, 1), got {self.label_smoothing}")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"run: batch_size must be even (mixup pairs), got {self.batch_size}")
+        if self.crop_ratio < 1:
+            raise ValueError(
+                f"run: crop_ratio must be at least 1, got {self.crop_ratio}; crops go from its "
+                "inverse to it"
+            )
+        if not 0 <= self.evaluate_every <= 1:
+            raise ValueError(
+                f"run: evaluate_every must be a share in [0, 1], got {self.evaluate_every}"
+            )
+        if self.augmentation == "fix-aug" and self.epochs < 2:
+            raise ValueError(
+                f"run: fix-aug is strong before the last epoch, so it takes 2 epochs, got "
+                f"{self.epochs}; use minimal"
+            )
 
 
 def check_type(name: str, value: Any, expected: Any) -> None:
@@ -220,20 +285,59 @@ def list_runs(sweep: Mapping[str, Any]) -> dict[str, RunSpec]:
 
     Args:
         sweep: the sweep's config, with `finetune` (values shared by all runs) and one of
-            `random: {space, num_runs, seed}` or `grid: {name: [values]}`.
+            `random: {space, num_runs, seed}`, `grid: {name: [values]}`, or `runs`, a list of
+            blocks. A block has hyper-parameters of its own, which count before those of `finetune`,
+            and perhaps `random` or `grid`; without them it is one run. Runs are numbered through,
+            so a block that is added at the end changes none.
     Raises:
-        ValueError: a hyper-parameter is unknown, missing, given twice, or out of its range.
+        ValueError: a hyper-parameter is unknown, missing, given twice, or out of its range; a run
+            of a block is one that there is.
     """
-    shared = sweep["finetune"]
-    varied = sweep["random"]["space"] if "random" in sweep else sweep["grid"]
+    if "runs" not in sweep:
+        return numbered(expand(sweep, sweep["finetune"]))
+    runs: list[RunSpec] = []
+    for number, block in enumerate(sweep["runs"]):
+        own = {name: value for name, value in block.items() if name not in SEARCHES}
+        said = {**own, **varied(block)}
+        shared = {name: value for name, value in sweep["finetune"].items() if name not in said}
+        try:
+            added = expand(block, {**shared, **own})
+        except ValueError as error:
+            raise ValueError(f"runs[{number}]: {error}") from None
+        for spec in added:
+            if spec in runs:
+                raise ValueError(
+                    f"runs[{number}]: {as_params(spec)} is run {runs.index(spec):03d} already; "
+                    "remove it, or give it another seed"
+                )
+            runs.append(spec)
+    return numbered(runs)
+
+
+SEARCHES = ("random", "grid")  # ways in which the runs of a block vary
+
+
+def varied(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The hyper-parameters that vary among the runs of a block, with their spaces or values."""
+    return block["random"]["space"] if "random" in block else block.get("grid", {})
+
+
+def expand(block: Mapping[str, Any], shared: Mapping[str, Any]) -> list[RunSpec]:
+    """The runs of a random search, a grid, or neither: one run. `shared`: what all of them have."""
+    axes = varied(block)
     known = {field.name for field in fields(RunSpec)}
     required = {field.name for field in fields(RunSpec) if field.default is MISSING}
-    found = {"seed", *shared, *varied}
-    if found - known or required - found or shared.keys() & varied.keys():
+    found = {"seed", *shared, *axes}
+    if found - known or required - found or shared.keys() & axes.keys():
         raise ValueError(
             f"hyper-parameters: unknown {sorted(found - known)}, missing "
             f"{sorted(required - found)}, "
-            f"given twice {sorted(shared.keys() & varied.keys())}; a run has {sorted(known)}"
+            f"given twice {sorted(shared.keys() & axes.keys())}; a run has {sorted(known)}"
         )
-    drawn = random_search(**sweep["random"]) if "random" in sweep else grid_search(varied)
-    return {f"{number:03d}": RunSpec(**shared, **run) for number, run in enumerate(drawn)}
+    drawn = random_search(**block["random"]) if "random" in block else grid_search(axes)
+    return [RunSpec(**{**run, **shared}) for run in drawn]
+
+
+def numbered(runs: list[RunSpec]) -> dict[str, RunSpec]:
+    """Runs by their numbers, of three digits or more."""
+    return {f"{number:03d}": run for number, run in enumerate(runs)}

@@ -12,7 +12,9 @@ from typing import Any
 from modelsoups.study.checkpoints import CheckpointSpec, list_checkpoints
 from modelsoups.study.search import INITIALIZATION, RunSpec, list_runs, select_all
 
-STARTS = ("zero-shot", "linear-probe")  # heads that fine-tuning can start from
+# Heads that fine-tuning can start from. A probe is fitted by the loss of the runs (`RunSpec.loss`).
+PROBES = {"linear-probe": "softmax", "binary-probe": "binary"}
+STARTS = ("zero-shot", *PROBES)
 LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
 
 

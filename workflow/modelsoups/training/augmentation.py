@@ -1,8 +1,9 @@
 """Training examples, augmented afresh whenever they are drawn; a class for each kind of task.
 
-Of images: the paper's three policies by name (Appendix J.2.1), as timm computes them.
+Of images: the paper's policies by name (Appendices J.2, C and L), as timm computes them.
 """
 
+import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -33,6 +34,9 @@ class TrainingExamples(Protocol):
 # "Medium is the default augmentation used by the timm library", "Strong refers to RandAugment
 # (N = 2, M = 15)". timm clips a magnitude to 10, so rand-m15-n2 acts as rand-m10-n2: that is what
 # the official code ran, and it is kept.
+# Appendix C draws (num_layers, magnitude) up to (2, 25) and calls it AutoAugment, whose own policy
+# has neither; the numbers are those of RandAugment in the AutoAugment authors' code, which clips
+# nothing: rand-m25-n2-mmax25.
 STRONG = "rand-m15-n2"
 POLICIES: dict[str, dict[str, Any]] = {  # name -> options of timm's transform
     "minimal": {
@@ -43,22 +47,34 @@ POLICIES: dict[str, dict[str, Any]] = {  # name -> options of timm's transform
     },
     "medium": {},
     "strong": {"auto_augment": STRONG},
+    # "Random crops and flips [...] without additional augmentation" (Appendix C).
+    "crop": {"color_jitter": None},
+    "autoaugment": {"auto_augment": "original"},
+}
+# Policies made of others (Appendix L): name -> those that an image is given, at random, in an epoch
+# before the last and in the last.
+STRENGTHS = ("minimal", "medium", "strong")
+MIXED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "stochastic": (STRENGTHS, STRENGTHS),
+    "fix-aug": (("strong",), ("minimal",)),
 }
 
 
 def build_augmentation(
-    name: str, min_crop: float, size: int, mean: tuple[float, ...]
+    name: str, min_crop: float, size: int, mean: tuple[float, ...], crop_ratio: float = 4 / 3
 ) -> Callable[[Image.Image], torch.Tensor]:
     """The augmentation called `name`: PIL image -> (3, size, size) uint8.
 
     Args:
-        name: one of POLICIES, or a RandAugment policy rand-m<M>-n<N>.
+        name: one of POLICIES, or a RandAugment policy rand-m<M>-n<N> or rand-m<M>-n<N>-mmax<X>.
         min_crop: smallest share of the image's area that a random crop keeps, except in minimal;
             timm's default, and the paper's, is 0.08.
         size: side of the result in pixels.
         mean: the backbone's mean colour in [0, 1], which fills what a rotation or shift uncovers.
+        crop_ratio: largest ratio of width to height of a random crop; the smallest is its inverse.
     """
-    options = {"scale": (min_crop, 1.0)} | POLICIES.get(name, {"auto_augment": name})
+    crop = {"scale": (min_crop, 1.0), "ratio": (1 / crop_ratio, crop_ratio)}
+    options = crop | POLICIES.get(name, {"auto_augment": name})
     return transforms_imagenet_train(size, mean=mean, normalize=False, **options)
 
 
@@ -66,18 +82,33 @@ class AugmentedImages:
     """Training images, each (3, size, size) uint8 when drawn."""
 
     def __init__(self, images: np.ndarray | EncodedImages, spec: RunSpec, model: Classifier):
-        """images: (n, size, size, 3) uint8, or encoded images of any size."""
-        self._images = images
-        self._augment = build_augmentation(
-            spec.augmentation, spec.min_crop, images.shape[1], model.mean_color
-        )
+        """The augmented images of a run.
+
+        Args: images: (n, size, size, 3) uint8, or encoded images of any size.
+        Raises: ValueError if the model reads images of another size than the run's alone.
+        """
+        size = spec.train_size or images.shape[1]
+        if spec.train_size and model.preprocessing.fixed_size not in (None, size):
+            raise ValueError(
+                f"train_size: the backbone reads images of {model.preprocessing.fixed_size} "
+                f"pixels alone, got {size}; leave it out"
+            )
+        before, last = MIXED.get(spec.augmentation, ((spec.augmentation,), (spec.augmentation,)))
+        made = {
+            name: build_augmentation(name, spec.min_crop, size, model.mean_color, spec.crop_ratio)
+            for name in {*before, *last}
+        }
+        self._images, self._last_epoch = images, spec.epochs - 1
+        self._before, self._last = [made[name] for name in before], [made[name] for name in last]
 
     def __len__(self) -> int:
         return len(self._images)
 
     def draw(self, number: int, epoch: int) -> torch.Tensor:
-        """Image `number`, by one policy in every epoch."""
-        return self._augment(Image.fromarray(self._images[number]))
+        """Image `number`, by a policy of its epoch."""
+        policies = self._last if epoch == self._last_epoch else self._before
+        augment = random.choice(policies) if len(policies) > 1 else policies[0]
+        return augment(Image.fromarray(self._images[number]))
 
 
 # Task of a backbone (`BackboneSpec.task`) -> its training examples, made of what the task's

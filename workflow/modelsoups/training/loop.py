@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -35,7 +36,7 @@ from modelsoups.training.batches import (
     seed_all,
 )
 from modelsoups.training.machine import READ_AHEAD, check_shared_memory, deterministic
-from modelsoups.training.methods import build_methods
+from modelsoups.training.methods import Follower, build_methods
 from modelsoups.training.processes import Process, Terminated, ignore_sigterm, noting_sigterm
 from modelsoups.training.resume import Progress, Stateful, load_state, save_state
 
@@ -89,8 +90,9 @@ def finetune(
     name: str = "run",
     compute: ComputeSpec = ComputeSpec(),
     process: Process = Process(),  # noqa: B008
+    followers: Mapping[str, Follower] = MappingProxyType({}),
 ) -> Progress:
-    """Fine-tune all parameters of `model` in place.
+    """Fine-tune all parameters of `model` in place; with `freeze_head` all but the head's.
 
     Args:
         model: the start, with the initialisation's weights.
@@ -99,6 +101,7 @@ def finetune(
             inputs goes on from it and ends with the same weights.
         inputs: name -> SHA-256 of what the run starts from, to tell its state from another's.
         process: this one, if several share the run; each calls this function.
+        followers: what follows the weights besides what the hyper-parameters name, by a name.
     Returns:
         where the run ended. Its curve has for each epoch `loss` (mean over its examples), `lr` at
         its end and `images_per_second` (since the run last started).
@@ -110,6 +113,7 @@ def finetune(
     model.to(device)
     model.train()
     freeze_norm_statistics(model)
+    model.head.requires_grad_(not spec.freeze_head)
     on_gpu = device.type == "cuda"
     parallel = (
         DistributedDataParallel(model, broadcast_buffers=False)
@@ -129,6 +133,7 @@ def finetune(
         identity["precision"] = compute.precision
     progress = Progress(precision=choose_precision(device, compute.precision))
     state: dict[str, Stateful] = {"model": model, "optimizer": methods.optimizer}
+    methods.followers.update(followers)
     state |= {"progress": progress, **methods.followers}
     if load_state(resume, identity, state, process):
         where = progress.epoch + 1, progress.step + 1

@@ -1,4 +1,4 @@
-"""What a run does with its batches and weights (paper Appendix J.2.1).
+"""What a run does with its batches and weights (paper Appendices C, F, J.2, L).
 
 A method is a function here and an entry in one of the dictionaries; the loop knows none by name.
 Whatever a run can do without is a field of `RunSpec` whose default is off.
@@ -11,9 +11,10 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from timm.data import Mixup
+from timm.optim.adafactor_bv import AdafactorBigVision
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim import AdamW, Optimizer
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from modelsoups.models.backbones import Classifier
 from modelsoups.study.search import RunSpec
@@ -44,10 +45,14 @@ class Follower(Stateful, Protocol):
         ...
 
 
-def mixup(spec: RunSpec, num_classes: int) -> Transform:
-    """Each example mixed with another of its part of the batch, and its label likewise."""
-    mix = Mixup(spec.mixup, label_smoothing=0.0, num_classes=num_classes)
-    return lambda batch, targets: mix(batch.float(), targets)
+def mix(spec: RunSpec, num_classes: int) -> Transform:
+    """Each example mixed with another of its part of the batch, and its label likewise.
+
+    Mixup takes the mean of the two, CutMix a rectangle of the other; of a run with both each step
+    draws one, with equal chances (timm). The shares of a part are those of every part of its batch.
+    """
+    mixing = Mixup(spec.mixup, spec.cutmix, label_smoothing=0.0, num_classes=num_classes)
+    return lambda batch, targets: mixing(batch.float(), targets)
 
 
 def softmax(spec: RunSpec) -> Loss:
@@ -55,17 +60,87 @@ def softmax(spec: RunSpec) -> Loss:
     return partial(cross_entropy, label_smoothing=spec.label_smoothing)
 
 
+def binary(spec: RunSpec) -> Loss:
+    """Cross-entropy of every class by itself, summed over the classes (J.2.3).
+
+    The paper gives no more than the name. A sum is what the pre-training of ViT-G has, whose loss
+    this is; labels are smoothed as those of `softmax` are.
+    """
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        num_classes = logits.shape[1]
+        shares = one_hot(targets, num_classes) if targets.ndim == 1 else targets
+        shares = shares * (1 - spec.label_smoothing) + spec.label_smoothing / num_classes
+        return binary_cross_entropy_with_logits(logits, shares, reduction="none").sum(1).mean()
+
+    return loss
+
+
 def adamw(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """AdamW; all parameters decay alike."""
     return AdamW(parameters, spec.lr, weight_decay=spec.weight_decay, fused=True)
 
 
-def cosine(step: int, warmup_steps: int, num_steps: int) -> float:
-    """Learning rate of a step as a fraction of its peak: linear warm-up, then a cosine to zero."""
+def adam(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Adam; weight decay is a part of the gradient."""
+    return Adam(parameters, spec.lr, weight_decay=spec.weight_decay, fused=True)
+
+
+def rmsprop(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """RMSProp as torch has it, without momentum: Appendix F gives its learning rate alone."""
+    return RMSprop(parameters, spec.lr, weight_decay=spec.weight_decay)
+
+
+def sgd(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """SGD without momentum: Appendix F gives none, only that its learning rate is larger."""
+    return SGD(parameters, spec.lr, weight_decay=spec.weight_decay, fused=True)
+
+
+def adafactor(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Adafactor with the changes of "Scaling Vision Transformers", as timm has it.
+
+    The paper fine-tunes that article's ViT-G, at learning rates of Adam's size (3e-5): so this
+    one, whose steps are as long as the learning rate says. Adafactor as first described, and as
+    torch and transformers have it, multiplies them by the size of the weights.
+    """
+    return AdafactorBigVision(parameters, spec.lr, weight_decay=spec.weight_decay)
+
+
+# Schedules: the learning rate of a step as a fraction of its peak, after a linear warm-up.
+
+
+def cosine(step: int, warmup_steps: int, num_steps: int, epochs: int = 1) -> float:
+    """A cosine to zero."""
+    return warm_up(step, warmup_steps, num_steps, lambda t: 0.5 * (1 + math.cos(math.pi * t)))
+
+
+def constant(step: int, warmup_steps: int, num_steps: int, epochs: int = 1) -> float:
+    """The peak throughout."""
+    return warm_up(step, warmup_steps, num_steps, lambda t: 1.0)
+
+
+def linear(step: int, warmup_steps: int, num_steps: int, epochs: int = 1) -> float:
+    """A straight line to zero."""
+    return warm_up(step, warmup_steps, num_steps, lambda t: 1 - t)
+
+
+def cosine_restarts(step: int, warmup_steps: int, num_steps: int, epochs: int = 1) -> float:
+    """A cosine to zero in each epoch, beginning at the peak again.
+
+    Appendix L gives no period. With an epoch's, SWA averages the ends of cycles, as it is meant to.
+    """
+    if step < warmup_steps:
+        return cosine(step, warmup_steps, num_steps)
+    length = num_steps // epochs
+    first = step // length * length  # step of the epoch
+    return cosine(step - first, max(0, warmup_steps - first), length)
+
+
+def warm_up(step: int, warmup_steps: int, num_steps: int, then: Callable[[float], float]) -> float:
+    """A straight line to one, then a function of the share of the other steps that is taken."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * progress))
+    return then((step - warmup_steps) / max(1, num_steps - warmup_steps))
 
 
 def plain(backward: Backward) -> list[Tensor]:
@@ -73,13 +148,25 @@ def plain(backward: Backward) -> list[Tensor]:
     return backward()
 
 
-# By the field of RunSpec that switches them on, in the order in which they are applied:
-TRANSFORMS: dict[str, Callable[[RunSpec, int], Transform]] = {"mixup": mixup}
+# By the field of RunSpec that switches them on, in the order in which they are applied; one that
+# several fields switch on is applied once:
+TRANSFORMS: dict[str, Callable[[RunSpec, int], Transform]] = {"mixup": mix, "cutmix": mix}
 FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Follower]] = {}
-# By name; a field of RunSpec says which, where there are several:
-LOSSES: dict[str, Callable[[RunSpec], Loss]] = {"softmax": softmax}
-OPTIMIZERS: dict[str, Callable[[RunSpec, Iterable[nn.Parameter]], Optimizer]] = {"adamw": adamw}
-SCHEDULES: dict[str, Callable[[int, int, int], float]] = {"cosine": cosine}
+# By name; a field of RunSpec says which, where there are several (`study.search.CHOICES`):
+LOSSES: dict[str, Callable[[RunSpec], Loss]] = {"softmax": softmax, "binary": binary}
+OPTIMIZERS: dict[str, Callable[[RunSpec, Iterable[nn.Parameter]], Optimizer]] = {
+    "adamw": adamw,
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "sgd": sgd,
+    "adafactor": adafactor,
+}
+SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
+    "cosine": cosine,
+    "constant": constant,
+    "linear": linear,
+    "cosine-restarts": cosine_restarts,
+}
 GRADIENTS: dict[str, Gradient] = {"plain": plain}
 
 
@@ -117,13 +204,14 @@ class Methods:
 
 def build_methods(spec: RunSpec, model: Classifier, num_steps: int) -> Methods:
     """The methods that a run's hyper-parameters name, for its model and its number of steps."""
-    schedule, num_classes = SCHEDULES["cosine"], model.head.out_features
+    schedule, num_classes = SCHEDULES[spec.schedule], model.head.out_features
+    transforms = dict.fromkeys(switched_on(TRANSFORMS, spec).values())
     return Methods(
-        transforms=[make(spec, num_classes) for make in switched_on(TRANSFORMS, spec).values()],
-        loss=LOSSES["softmax"](spec),
+        transforms=[make(spec, num_classes) for make in transforms],
+        loss=LOSSES[spec.loss](spec),
         gradient=GRADIENTS["plain"],
-        optimizer=OPTIMIZERS["adamw"](spec, model.parameters()),
-        lr_at=lambda step: spec.lr * schedule(step, spec.warmup_steps, num_steps),
+        optimizer=OPTIMIZERS[spec.optimizer](spec, model.parameters()),
+        lr_at=lambda step: spec.lr * schedule(step, spec.warmup_steps, num_steps, spec.epochs),
         followers={name: make(spec, model) for name, make in switched_on(FOLLOWERS, spec).items()},
     )
 
