@@ -102,6 +102,19 @@ def test_kept_weights_are_the_first_of_those_with_the_best_held_out_accuracy(run
     assert_equal(best.weights, weights[best.step])
 
 
+def test_of_equal_checkpoints_the_first_is_kept():
+    """The same constant in both logits changes weights but no prediction."""
+    model = fresh_model()
+    best, before = follow(model), copy_of(model)
+    best.after_step(1)
+    with torch.no_grad():
+        model.head.bias.add_(1)
+    best.after_step(3)
+    assert best.trials[0]["held_out_accuracy"] == best.trials[1]["held_out_accuracy"]
+    assert best.step == 2
+    assert_equal(best.weights, before)
+
+
 def test_evaluation_leaves_the_run_as_it_is(run, tmp_path):
     alone = fresh_model()
     train(alone, tmp_path / "r.pt", {})
