@@ -99,7 +99,7 @@ def test_kept_weights_are_the_first_of_those_with_the_best_held_out_accuracy(run
         accuracies[step] = (predictions == HELD_OUT.labels).mean()
     assert {int(t["step"]): t["held_out_accuracy"] for t in best.trials} == accuracies
     assert best.step == min(s for s, each in accuracies.items() if each == max(accuracies.values()))
-    assert_equal(best.weights, weights[best.step])
+    assert_equal(best.kept, weights[best.step])
 
 
 def test_of_equal_checkpoints_the_first_is_kept():
@@ -112,7 +112,7 @@ def test_of_equal_checkpoints_the_first_is_kept():
     best.after_step(3)
     assert best.trials[0]["held_out_accuracy"] == best.trials[1]["held_out_accuracy"]
     assert best.step == 2
-    assert_equal(best.weights, before)
+    assert_equal(best.kept, before)
 
 
 def test_evaluation_leaves_the_run_as_it_is(run, tmp_path):
@@ -146,7 +146,7 @@ def test_interrupted_run_keeps_the_checkpoint_of_an_uninterrupted_one(run, tmp_p
     best = follow(model)
     train(model, tmp_path / "r.pt", {"best": best, "history": History(model)}, compute=compute)
     assert best.trials == run[2].trials
-    assert_equal(best.weights, run[2].weights)
+    assert_equal(best.kept, run[2].kept)
 
 
 class OneOf(Process):
@@ -167,8 +167,8 @@ def test_processes_share_the_held_out_set_and_the_first_keeps_the_weights():
         best.after_step(1)
     parts = [best.trials[0]["held_out_accuracy"] * 15 for best in bests]
     assert sum(parts) == pytest.approx(whole.trials[0]["held_out_accuracy"] * 15)
-    assert bests[0].weights
-    assert not bests[1].weights
+    assert bests[0].kept
+    assert not bests[1].kept
 
 
 def test_weights_whose_outputs_are_not_finite_have_no_example_right(caplog):

@@ -73,7 +73,7 @@ progress, failure = finetune_or_skip(
     followers={"best": best} if best else {},
 )
 if process.is_first:
-    write_run(snakemake.output.weights, best.weights if best else model.state_dict(), failure)
+    write_run(snakemake.output.weights, best.kept if best else model.state_dict(), failure)
     record = {
         "model": snakemake.wildcards.run,
         "kind": "run",

@@ -48,7 +48,7 @@ class BestCheckpoint:
         self._interval = max(1, round(spec.evaluate_every * self._num_steps))
         self._model, self._held_out = model, held_out
         self._device, self._batch_size, self._process = device, batch_size, process
-        self.weights: Weights = {}
+        self.kept: Weights = {}
         self.trials: list[dict[str, float]] = []  # `step`, from 1, and `held_out_accuracy`
 
     @property
@@ -67,7 +67,7 @@ class BestCheckpoint:
         self.trials.append({"step": done, "held_out_accuracy": accuracy})
         if self.step == done and self._process.is_first:
             state = self._model.state_dict()
-            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+            self.kept = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
     def after_epoch(self, epoch: int) -> None:
         """Nothing: steps are what counts."""
@@ -90,7 +90,7 @@ class BestCheckpoint:
         return total.item() / size
 
     def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights, "trials": self.trials}
+        return {"weights": self.kept, "trials": self.trials}
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
-        self.weights, self.trials = state["weights"], state["trials"]
+        self.kept, self.trials = state["weights"], state["trials"]
