@@ -10,6 +10,9 @@ if not workflow.overwrite_configfiles:  # a study given by --configfile stands a
     configfile: "config/config.yaml"
 
 
+report: "workflow/report/study.rst"
+
+
 include: "rules/common.smk"
 include: "rules/paths.smk"
 include: "rules/compute.smk"

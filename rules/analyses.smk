@@ -14,6 +14,8 @@ rule evaluate_mixes:
         mixes=f"{SWEEP}/mixes/{{mixes}}.parquet",
     log:
         "results/logs/evaluate_mixes/{sweep}-{mixes}.log",
+    benchmark:
+        of(BENCHMARK, rule="evaluate_mixes", job="{sweep}-{mixes}")
     wildcard_constraints:
         sweep=one_of(STUDY.runs),
     conda:
@@ -51,6 +53,8 @@ rule study_seeds:
         seeds=f"{SWEEP}/seeds/{{match}}.parquet",
     log:
         "results/logs/study_seeds/{sweep}-{match}.log",
+    benchmark:
+        of(BENCHMARK, rule="study_seeds", job="{sweep}-{match}")
     wildcard_constraints:
         sweep=one_of(STUDY.runs),
     conda:
@@ -87,6 +91,8 @@ rule grow_soups:
         growth=f"{SWEEP}/growth.parquet",
     log:
         "results/logs/grow_soups/{sweep}.log",
+    benchmark:
+        of(BENCHMARK, rule="grow_soups", job="{sweep}")
     conda:
         "../envs/modelsoups.yaml"
     threads: 1
@@ -120,6 +126,8 @@ rule approximate_pairs:
         approximation=f"{SWEEP}/approximation.parquet",
     log:
         "results/logs/approximate_pairs/{sweep}.log",
+    benchmark:
+        of(BENCHMARK, rule="approximate_pairs", job="{sweep}")
     wildcard_constraints:
         sweep=one_of(STUDY.runs),
     conda:

@@ -5,6 +5,7 @@ localrules:
     all_runs,
     all_soups,
     plan,
+    status,
 
 
 rule all_runs:
@@ -34,6 +35,8 @@ rule plan:
         evaluation=plan_datasets,
         decoded=plan_arrays,
         sweeps=plan_sweeps,
+        runs=status_runs,
+        num_reported_images=num_images(*STUDY.reported),
         backbones=plan_backbones,
         jobs=plan_jobs,
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
@@ -41,3 +44,22 @@ rule plan:
         "Planning the study"
     script:
         "../workflow/scripts/plan.py"
+
+
+rule status:
+    """How far the study is, printed: runs, epochs, images a second, hours spent and left. While it
+    runs, with --nolock."""
+    log:
+        "results/logs/status.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        study=CONFIG["study"],
+        num_images=num_images(*STUDY.with_role("train")),
+        images_per_second=status_speeds,
+        runs=status_runs,
+        files=status_files,
+    message:
+        "Looking at what is there"
+    script:
+        "../workflow/scripts/status.py"

@@ -11,6 +11,8 @@ rule choose_ensemble:
         logits=of(LOGITS, model="{ensemble}", dataset=STUDY.held_out),
     log:
         "results/logs/choose_ensemble/{sweep}-{ensemble}.log",
+    benchmark:
+        of(BENCHMARK, rule="choose_ensemble", job="{sweep}-{ensemble}")
     conda:
         "../envs/modelsoups.yaml"
     params:
@@ -38,6 +40,8 @@ rule average_ensemble:
         ),
     log:
         "results/logs/average_ensemble/{sweep}-{ensemble}.log",
+    benchmark:
+        of(BENCHMARK, rule="average_ensemble", job="{sweep}-{ensemble}")
     conda:
         "../envs/modelsoups.yaml"
     params:

@@ -10,6 +10,8 @@ rule evaluate_held_out:
         logits=[of(LOGITS, dataset=STUDY.held_out)],
     log:
         "results/logs/evaluate_held_out/{sweep}-{model}.log",
+    benchmark:
+        of(BENCHMARK, rule="evaluate_held_out", job="{sweep}-{model}")
     conda:
         "../envs/modelsoups.yaml"
     threads: 1
@@ -43,6 +45,8 @@ rule evaluate_reported:
         ),
     log:
         "results/logs/evaluate_reported/{sweep}-{model}.log",
+    benchmark:
+        of(BENCHMARK, rule="evaluate_reported", job="{sweep}-{model}")
     conda:
         "../envs/modelsoups.yaml"
     threads: 1

@@ -25,17 +25,20 @@ rule list_runs:
 
 
 rule finetune_run:
-    """The weights of one run, and the record of how they were made."""
+    """The weights of one run, and the record of how they were made. If it is made again of the same
+    (`update` leaves it what is there), nothing is trained."""
     input:
         unpack(selection_set),
         start=of(WEIGHTS, model=INITIALIZATION),
         images=training_images,
         labels=of(LABELS, dataset=TRAIN),
     output:
-        weights=of(WEIGHTS, model="{run}"),
-        record=of(RECORD, model="{run}"),
+        weights=update(of(WEIGHTS, model="{run}")),
+        record=update(of(RECORD, model="{run}")),
     log:
-        "results/logs/finetune_run/{sweep}-{run}.log",
+        FINETUNE_LOG,
+    benchmark:
+        of(BENCHMARK, rule="finetune_run", job="{sweep}-{run}")
     wildcard_constraints:
         sweep=one_of(STUDY.runs),
     conda:

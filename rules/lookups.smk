@@ -24,7 +24,8 @@ def everything():
         for name, target in TARGETS.items()
         for kind in FORMATS[target.result.kind]
     ]
-    return [*files, *["results/what-holds.html"] * bool(files), *runs]
+    pages = ["results/what-holds.html", "results/time.html"]
+    return [*files, *pages * bool(files), *runs]
 
 
 def all_logits():
@@ -125,6 +126,47 @@ def plan_jobs(wildcards):
                 rows[name] = {**gpu, "minutes": asked}
     rows |= {name: {**gpu, "minutes": asked} for name, asked in analyses}
     return rows
+
+
+def status_runs(wildcards):
+    """Sweep -> of each run its name, epochs, record and log."""
+    return {
+        sweep: [
+            (
+                run,
+                spec.epochs,
+                of(RECORD, sweep=sweep, model=run),
+                of(FINETUNE_LOG, sweep=sweep, run=run),
+            )
+            for run, spec in runs.items()
+        ]
+        for sweep, runs in STUDY.runs.items()
+    }
+
+
+def status_speeds(wildcards):
+    """Sweep -> images a second that its config reckons with."""
+    return {sweep: compute_of_sweep(sweep)["images_per_second"] for sweep in STUDY.runs}
+
+
+def status_files(wildcards):
+    """What else is made -> its files."""
+    soups = {sweep: STUDY.recipes_of(sweep) for sweep in STUDY.pools}
+    return {
+        "evaluations of runs": [
+            path
+            for sweep in STUDY.runs
+            for path in logits_of(sweep, STUDY.runs_of(sweep), STUDY.evaluated)
+        ],
+        "soups": [
+            path for sweep, names in soups.items() for path in weights_of(sweep, names)
+        ],
+        "tables and figures": [
+            f"results/{name}.{kind}"
+            for name, target in TARGETS.items()
+            for kind in FORMATS[target.result.kind][:1]
+        ],
+    }
 
 
 # miniature.smk

@@ -131,6 +131,34 @@ rule what_holds:
         "../workflow/scripts/what_holds.py"
 
 
+rule sum_up_time:
+    """Where the time of the study went: jobs, hours and memory of each rule that is measured."""
+    input:
+        scores=expand(SCORES, sweep=STUDY.pools),
+        claims=expand(CLAIMS, name=TARGETS),
+        code=code("sum_up_time"),
+    output:
+        csv="results/time.csv",
+        markdown="results/time.md",
+        html=report(
+            "results/time.html",
+            caption="../workflow/report/time.rst",
+            category="Runs",
+            labels={"result": "Where the time went", "sweep": "all"},
+        ),
+    log:
+        "results/logs/sum_up_time.log",
+    localrule: True
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        study=CONFIG["study"],
+    message:
+        "Summing up where the time went"
+    script:
+        "../workflow/scripts/sum_up_time.py"
+
+
 rule list_hyperparameters:
     """The runs of a sweep with their hyper-parameters and accuracies, for the report."""
     input:

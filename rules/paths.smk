@@ -18,12 +18,15 @@ SWEEP = "results/sweeps/{sweep}"
 RUNS = f"{SWEEP}/runs.csv"
 WEIGHTS = f"{SWEEP}/models/{{model}}/weights.safetensors"
 RECORD = f"{SWEEP}/models/{{model}}/record.json"
+FINETUNE_LOG = "results/logs/finetune_run/{sweep}-{run}.log"
 COST = f"{SWEEP}/models/{{model}}/cost.json"  # of a soup: what it took
 LOGITS = f"{SWEEP}/models/{{model}}/logits/{{dataset}}.parquet"
 SCORES = f"{SWEEP}/scores.parquet"
 CORRECT = f"{SWEEP}/correct.parquet"
 COSTS = f"{SWEEP}/costs.parquet"
 LABEL_SET_CORRECT = f"{SWEEP}/label-sets/{{label_set}}.parquet"
+
+BENCHMARK = "results/benchmarks/{rule}/{job}.tsv"  # what a job took
 
 CLAIMS = "results/claims/{name}.json"  # of a table or figure
 CAPTION = "results/captions/{name}.rst"

@@ -15,6 +15,8 @@ rule cook_soup:
         cost=of(COST, model="{recipe}"),
     log:
         "results/logs/cook_soup/{sweep}-{recipe}.log",
+    benchmark:
+        of(BENCHMARK, rule="cook_soup", job="{sweep}-{recipe}")
     conda:
         "../envs/modelsoups.yaml"
     threads: 1

@@ -1,5 +1,7 @@
 """What a change makes anew in a finished study, and what it leaves, by the real Snakefile."""
 
+import re
+
 import pandas as pd
 import pytest
 import yaml
@@ -106,6 +108,21 @@ def test_other_probe_trains_the_runs_anew(finished):
     jobs = changed(finished, lambda config: config["linear_probe"].update(l2=[1.0e-3]))
     assert jobs["fit_linear_probe"] == 1
     assert jobs["finetune_run"] == 2
+
+
+def test_start_that_is_made_again_and_is_equal_trains_nothing(study, tmp_path):
+    """All above a run is made again; the runs end in a moment, with the files that were there."""
+    folder = copy_study(study, tmp_path)
+    before = {path: path.read_bytes() for path in (folder / MODELS).glob("00?/[!.]*.*")}
+    assert len(before) == 4
+    forced = ("--forcerun", "fit_linear_probe", "--until", "finetune_run")
+    done = snakemake(folder, *MAIN, *forced, "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"finetune_run +2", done.stdout)
+    assert {path: path.read_bytes() for path in before} == before
+    for log in (folder / "results/logs/finetune_run").glob("tiny-search-*.log"):
+        assert "is kept" in log.read_text()
+        assert "epoch 1" not in log.read_text()
 
 
 def touch_code(finished, module):

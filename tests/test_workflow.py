@@ -110,6 +110,23 @@ def test_logits_say_which_model_and_data_set_they_are_of(study):
     assert (metadata["model"], metadata["dataset"]) == ("001", "tiny-test")
 
 
+def test_status_counts_what_is_there(study):
+    done = snakemake(study, "status", "--nolock", "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    [search] = [row for row in rows if row[:1] == ["tiny-search"]]
+    assert search[1:7] == ["2", "0", "0", "0", "0", "4/4"]
+    assert "soups: 3 of 15" in done.stdout
+
+
+def test_plan_reckons_with_the_speeds_that_were_seen(study, checkout):
+    seen = "Speeds seen here were taken for tiny-search, evaluation."
+    for folder, found in ((study, True), (checkout, False)):
+        done = snakemake(folder, "plan", "--configfile", "config/test.yaml")
+        assert done.returncode == 0, done.stdout
+        assert (seen in done.stdout) == found
+
+
 def test_finished_study_has_nothing_to_do(finished):
     assert planned(finished) == {}
 
@@ -122,6 +139,11 @@ def test_all_makes_every_table_figure_and_claim(study, tmp_path):
     assert figures == FIGURES
     for name in figures:
         assert (folder / f"results/{name}.png").stat().st_size > 0
+    spent = pd.read_csv(folder / "results/time.csv").set_index("rule")
+    assert spent.jobs["evaluate_reported"] == len(
+        list(folder.rglob("benchmarks/evaluate_reported/*"))
+    )
+    assert (spent.hours >= 0).all()
     claims = pd.read_csv(folder / "results/what-holds.csv")
     assert set(claims.verdict) <= {HOLDS, FAILS, OPEN}
 

@@ -1,5 +1,6 @@
 """Fine-tune one run of a sweep."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import pick_device
 from modelsoups.study.search import RunSpec, as_params
 from modelsoups.training.augmentation import AUGMENTED
+from modelsoups.training.finished import code_digest, keep_finished
 from modelsoups.training.loop import ComputeSpec, finetune_or_skip
 from modelsoups.training.processes import join, split_up
 from modelsoups.weights.checkpoints import read_weights, write_run
@@ -46,6 +48,16 @@ compute = ComputeSpec(
     save_epochs=resources.save_epochs,
     precision=snakemake.params.get("precision", "auto"),
 )
+identity = {
+    "spec": as_params(spec),
+    "backbone": asdict(backbone),
+    "inputs": inputs,
+    "asked_precision": compute.precision,
+    "code": code_digest(),
+}
+output = snakemake.output.weights, snakemake.output.record
+if process.from_first(lambda: keep_finished(*output, identity)):
+    sys.exit()
 best = None
 if spec.evaluate_every:
     held_out = open_set("held-out", snakemake.input.held_out, snakemake.input.held_out_labels)
@@ -79,9 +91,7 @@ if process.is_first:
         "kind": "run",
         "sweep": snakemake.wildcards.sweep,
         "failure": failure,
-        "spec": as_params(spec),
-        "backbone": asdict(backbone),
-        "inputs": inputs,
+        **identity,
         "device": str(device),
         "processes": process.num_processes,
         "threads": threads,

@@ -1,5 +1,6 @@
 """Print what each sweep of the study will take."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelsoups.base.logs import log_to
@@ -11,6 +12,8 @@ from modelsoups.study.plan import (
     plan_study,
     to_text,
 )
+from modelsoups.study.spent import evaluation_speed, read_jobs
+from modelsoups.study.status import read_run, sum_up
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,15 +25,29 @@ backbones = {name: BackboneSpec(**spec) for name, spec in params.backbones.items
 for spec in set(backbones.values()):
     model = build_classifier(spec, params.num_classes)
     num_parameters[spec] = sum(tensor.numel() for tensor in model.parameters())
+trained = {}  # sweep -> images a second and GPU
+for sweep, rows in params.runs.items():
+    runs = [
+        read_run(sweep, run, epochs, Path(record), Path(log)) for run, epochs, record, log in rows
+    ]
+    speed = sum_up(runs, params.num_training_images).images_per_second
+    trained[sweep] = speed / max(run.processes for run in runs)
+jobs = read_jobs(Path(snakemake.log[0]).parents[1] / "benchmarks")
+evaluated = evaluation_speed(jobs, params.num_reported_images)
+sizes = {
+    name: {**size, "images_per_second": trained.get(name) or size["images_per_second"]}
+    for name, size in params.sweeps.items()
+}
 plan = plan_study(
     {
         name: SweepSize(**size, num_parameters=num_parameters[backbones[name]])
-        for name, size in params.sweeps.items()
+        for name, size in sizes.items()
     },
     num_training_images=params.num_training_images,
     held_out=params.held_out,
     evaluation={name: DatasetSize(**size) for name, size in params.evaluation.items()},
-    images_per_second=params.images_per_second,
+    images_per_second=evaluated or params.images_per_second,
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )
-print(to_text(plan, params.study, arrays_gib(params.decoded), params.jobs))
+measured = [name for name, speed in trained.items() if speed] + ["evaluation"] * bool(evaluated)
+print(to_text(plan, params.study, arrays_gib(params.decoded), params.jobs, measured))

@@ -100,13 +100,20 @@ def to_text(
     study: str,
     arrays: Mapping[str, float],
     jobs: Mapping[str, Mapping[str, int]],
+    measured: Sequence[str] = (),
 ) -> str:
     """The plan in print.
 
     Args:
         arrays: decoded arrays, which all sweeps share: name -> GiB.
         jobs: sort of job -> what the largest asks for: gpus, threads, mem_mb, minutes.
+        measured: sweeps, and perhaps `evaluation`, whose speed is one that was seen.
     """
+    guesses = (
+        "Hours are reckoned with the config's `images_per_second` of sweeps and of evaluation: "
+        "guesses, until you put in what your machine does."
+    )
+    seen = f" Speeds seen here were taken for {', '.join(measured)}." if measured else ""
     hours = plan.training_hours + plan.evaluation_hours
     shown = pd.DataFrame(
         {
@@ -123,8 +130,7 @@ def to_text(
     disk = plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
     return (
         f"Plan of the study: {study}\n{shown.to_string()}\n"
-        "Hours are reckoned with the config's `images_per_second` of sweeps and of evaluation: "
-        "guesses, until you put in what your machine does.\n"
+        f"{guesses}{seen}\n"
         f"Decoded arrays, shared by all sweeps: {sum(arrays.values()):,.1f} GiB "
         f"({', '.join(f'{name} {gib:,.1f}' for name, gib in arrays.items())}). "
         f"Disk in all: {disk:,.1f} GiB.\n"
