@@ -110,6 +110,11 @@ if CONFIG.get("allow_cpu"):
 # Where the user's data are: the environment's word counts, then the config's.
 os.environ.update({**CONFIG.get("folders", {}), **os.environ})
 
+if "container" in CONFIG:
+
+    container: CONFIG["container"]
+
+
 with open(shipped(CONFIG["classes"]), encoding="utf-8", newline="") as file:
     CLASS_IDS = [row["id"] for row in csv.DictReader(file)]
 DATASETS, SWEEPS, BACKBONES = CONFIG["datasets"], CONFIG["sweeps"], CONFIG["backbones"]

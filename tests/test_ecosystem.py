@@ -276,6 +276,16 @@ def test_containers_start_from_one_python():
     assert image.startswith("python:3.11-")
 
 
+@pytest.mark.skipif(shutil.which("apptainer") is not None, reason="it would be run")
+def test_image_of_a_config_is_asked_of_apptainer_where_that_is_wanted(tmp_path):
+    folder = copy_workflow(tmp_path)
+    chosen = ("--configfile", "config/test.yaml", "--config", "container=modelsoups.sif")
+    done = snakemake(folder, "-n", "results/table3.csv", *chosen, "--sdm", "apptainer")
+    assert done.returncode != 0
+    assert "apptainer" in done.stdout
+    assert snakemake(folder, "-n", "results/table3.csv", *chosen).returncode == 0
+
+
 def test_environment_without_gpus_is_the_lock_less_torch_and_nvidias_libraries(tmp_path):
     python3 = tmp_path / "path/python3"  # stands for `python3 -m venv FOLDER`
     python3.parent.mkdir()
