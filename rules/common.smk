@@ -3,6 +3,7 @@
 import csv
 import gc
 import os
+import re
 import sys
 import tarfile
 import tempfile
@@ -126,6 +127,13 @@ def one_of(names):
     return "|".join(names) or NONE
 
 
+# Names of averages along a run's trajectory: 000-ema0.999, 000-swa and so on.
+AVERAGED = [
+    rf"{RUN}-{re.escape(average)}"
+    for average in dict.fromkeys(sum(STUDY.sweeps_by_averages, ()))
+]
+
+
 wildcard_constraints:
     sweep=one_of(STUDY.pools),
     dataset=one_of(DATASETS),
@@ -137,7 +145,7 @@ wildcard_constraints:
     recipe=one_of(CONFIG.get("recipes", [])),
     ensemble=one_of(CONFIG.get("ensembles", [])),
     start=one_of([INITIALIZATION, *STARTS]),
-    model=one_of([INITIALIZATION, *STARTS, RUN, *CONFIG.get("recipes", [])]),
+    model=one_of([INITIALIZATION, *STARTS, RUN, *AVERAGED, *CONFIG.get("recipes", [])]),
 
 
 def code(script, *modules):

@@ -7,7 +7,7 @@ more time and memory. Locally only a limit given by `--resources` has an effect.
 from functools import cache
 from math import ceil
 
-from modelsoups.study.cost import count_images
+from modelsoups.study.cost import count_images, models_in_training, passes_of
 
 DECODED_PER_SECOND = 20  # images a thread: a cautious guess, for a slow network disk
 LISTED_PER_SECOND = 1000  # files of a data set: as cautious
@@ -78,21 +78,19 @@ def config_memory_of_run(wildcards, attempt):
 
 
 def training_memory(wildcards, attempt, input):
-    """Megabytes of one run: weights, gradient, the optimiser's two moments, and a state as saved.
-
-    The best checkpoint is in memory and in the state.
-    """
-    best = 2 * bool(STUDY.runs[wildcards.sweep][wildcards.run].evaluate_every)
-    models = (8 + best) * compute_of_sweep(wildcards.sweep)["gpus"]
+    """Megabytes of one run: as many models as its methods keep, in each of its processes."""
+    models = models_in_training(STUDY.runs[wildcards.sweep][wildcards.run])
+    models *= compute_of_sweep(wildcards.sweep)["gpus"]
     asked = config_memory_of_run(wildcards, attempt)
     return max(asked, memory(models, first_weights(input), attempt))
 
 
 def training_minutes(wildcards, attempt):
-    """Minutes of one run: its epochs over the training set, and passes over the held-out set."""
+    """Minutes of one run: its epochs over the training set, in as many passes as its methods take, and
+    passes over the held-out set."""
     compute = compute_of_sweep(wildcards.sweep)
     run = STUDY.runs[wildcards.sweep][wildcards.run]
-    images = run.epochs * num_images(TRAIN)
+    images = run.epochs * passes_of(run) * num_images(TRAIN)
     if run.evaluate_every:
         images += ceil(1 / run.evaluate_every) * num_images(STUDY.held_out)
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)

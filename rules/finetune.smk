@@ -24,42 +24,54 @@ rule list_runs:
         "../workflow/scripts/list_runs.py"
 
 
-rule finetune_run:
-    """The weights of one run, and the record of how they were made. If it is made again of the same
-    (`update` leaves it what is there), nothing is trained."""
-    input:
-        unpack(selection_set),
-        start=of(WEIGHTS, model=INITIALIZATION),
-        images=training_images,
-        labels=of(LABELS, dataset=TRAIN),
-    output:
-        weights=update(of(WEIGHTS, model="{run}")),
-        record=update(of(RECORD, model="{run}")),
-    log:
-        FINETUNE_LOG,
-    benchmark:
-        of(BENCHMARK, rule="finetune_run", job="{sweep}-{run}")
-    wildcard_constraints:
-        sweep=one_of(STUDY.runs),
-    conda:
-        "../envs/modelsoups.yaml"
-    threads: training_threads
-    resources:
-        gpu=compute_of("gpus"),
-        nodes=1,
-        mem_mb=training_memory,
-        runtime=training_minutes,
-        accumulate=compute_of("accumulate"),
-        save_minutes=compute_of("save_minutes"),
-        save_epochs=compute_of("save_epochs"),
-        on_failure=on_failure_of,
-        batch_size=EVALUATION["batch_size"],
-    params:
-        **fixed_precision(),
-        run=run_spec,
-        backbone=backbone_spec,
-        size=size_of_view,
-    message:
-        "Fine-tuning run {wildcards.run} of sweep {wildcards.sweep}"
-    script:
-        "../workflow/scripts/finetune_run.py"
+# Averages along a run's trajectory are outputs of its rule, so each set of them has a rule.
+for number, (averages, sweeps) in enumerate(STUDY.sweeps_by_averages.items()):
+
+    rule:
+        """The weights of one run and of averages along it, with the records of how they were made.
+
+        If it is made again of the same (`update` leaves it what is there), nothing is trained.
+        """
+        name:
+            "finetune_run" if not averages else f"finetune_run_{number}"
+        input:
+            unpack(selection_set),
+            unpack(teacher_weights),
+            start=of(WEIGHTS, model=INITIALIZATION),
+            images=training_images,
+            labels=of(LABELS, dataset=TRAIN),
+        output:
+            weights=update(of(WEIGHTS, model="{run}")),
+            record=update(of(RECORD, model="{run}")),
+            averages=update([of(WEIGHTS, model=f"{{run}}-{each}") for each in averages]),
+            average_records=update(
+                [of(RECORD, model=f"{{run}}-{each}") for each in averages]
+            ),
+        log:
+            FINETUNE_LOG,
+        benchmark:
+            of(BENCHMARK, rule="finetune_run", job="{sweep}-{run}")
+        wildcard_constraints:
+            sweep=one_of(sweeps),
+        conda:
+            "../envs/modelsoups.yaml"
+        threads: training_threads
+        resources:
+            gpu=compute_of("gpus"),
+            nodes=1,
+            mem_mb=training_memory,
+            runtime=training_minutes,
+            accumulate=compute_of("accumulate"),
+            save_minutes=compute_of("save_minutes"),
+            save_epochs=compute_of("save_epochs"),
+            on_failure=on_failure_of,
+            batch_size=EVALUATION["batch_size"],
+        params:
+            **fixed_precision(),
+            run=run_spec,
+            backbone=backbone_spec,
+            size=size_of_view,
+        message:
+            "Fine-tuning run {wildcards.run} of sweep {wildcards.sweep}"
+        script:
+            "../workflow/scripts/finetune_run.py"

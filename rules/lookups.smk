@@ -80,9 +80,10 @@ def plan_sweeps(wildcards):
         analysed = sum(
             analysis_images(sweep, table) for table in ANALYSES.get(sweep, {})
         )
-        own = [*STUDY.starts_of(sweep), *STUDY.runs_of(sweep), *recipes]
+        own = STUDY.models_with_weights(sweep)
         sizes[sweep] = {
             "epochs": [run.epochs for run in runs.values()],
+            "passes": [passes_of(run) for run in runs.values()],
             "num_weights": len(own),
             "num_ensembles": len(STUDY.ensembles_of(sweep)),
             "num_greedy": sum(spec["kind"] == "greedy" for spec in recipes.values()),
@@ -271,6 +272,13 @@ def selection_set(wildcards):
         return {}
     files = held_out_files(wildcards)
     return {"held_out": files["examples"], "held_out_labels": files["labels"]}
+
+
+def teacher_weights(wildcards):
+    """The weights of the teachers of the run of the wildcards, each an input of its own."""
+    teachers = STUDY.runs[wildcards.sweep][wildcards.run].teachers
+    paths = weights_of(wildcards.sweep, teachers)
+    return {f"teacher{number}": path for number, path in enumerate(paths, start=1)}
 
 
 def size_of_view(wildcards):

@@ -121,7 +121,7 @@ def test_start_that_is_made_again_and_is_equal_trains_nothing(study, tmp_path):
     assert re.search(r"finetune_run +2", done.stdout)
     assert {path: path.read_bytes() for path in before} == before
     for log in (folder / "results/logs/finetune_run").glob("tiny-search-*.log"):
-        assert "is kept" in log.read_text()
+        assert "kept, nothing" in log.read_text()
         assert "epoch 1" not in log.read_text()
 
 
@@ -164,7 +164,7 @@ def test_new_hyper_parameter_that_is_off_trains_nothing(finished, tmp_path):
     field = '    clip_norm: float = described("Gradients are scaled down to this norm")\n'
     assert field in text
     search.write_text(
-        text.replace(field, f'{field}    sam: float = described("Off", default=0.0)\n'),
+        text.replace(field, f'{field}    later: float = described("Off", default=0.0)\n'),
         encoding="utf-8",
     )
     jobs = planned(folder)

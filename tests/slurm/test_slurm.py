@@ -89,8 +89,11 @@ def last_job(cluster, run: str) -> dict[str, str]:
 def test_every_rule_with_a_gpu_is_known_to_the_profile():
     """So that the GPU's partition and kind reach it."""
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    texts = re.split(r"^rule ", rules, flags=re.MULTILINE)[1:]
-    wanting = {text.split(":")[0] for text in texts if re.search(r"\bgpu=", text)}
+    texts = re.split(r"^ *rule\b", rules, flags=re.MULTILINE)[1:]
+    named = re.compile(r'^ (\w+):|name:\s+"(\w+)"')  # by its head, or one of several in a loop
+    wanting = {
+        "".join(named.search(text).groups("")) for text in texts if re.search(r"\bgpu=", text)
+    }
     profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
     (listed,) = [line for line in profile["__definitions__"] if line.startswith("gpu_rules")]
     assert set(re.findall(r'"(\w+)"', listed)) == wanting

@@ -130,6 +130,16 @@ def change(config, dotted, value):
             {"all": {"models": ["seeds", "seeds-supervised"]}},
             r"models of one backbone, found \['efficientnet-lite0', 'iconclip'\]",
         ),
+        ("sweeps.grid.finetune.ema", [0.9, 1], r"sweeps.grid: run: ema must be decays above 0 and"),
+        ("sweeps.grid.grid.swa", [[0], [0.5]], r"sweeps.grid: expected the same ema and swa in"),
+        ("sweeps.grid.finetune.teachers", "grid/000", r"teachers: grid/000 needs grid/000; a mod"),
+        ("sweeps.grid.finetune.teachers", ["seeds/099"], r"teacher 'seeds/099' is no model with"),
+        (
+            "pools",
+            {"all": {"models": [{"sweep": "grid", "average": "swa"}]}},
+            r"pools.all: the runs of grid have no average 'swa'; they have none",
+        ),
+        ("pools", {"all": {"models": [{"sweep": "grid"}]}}, r"pools.all.models.0: "),
         ("sweeps.grid.recipes", ["best"], r"grid.recipes: 'best' is not defined"),
         ("views.64px.size", 65, r"views.64px: size 65 is cut out of 64 pixels"),
         (

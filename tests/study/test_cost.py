@@ -1,4 +1,4 @@
-"""Images that the analyses of the default study put through a model."""
+"""What runs cost, and images that the analyses of the default study put through a model."""
 
 from pathlib import Path
 
@@ -6,12 +6,29 @@ import pytest
 import yaml
 
 from modelsoups.paper.targets import list_analyses
-from modelsoups.study.cost import count_images
+from modelsoups.study.cost import count_images, models_in_training, passes_of
+from modelsoups.study.search import RunSpec
 from modelsoups.study.study import Study
 
 CONFIG = Path(__file__).parents[2] / "config/config.yaml"
 REPORTED = 843 + 968 + 1344 + 1311 + 1321 + 888  # the test set and the shift sets
 HELD_OUT = 843
+
+
+RUN = {
+    "seed": 0, "lr": 1e-3, "weight_decay": 0.0, "epochs": 1, "label_smoothing": 0, "mixup": 0,
+    "augmentation": "minimal", "min_crop": 0.5, "batch_size": 4, "warmup_steps": 0,
+    "clip_norm": 1.0,
+}  # fmt: skip
+
+
+def test_methods_of_a_run_cost_passes_and_memory():
+    plain = RunSpec(**RUN)
+    assert (passes_of(plain), models_in_training(plain)) == (1, 8)
+    assert passes_of(RunSpec(**RUN, sam=0.1)) == 2
+    assert passes_of(RunSpec(**RUN, teachers=["a/0", "a/1", "a/2"])) == pytest.approx(2)
+    every = RunSpec(**RUN, sam=0.1, ema=[0.5, 0.9], swa=0, teachers="a/0", evaluate_every=0.5)
+    assert models_in_training(every) == 8 + 1 + 1 + 2 + 3 * 4
 
 
 def count(config):

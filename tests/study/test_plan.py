@@ -27,6 +27,17 @@ SETS = {
 }
 
 
+def test_hours_count_the_passes_of_a_step():
+    """Of 4 and 6 epochs with 2 and 1 passes 14 are computed, 10 are trained."""
+    plain, sam = (
+        plan_sweep(size, 1000, SETS["held-out"], list(SETS.values()), 500, 4)
+        for size in (SIZE, replace(SIZE, passes=[2, 1]))
+    )
+    assert plain["training_hours"] == pytest.approx(10 * 1000 / 100 / 3600)
+    assert sam["training_hours"] == pytest.approx(14 * 1000 / 100 / 3600)
+    assert {name for name in plain if plain[name] != sam[name]} == {"training_hours"}
+
+
 def test_plan_of_a_sweep_counts_images_hours_and_disk():
     plan = plan_sweep(SIZE, 1000, SETS["held-out"], list(SETS.values()), 50, logits_bytes=2)
     assert (plan["num_runs"], plan["num_epochs"]) == (2, 10)

@@ -107,3 +107,9 @@ def test_what_cannot_be_replicated_is_said(config):
     assert "'gird' is no sweep" in next(iter(replicate_problems(config)))
     del config["datasets"]["emoji-test"]
     assert "expected one data set with role test" in list(replicate_problems(config))[-1]
+
+
+def test_sweep_with_teachers_cannot_be_replicated_without_theirs(config):
+    config["sweeps"]["random-search"]["random"]["space"]["teachers"] = "grid/000"
+    [problem] = replicate_problems(config)
+    assert "the runs of random-search have teachers, but a replicate has no other sweep" in problem

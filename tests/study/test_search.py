@@ -7,6 +7,7 @@ import pytest
 from modelsoups.study.search import (
     RunSpec,
     as_params,
+    average_names,
     draw,
     grid_search,
     list_runs,
@@ -161,6 +162,24 @@ def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
         ({"lr": "1e-5"}, "lr must be a number, got '1e-5'"),
         ({"min_crop": 0}, r"min_crop must be in \(0, 1\], got 0"),
         ({"batch_size": 3}, "batch_size must be even"),
+        ({"sam": -0.1}, "sam must not be negative"),
+        ({"sam": True}, "sam must be a number, got True"),
+        ({"sam_synchronized": False}, "sam_synchronized says nothing without sam; leave it out"),
+        ({"ema": 1.0}, r"ema must be decays above 0 and below 1, got \[1.0\]"),
+        ({"ema": [0.9, 0]}, r"ema must be decays above 0 and below 1, got \[0.9, 0\]"),
+        ({"ema": "high"}, "ema must be a number, got 'high'"),
+        ({"ema": [0.9, 0.9]}, r"ema has an entry twice: \[0.9, 0.9\]"),
+        ({"ema_warmup": True}, "ema_warmup says nothing without ema"),
+        ({"swa": 1}, r"swa must be shares from 0 to below 1, got \[1\]"),
+        ({"swa": -0.1}, "swa must be shares from 0"),
+        ({"teachers": ["a/000", "a/000"]}, "teachers has an entry twice"),
+        ({"teachers": 3}, "teachers must be a word, got 3"),
+        ({"temperature": 2.0}, "temperature says nothing without teachers"),
+        ({"teachers": "a/000", "temperature": 0}, "temperature must be positive, got"),
+        (
+            {"teachers": "a/000", "label_smoothing": 0.1},
+            "label_smoothing is of labels, which",
+        ),
         ({"augmentation": "rand-m9"}, "'rand-m9' is none of minimal, medium, strong"),
         ({"augmentation": "rand-m9-n2-mmax"}, "'rand-m9-n2-mmax' is none of minimal, medium"),
         ({"augmentation": "fix-aug"}, "fix-aug is strong before the last epoch, .* got 1"),
@@ -196,11 +215,27 @@ def test_what_is_off_is_left_out_of_params():
 
     @dataclass(frozen=True, kw_only=True)
     class LaterSpec(RunSpec):
-        sam: float = 0.0
+        later: float = 0.0
 
     known = as_params(make_run())
     assert as_params(LaterSpec(**known)) == known
-    assert as_params(LaterSpec(**known, sam=0.05)) == {**known, "sam": 0.05}
+    assert as_params(LaterSpec(**known, later=0.05)) == {**known, "later": 0.05}
+    first = {"seed", "lr", "weight_decay", "epochs", "mixup", "label_smoothing", "augmentation"}
+    assert known.keys() == first | SHARED.keys()
+
+
+def test_entry_of_a_list_may_stand_alone():
+    assert make_run(ema=0.5, swa=[0, 0.7]).ema == (0.5,)
+    assert as_params(make_run(ema=0.5, swa=[0, 0.7]))["ema"] == [0.5]
+    runs = {"000": make_run(ema=[0.5]), "001": make_run(ema=[0.5, 0.9]), "002": make_run()}
+    assert select(runs, {"ema": 0.5}) == select(runs, {"ema": [0.5]}) == "000"
+    assert select(runs, {"ema": [0.5, 0.9]}) == "001"
+
+
+def test_averages_are_named_by_their_decay_or_share():
+    names = average_names(make_run(ema=[0.9, 0.9999999], swa=[0, 0.7]))
+    assert names == ["ema0.9", "ema0.9999999", "swa", "swa0.7"]
+    assert average_names(make_run()) == []
 
 
 def test_every_method_is_off_if_it_is_not_named():

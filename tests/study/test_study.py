@@ -166,6 +166,70 @@ def test_models_name_is_short_in_its_own_sweep():
     assert identity("both", "grid/003") == "grid/003"
 
 
+def averaged(**changes):
+    """A study with a sweep of two runs that each leave two averages."""
+    finetune = {**FINETUNE, "augmentation": "minimal", "ema": [0.99], "swa": 0}
+    sweep = {**SWEEP, "finetune": finetune, "grid": {"lr": [1e-3, 1e-2]}}
+    sweeps = {"plain": {**SWEEP, "grid": GRID}, "averaged": sweep}
+    return make_study(sweeps=sweeps, **{"pools": {}, **changes})
+
+
+GRID = {"lr": [1e-3], "augmentation": ["minimal"]}
+
+
+def test_averages_are_models_of_their_sweep_that_its_own_recipes_do_not_choose_from():
+    study = averaged()
+    assert study.averages_of("averaged") == ["ema0.99", "swa"]
+    names = ["000-ema0.99", "000-swa", "001-ema0.99", "001-swa"]
+    assert study.averaged_of("averaged") == names
+    assert study.models_with_weights("averaged") == [
+        *("initialization", "000", "001"),
+        *names,
+        *("uniform", "greedy"),
+    ]
+    assert study.pool_of("averaged") == ["000", "001"]
+    assert study.kinds_of("averaged") == {
+        "initialization": "initialization",
+        **{"000": "run", "001": "run"},
+        **dict.fromkeys(names, "average"),
+        **{"uniform": "soup", "greedy": "soup", "ensemble": "ensemble"},
+    }
+
+
+def test_sweep_without_averages_has_the_models_that_it_had():
+    study = averaged()
+    assert study.averaged_of("plain") == []
+    assert study.sweeps_by_averages == {(): ["plain"], ("ema0.99", "swa"): ["averaged"]}
+    assert "average" not in study.kinds_of("plain").values()
+
+
+def test_pool_takes_an_average_of_all_runs_or_of_those_that_match_as_runs():
+    study = averaged(
+        pools={
+            "low": {"models": [{"sweep": "averaged", "average": "ema0.99"}]},
+            "one": {
+                "models": [
+                    {"sweep": "averaged", "average": "swa", "match": {"lr": 1e-2}},
+                    "averaged/000-ema0.99",
+                    "plain",
+                ]
+            },
+        }
+    )
+    assert study.pool_of("low") == ["averaged/000-ema0.99", "averaged/001-ema0.99"]
+    assert study.pool_of("one") == ["averaged/001-swa", "averaged/000-ema0.99", "plain/000"]
+    assert list(study.kinds_of("low").values()) == [
+        *("initialization", "run", "run", "soup", "soup", "ensemble")
+    ]
+    assert study.initialization_of("one") == "averaged/initialization"
+
+
+def test_average_that_the_runs_do_not_have_is_refused():
+    pools = {"low": {"models": [{"sweep": "averaged", "average": "ema0.9"}]}}
+    with pytest.raises(ValueError, match="have no average 'ema0.9'; they have ema0.99, swa"):
+        averaged(pools=pools).pools  # noqa: B018
+
+
 def test_pools_in_a_circle_are_refused():
     pools = {"a": {"models": ["b"]}, "b": {"models": ["a/uniform"]}}
     with pytest.raises(ValueError, match="in a circle"):

@@ -21,40 +21,50 @@ def made(tmp_path):
     return paths
 
 
+def pair(made):
+    return {str(made[0]): str(made[1])}
+
+
+def test_run_without_one_of_its_averages_is_removed(made, tmp_path):
+    average = {f"{tmp_path}/average.safetensors": f"{tmp_path}/average.json"}
+    assert not keep_finished({**pair(made), **average}, IDENTITY)
+    assert not any(path.exists() for path in made)
+
+
 def test_same_run_is_kept_as_of_now(made):
     before = [path.read_bytes() for path in made]
     began = made[0].stat().st_mtime
-    assert keep_finished(*made, IDENTITY)
+    assert keep_finished(pair(made), IDENTITY)
     assert [path.read_bytes() for path in made] == before
     assert all(path.stat().st_mtime > began + 3000 for path in made)
 
 
 @pytest.mark.parametrize("field", list(IDENTITY))
 def test_another_run_is_removed(made, field):
-    assert not keep_finished(*made, {**IDENTITY, field: "another"})
+    assert not keep_finished(pair(made), {**IDENTITY, field: "another"})
     assert not any(path.exists() for path in made)
 
 
 @pytest.mark.parametrize("missing", [0, 1])
 def test_half_of_a_run_is_removed(made, missing):
     made[missing].unlink()
-    assert not keep_finished(*made, IDENTITY)
+    assert not keep_finished(pair(made), IDENTITY)
     assert not any(path.exists() for path in made)
 
 
 def test_cut_weights_are_removed(made):
     made[0].write_bytes(made[0].read_bytes()[:-1])
-    assert not keep_finished(*made, IDENTITY)
+    assert not keep_finished(pair(made), IDENTITY)
     assert not any(path.exists() for path in made)
 
 
 def test_nothing_there_is_no_finished_run(tmp_path):
-    assert not keep_finished(tmp_path / "weights.safetensors", tmp_path / "record.json", IDENTITY)
+    assert not keep_finished({f"{tmp_path}/weights": f"{tmp_path}/record.json"}, IDENTITY)
 
 
 def test_tuples_of_an_identity_equal_the_lists_of_a_record(made):
     write_json(made[1], {"size": [3, 4]})
-    assert keep_finished(*made, {"size": (3, 4)})
+    assert keep_finished(pair(made), {"size": (3, 4)})
 
 
 def test_digest_is_of_the_modules_that_train():

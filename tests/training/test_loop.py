@@ -204,28 +204,61 @@ def vit_data():
     return images.repeat(5, axis=1).repeat(5, axis=2), labels
 
 
+# Everything that a run can do on its way at once.
+ALONG_THE_WAY = {
+    "label_smoothing": 0.0,
+    "sam": 0.05,
+    "ema": [0.5, 0.9999999],
+    "ema_warmup": True,
+    "swa": [0, 0.5],
+    "teachers": ["other/000", "other/001"],
+    "temperature": 2.0,
+}
 SPLIT = {
     "frozen statistics": (TINY, make_data, {}),
     "no BatchNorm": (VIT, vit_data, {}),
     "adafactor, binary, cutmix": (TINY, make_data, METHODS["adafactor, binary, cutmix"]),
     "sgd, frozen head": (TINY, make_data, {"optimizer": "sgd", "freeze_head": True}),
+    "along the way": (TINY, make_data, ALONG_THE_WAY),
 }
+APART = {**SPLIT, "uphill apart": (TINY, make_data, {"sam": 5.0, "sam_synchronized": False})}
+
+
+def teachers_of(spec):
+    """Models with other weights, one for each teacher that a run names."""
+    teachers = []
+    for seed, _ in enumerate(spec.teachers, 1):
+        torch.manual_seed(seed)
+        teachers.append(build_classifier(TINY, num_classes=2))
+    return teachers
 
 
 def split_run(kind, resume, **how):
-    """Weights and curve of a short run that may be split over parts and processes."""
-    backbone, data, methods = SPLIT[kind]
+    """Weights, averages' too, and curve of a short run that may be split up."""
+    backbone, data, methods = APART[kind]
+    spec = run_spec(**{**SPLIT_SPEC, **methods})
+    how |= {"teachers": teachers_of(spec)}
     torch.manual_seed(0)
     model = build_classifier(backbone, num_classes=2)
     # In float32, which tells a wrong mean from rounding.
     with mock.patch("modelsoups.training.loop.autocast", lambda *_: nullcontext()):
-        curve = train(model, data(), run_spec(**SPLIT_SPEC, **methods), resume, **how)
-    return model, curve
+        ended = finetune(*arguments_of(model, data(), spec, resume), **how)
+    return all_weights(model, ended), ended.curve
+
+
+def all_weights(model, ended):
+    """A run's weights and those of its averages."""
+    averages = {
+        f"{name} {key}": tensor
+        for name, weights in ended.averages.items()
+        for key, tensor in weights.items()
+    }
+    return {**model.state_dict(), **averages}
 
 
 def assert_same_run(found, wanted):
     """The same weights up to a twentieth of one step of the optimiser."""
-    for (name, tensor), other in zip(found.items(), wanted[0].state_dict().values(), strict=True):
+    for (name, tensor), other in zip(found.items(), wanted[0].values(), strict=True):
         assert (tensor - other).abs().max() < 5e-6, name
 
 
@@ -233,7 +266,7 @@ def assert_same_run(found, wanted):
 def test_accumulated_parts_of_a_batch_give_the_run_of_whole_batches(tmp_path, kind):
     whole = split_run(kind, tmp_path / "whole.pt")
     parts = split_run(kind, tmp_path / "parts.pt", compute=ComputeSpec(accumulate=4))
-    assert_same_run(parts[0].state_dict(), whole)
+    assert_same_run(parts[0], whole)
     assert [r["loss"] for r in parts[1]] == pytest.approx([r["loss"] for r in whole[1]], rel=1e-5)
 
 
@@ -249,10 +282,10 @@ from test_loop import fresh_model, make_data, run_spec, split_run, train
 folder, process = Path(sys.argv[2]), join()
 torch.set_num_threads(1)
 for kind in sys.argv[3:]:
-    model, curve = split_run(
+    weights, curve = split_run(
         kind, folder / f"{kind}.pt", process=process, compute=loop.ComputeSpec(accumulate=2)
     )
-    torch.save([model.state_dict(), curve], folder / f"{kind} {process.rank}")
+    torch.save([weights, curve], folder / f"{kind} {process.rank}")
 
 def save_slowly(*arguments):
     time.sleep(1)
@@ -277,7 +310,7 @@ def two_processes(tmp_path_factory):
     (folder / "rank.py").write_text(RANK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", *torchrun_options(2)]
     script = [str(folder / "rank.py"), os.path.dirname(__file__), str(folder)]
-    done = subprocess.run([*torchrun, *script, *SPLIT], capture_output=True, text=True)
+    done = subprocess.run([*torchrun, *script, *APART], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -294,6 +327,69 @@ def test_two_processes_give_the_run_of_one(tmp_path, two_processes, kind):
         weights, curve = torch.load(two_processes / f"{kind} {rank}")
         assert_same_run(weights, whole)
         assert [r["loss"] for r in curve] == pytest.approx([r["loss"] for r in whole[1]], rel=1e-5)
+
+
+def test_processes_that_go_uphill_apart_end_alike_and_elsewhere_than_one(tmp_path, two_processes):
+    """Each perturbs by its own share's gradient; the gradient found there is of both."""
+    whole, _ = split_run("uphill apart", tmp_path / "whole.pt")
+    first, second = (torch.load(two_processes / f"uphill apart {rank}")[0] for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert max((first[name] - whole[name]).abs().max() for name in whole) > 5e-5
+
+
+@pytest.mark.parametrize("step", [2, 8, 16, 17], ids="killed in pass {}".format)
+def test_run_with_everything_along_the_way_ends_as_one_that_nothing_killed(
+    data, tmp_path, along_the_way, step
+):
+    """To the bit, averages too. SAM takes two passes a step, so that six are an epoch."""
+    spec, compute = run_spec(**ALONG_THE_WAY), ComputeSpec(save_minutes=1e-9)
+    arguments = (data, spec, tmp_path / "resume.pt")
+    killed = raise_at(fresh_model(), step, Killed)
+    with pytest.raises(Killed):
+        finetune(*arguments_of(killed, *arguments), compute=compute, teachers=teachers_of(spec))
+    model = fresh_model()
+    ended = finetune(*arguments_of(model, *arguments), compute=compute, teachers=teachers_of(spec))
+    resumed = all_weights(model, ended)
+    assert resumed.keys() == along_the_way.keys()
+    assert all(torch.equal(resumed[name], along_the_way[name]) for name in resumed)
+
+
+@pytest.fixture(scope="module")
+def along_the_way(tmp_path_factory):
+    """All weights of an uninterrupted run with everything along the way."""
+    model, spec = fresh_model(), run_spec(**ALONG_THE_WAY)
+    resume = tmp_path_factory.mktemp("along the way") / "resume.pt"
+    arguments = arguments_of(model, make_data(), spec, resume)
+    return all_weights(model, finetune(*arguments, teachers=teachers_of(spec)))
+
+
+def test_averages_and_teachers_leave_what_they_should_alone(data, tmp_path):
+    """Averages change nothing of their run; teachers keep their weights."""
+    plain, averaged = fresh_model(), fresh_model()
+    train(plain, data, run_spec(epochs=2), tmp_path / "plain.pt")
+    train(averaged, data, run_spec(epochs=2, ema=0.9, swa=0), tmp_path / "averaged.pt")
+    assert_same_weights(averaged, plain)
+    spec = run_spec(epochs=1, label_smoothing=0.0, teachers="other/000")
+    [teacher], [same] = teachers_of(spec), teachers_of(spec)
+    taught = fresh_model()
+    train(taught, data, spec, tmp_path / "taught.pt", teachers=[teacher])
+    assert_same_weights(teacher, same)
+    assert not torch.equal(taught.head.weight, plain.head.weight)
+
+
+def test_student_learns_what_its_teachers_say(data, tmp_path):
+    """A teacher that calls dark images bright: the student's answers follow it, not the labels."""
+    images, labels = data
+    changes = {"mixup": 0, "label_smoothing": 0, "augmentation": "minimal", "lr": 3e-3}
+    teacher = fresh_model()
+    wrong = run_spec(epochs=6, **changes)
+    train(teacher, (images, 1 - labels), wrong, tmp_path / "teacher.pt")
+    student, spec = fresh_model(), run_spec(epochs=6, teachers="other/000", **changes)
+    train(student, data, spec, tmp_path / "student.pt", teachers=[teacher])
+    with torch.no_grad():
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+        said = student.eval()(pixels).argmax(1)
+    assert (said.numpy() == 1 - labels).mean() > 0.9
 
 
 def test_failed_run_is_an_error_or_skipped_with_its_reason(data, tmp_path):
@@ -398,6 +494,9 @@ class Total:
 
     def after_epoch(self, epoch):
         self.calls += 100
+
+    def weights(self):
+        return {}
 
     def state_dict(self):
         return {"sum": self.sum, "calls": self.calls}

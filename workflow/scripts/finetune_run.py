@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from modelsoups.evaluation.best import BestCheckpoint
 from modelsoups.evaluation.evaluator import open_set
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import pick_device
-from modelsoups.study.search import RunSpec, as_params
+from modelsoups.study.search import RunSpec, as_params, average_names
 from modelsoups.training.augmentation import AUGMENTED
+from modelsoups.training.distillation import load_teachers
 from modelsoups.training.finished import code_digest, keep_finished
 from modelsoups.training.loop import ComputeSpec, finetune_or_skip
 from modelsoups.training.processes import join, split_up
@@ -35,11 +37,13 @@ torch.set_num_threads(threads)
 spec = RunSpec(**snakemake.params.run)
 backbone = BackboneSpec(**snakemake.params.backbone)
 start = read_weights(snakemake.input.start)
-model = build_classifier(backbone, num_classes=len(start["head.bias"]))
+build = partial(build_classifier, backbone, num_classes=len(start["head.bias"]))
+model = build()
 model.load_state_dict(start)
 images = TASKS[backbone.task].open_training(snakemake.input.images, snakemake.params.size)
-files = snakemake.input.items()
-inputs = process.from_first(lambda: {name: cached_sha256(path) for name, path in files})
+files = dict(snakemake.input.items())
+teachers = load_teachers([files[name] for name in files if name.startswith("teacher")], build)
+inputs = process.from_first(lambda: {name: cached_sha256(path) for name, path in files.items()})
 resume = Path(snakemake.output.weights).with_name("resume.pt")
 compute = ComputeSpec(
     accumulate=resources.accumulate,
@@ -55,8 +59,11 @@ identity = {
     "asked_precision": compute.precision,
     "code": code_digest(),
 }
-output = snakemake.output.weights, snakemake.output.record
-if process.from_first(lambda: keep_finished(*output, identity)):
+made = {
+    snakemake.output.weights: snakemake.output.record,
+    **dict(zip(snakemake.output.averages, snakemake.output.average_records, strict=True)),
+}
+if process.from_first(lambda: keep_finished(made, identity)):
     sys.exit()
 best = None
 if spec.evaluate_every:
@@ -70,7 +77,7 @@ if spec.evaluate_every:
         batch_size=resources.batch_size,
         process=process,
     )
-progress, failure = finetune_or_skip(
+ended, failure = finetune_or_skip(
     resources.on_failure,
     model,
     AUGMENTED[backbone.task](images, spec, model),
@@ -83,6 +90,7 @@ progress, failure = finetune_or_skip(
     compute=compute,
     process=process,
     followers={"best": best} if best else {},
+    teachers=teachers,
 )
 if process.is_first:
     write_run(snakemake.output.weights, best.kept if best else model.state_dict(), failure)
@@ -96,10 +104,15 @@ if process.is_first:
         "processes": process.num_processes,
         "threads": threads,
         "compute": asdict(compute),
-        "precision": progress.precision,
-        "curve": progress.curve,
+        "precision": ended.precision,
+        "curve": ended.curve,
         "versions": versions(),
     }
+    averages = snakemake.output.averages, snakemake.output.average_records
+    for name, weights, its_record in zip(average_names(spec), *averages, strict=True):
+        write_run(weights, ended.averages.get(name, {}), failure)
+        of_run = {"model": f"{snakemake.wildcards.run}-{name}", "kind": "average"}
+        write_json(its_record, {**record, **of_run, "run": snakemake.wildcards.run})
     if best and failure is None:
         record["best"] = {"step": best.step, "trials": best.trials}
     write_json(snakemake.output.record, record)

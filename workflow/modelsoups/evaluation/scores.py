@@ -17,7 +17,7 @@ from modelsoups.evaluation.failures import why_no_logits
 from modelsoups.evaluation.logits import Logits, read_logits
 from modelsoups.evaluation.metrics import METRICS
 
-Kind = Literal["initialization", "start", "run", "soup", "ensemble"]
+Kind = Literal["initialization", "start", "run", "average", "soup", "ensemble"]
 COLUMNS = ("model", "kind", "dataset", "metric", "value", "n")  # accuracy is a fraction
 KEY = ["model", "dataset", "metric"]
 

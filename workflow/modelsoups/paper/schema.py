@@ -7,7 +7,7 @@ clone, writes what is made of it: the page of all keys and the JSON schema for e
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from modelsoups.paper.registry import RESULTS
 from modelsoups.paper.targets import list_schemas
@@ -38,7 +38,7 @@ def complete_schema(path: str | Path) -> dict[str, Any]:
     schema = read_schema(path, {**sections, **results})
     types = get_type_hints(RunSpec)
     described = {
-        field.name: {"type": JSON_TYPES[types[field.name]], "description": field.metadata["about"]}
+        field.name: {**_json_type(types[field.name]), "description": field.metadata["about"]}
         for field in fields(RunSpec)
     }
     schema["$defs"]["hyperparameters"] = {"properties": described}
@@ -49,6 +49,14 @@ def files_of_reference(schema: dict[str, Any]) -> dict[Path, str]:
     """Path -> text of what is made of the complete schema."""
     editors = json.dumps(editor_schema(schema), indent=1, ensure_ascii=False)
     return {PAGE: reference_page(schema), FOR_EDITORS: editors + "\n"}
+
+
+def _json_type(hint: Any) -> dict[str, Any]:
+    """The JSON schema of a hyper-parameter's type; one entry of a list may stand alone."""
+    if hint in JSON_TYPES:
+        return {"type": JSON_TYPES[hint]}
+    item = _json_type(get_args(hint)[0])
+    return {"anyOf": [item, {"type": "array", "items": item}]}
 
 
 def _entries(about: str, schema: dict[str, Any]) -> dict[str, Any]:

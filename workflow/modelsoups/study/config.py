@@ -12,6 +12,7 @@ import yaml
 from modelsoups.study.replicates import replicate_problems
 from modelsoups.study.search import INITIALIZATION, RunSpec
 from modelsoups.study.study import LIBRARIES_WITH_TEXT, PROBES, STARTS, Study
+from modelsoups.study.trajectories import average_problems, teacher_problems
 
 # What a check of a table or figure's key looks for -> where it is defined.
 DEFINED_IN = {"sweep": ("sweeps", "pools"), "recipe": ("recipes",), "dataset": ("datasets",)}
@@ -227,6 +228,8 @@ def problems_of_models(study: Study) -> Iterator[str]:
     yield from replicate_problems(study.config)
     yield from uneven_batches(study)
     yield from problems_of_runs(study)
+    yield from average_problems(study)
+    yield from teacher_problems(study)
     for pool in study.config.get("pools", {}):
         sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
         backbones = {study.backbone_of(sweep) for sweep in sweeps}

@@ -1,4 +1,4 @@
-"""Images that a study's analyses put through a model: what their jobs ask for, and the plan.
+"""What runs and analyses cost, for what their jobs ask for and the plan.
 
 Imported while Snakemake parses: no torch.
 """
@@ -8,10 +8,29 @@ from itertools import combinations
 from math import comb
 from typing import Any
 
-from modelsoups.study.search import RunSpec
+from modelsoups.study.search import RunSpec, average_names
 from modelsoups.study.study import Study
 
 SECOND_DERIVATIVE = 20  # forward passes that one takes, about
+
+
+def passes_of(run: RunSpec) -> float:
+    """Passes, forward and backward, that a step of a run takes: 1 of most, of SAM twice as many.
+
+    A teacher's forward pass is a third of one.
+    """
+    return (1 + bool(run.sam)) * (1 + len(run.teachers) / 3)
+
+
+def models_in_training(run: RunSpec) -> int:
+    """Models in float32 whose memory a process of a run takes.
+
+    Weights, gradient, the optimiser's two moments, and a state as saved are 8; SAM keeps the
+    weights that it began at; the best checkpoint is in memory and in the state; an average is so in
+    float64.
+    """
+    kept = bool(run.sam) + len(run.teachers) + 2 * bool(run.evaluate_every)
+    return 8 + kept + 4 * len(average_names(run))
 
 
 def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:

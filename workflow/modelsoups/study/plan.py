@@ -1,5 +1,6 @@
 """What a study will take, reckoned from its config before anything is spent."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ class SweepSize:
     """What a sweep is made of."""
 
     epochs: Sequence[int]  # of each run that is fine-tuned
-    num_weights: int  # models with weights of their own: initialisation, runs, soups
+    passes: Sequence[float] = ()  # of a step of each (`cost.passes_of`); 1 if left out
+    num_weights: int  # models with weights of their own: initialisation, runs, averages, soups
     num_ensembles: int
     num_greedy: int  # greedy soups, each of which tries every candidate on the held-out set
     num_candidates: int
@@ -50,6 +52,8 @@ def plan_sweep(
         weights_gib, logits_gib.
     """
     training = sum(size.epochs) * num_training_images
+    passes = size.passes or [1] * len(size.epochs)
+    computed = sum(map(operator.mul, size.epochs, passes)) * num_training_images
     evaluated = size.num_weights * sum(dataset.num_images for dataset in evaluation)
     evaluated += size.num_greedy * size.num_candidates * held_out.num_images + size.other_images
     logits = sum(dataset.num_images * dataset.num_classes for dataset in evaluation)
@@ -58,7 +62,7 @@ def plan_sweep(
         "num_epochs": sum(size.epochs),
         "training_images": training,
         "evaluation_images": evaluated,
-        "training_hours": training / size.images_per_second / 3600,
+        "training_hours": computed / size.images_per_second / 3600,
         "evaluation_hours": evaluated / images_per_second / 3600,
         "weights_gib": 4 * size.num_parameters * size.num_weights / GIB,
         "logits_gib": logits * logits_bytes * (size.num_weights + size.num_ensembles) / GIB,

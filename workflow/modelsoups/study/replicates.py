@@ -80,6 +80,11 @@ def replicate_problems(config: Mapping[str, Any]) -> Iterator[str]:
             f"replicates: {spec['sweep']} has no random search, whose draws differ; name a sweep "
             "with `random`"
         )
+    elif "teachers" in {**sweep["finetune"], **sweep["random"]["space"]}:
+        yield (
+            f"replicates: the runs of {spec['sweep']} have teachers, but a replicate has no other "
+            "sweep; name one without"
+        )
     own = {
         role: [dataset for dataset in config["datasets"].values() if dataset["role"] == role]
         for role in FOLDS_OF

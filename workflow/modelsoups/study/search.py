@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from dataclasses import field as field_of
-from typing import Any
+from typing import Any, get_args, get_origin
 
 INITIALIZATION = "initialization"  # the model that every run of a sweep starts from
 AUGMENTATION = re.compile(
@@ -98,9 +98,46 @@ class RunSpec:
         "and again; the weights with the best one are kept. 0 is off: the last ones are",
         default=0.0,
     )
+    sam: float = described(
+        "Sharpness-aware minimisation: rho, how far uphill in weight space the gradient is taken; "
+        "0 is off. The paper gives none: choose it on the held-out set",
+        default=0.0,
+    )
+    sam_synchronized: bool = described(
+        "Whether a run's processes, one a GPU, go uphill together, by the gradient of the whole "
+        "batch, or each by that of its own share",
+        default=True,
+    )
+    ema: tuple[float, ...] = described(
+        "Decays of exponential moving averages of the weights, step by step; each is a model more, "
+        "`<run>-ema<decay>`",
+        default=(),
+    )
+    ema_warmup: bool = described(
+        "Whether the n-th step's decay is n / (n + 9) while that is smaller, as in TensorFlow; "
+        "else averages begin at the start's weights, where a decay of 0.9999999 would stay",
+        default=False,
+    )
+    swa: tuple[float, ...] = described(
+        "Means of the weights at the ends of epochs, of those after this share of the run (0: of "
+        "all); each is a model more, `<run>-swa` or `<run>-swa<share>`",
+        default=(),
+    )
+    teachers: tuple[str, ...] = described(
+        "Distillation: models `<sweep>/<model>` whose mean logits on each augmented batch are "
+        "learned in place of labels",
+        default=(),
+    )
+    temperature: float = described(
+        "That logits are divided by in distillation. The paper gives none: choose it on the "
+        "held-out set",
+        default=1.0,
+    )
 
     def __post_init__(self):
         for field in fields(self):
+            if get_origin(field.type) is tuple:  # one entry need not stand in a list
+                object.__setattr__(self, field.name, as_tuple(getattr(self, field.name)))
             check_type(field.name, getattr(self, field.name), field.type)
         if not AUGMENTATION.fullmatch(self.augmentation):
             raise ValueError(
@@ -138,13 +175,60 @@ class RunSpec:
                 f"run: fix-aug is strong before the last epoch, so it takes 2 epochs, got "
                 f"{self.epochs}; use minimal"
             )
+        self._check_methods()
+
+    def _check_methods(self) -> None:
+        """Raise a ValueError unless what belongs to methods fits, alone and together."""
+        if self.sam < 0 or not self.temperature > 0:
+            raise ValueError(
+                "run: sam must not be negative and temperature must be positive, got "
+                f"{self.sam} and {self.temperature}"
+            )
+        if not all(0 < decay < 1 for decay in self.ema):
+            raise ValueError(f"run: ema must be decays above 0 and below 1, got {list(self.ema)}")
+        if not all(0 <= share < 1 for share in self.swa):
+            raise ValueError(f"run: swa must be shares from 0 to below 1, got {list(self.swa)}")
+        for name in ("ema", "swa", "teachers"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"run: {name} has an entry twice: {list(getattr(self, name))}")
+        for name, needed in (
+            ("sam_synchronized", "sam"),
+            ("ema_warmup", "ema"),
+            ("temperature", "teachers"),
+        ):
+            if getattr(self, name) != getattr(RunSpec, name) and not getattr(self, needed):
+                raise ValueError(f"run: {name} says nothing without {needed}; leave it out")
+        if self.teachers and (self.label_smoothing or self.loss != "softmax"):
+            raise ValueError(
+                "run: label_smoothing and a binary loss are of labels, which a run with teachers "
+                f"does not read; set them to 0 and softmax, got {self.label_smoothing} and "
+                f"{self.loss}"
+            )
+
+
+def as_tuple(value: Any) -> tuple:
+    """The entries of a list, or one that stands alone."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def average_names(spec: RunSpec) -> list[str]:
+    """What the averages along a run's trajectory are called: models beside the run's own."""
+    return [
+        *(f"ema{decay}" for decay in spec.ema),
+        *(f"swa{share}" if share else "swa" for share in spec.swa),
+    ]
 
 
 def check_type(name: str, value: Any, expected: Any) -> None:
     """Raise a ValueError unless a hyper-parameter is of the type that its field is annotated with.
 
-    A whole number is a number too; a boolean is no number, and 5.0 is no whole one.
+    A whole number is a number too; a boolean is no number, and 5.0 is no whole one. Of a list each
+    entry is looked at.
     """
+    if get_origin(expected) is tuple:
+        for each in value:
+            check_type(name, each, get_args(expected)[0])
+        return
     kinds = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
     allowed = (int, float) if expected is float else expected
     if not isinstance(value, allowed) or (isinstance(value, bool) and expected is not bool):
@@ -159,11 +243,12 @@ def as_params(spec: Any) -> dict[str, Any]:
 
     What rules compare, resume states are known by and records keep.
     """
-    return {
+    found = {
         field.name: asdict(spec)[field.name]
         for field in fields(spec)
         if field.default is MISSING or getattr(spec, field.name) != field.default
     }
+    return {key: [*each] if isinstance(each, tuple) else each for key, each in found.items()}
 
 
 def select_all(runs: Mapping[str, RunSpec], match: Mapping[str, Any]) -> list[str]:
@@ -171,7 +256,7 @@ def select_all(runs: Mapping[str, RunSpec], match: Mapping[str, Any]) -> list[st
     return [
         name
         for name, spec in runs.items()
-        if all(getattr(spec, key) == value for key, value in match.items())
+        if all(getattr(spec, key) in (value, as_tuple(value)) for key, value in match.items())
     ]
 
 

@@ -10,7 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from modelsoups.study.checkpoints import CheckpointSpec, list_checkpoints
-from modelsoups.study.search import INITIALIZATION, RunSpec, list_runs, select_all
+from modelsoups.study.search import (
+    INITIALIZATION,
+    RunSpec,
+    average_names,
+    list_runs,
+    select_all,
+)
 
 # Heads that fine-tuning can start from. A probe is fitted by the loss of the runs (`RunSpec.loss`).
 PROBES = {"linear-probe": "softmax", "binary-probe": "binary"}
@@ -109,8 +115,16 @@ class Study:
         if isinstance(item, Mapping):
             chosen = select_all(self.runs.get(sweep, {}), item.get("match", {}))
             if not chosen:
-                raise ValueError(f"pools.{pool}: no run of {sweep} has {dict(item['match'])}")
-            return [f"{sweep}/{run}" for run in chosen]
+                match = dict(item.get("match", {}))
+                raise ValueError(f"pools.{pool}: no run of {sweep} has {match}")
+            average = item.get("average")
+            if average not in (None, *self.averages_of(sweep)):
+                known = ", ".join(self.averages_of(sweep)) or "none"
+                raise ValueError(
+                    f"pools.{pool}: the runs of {sweep} have no average {average!r}; they have "
+                    f"{known}"
+                )
+            return [f"{sweep}/{run}-{average}" if average else f"{sweep}/{run}" for run in chosen]
         if "/" not in item:
             return found[sweep]
         model = item.partition("/")[2]
@@ -127,6 +141,23 @@ class Study:
             return list(self.runs[sweep])
         return [model for model in self.checkpoints.get(sweep, {}) if model != INITIALIZATION]
 
+    def averages_of(self, sweep: str) -> list[str]:
+        """Averages along the trajectory of each run of a sweep, such as `ema0.99`."""
+        return next((average_names(spec) for spec in self.runs.get(sweep, {}).values()), [])
+
+    def averaged_of(self, sweep: str) -> list[str]:
+        """Names of these models of all runs of a sweep, run by run, such as `000-ema0.99`."""
+        averages = self.averages_of(sweep)
+        return [f"{run}-{each}" for run in self.runs_of(sweep) for each in averages]
+
+    @cached_property
+    def sweeps_by_averages(self) -> dict[tuple[str, ...], list[str]]:
+        """Averages that runs have, none at all first -> the sweeps that are fine-tuned so."""
+        groups: dict[tuple[str, ...], list[str]] = {(): []}
+        for sweep in self.runs:
+            groups.setdefault(tuple(self.averages_of(sweep)), []).append(sweep)
+        return groups
+
     def starts_of(self, sweep: str) -> list[str]:
         """Names of the models a sweep's runs start from, or could: the initialisation, others."""
         if sweep in self.runs:
@@ -134,8 +165,9 @@ class Study:
         return [model for model in self.checkpoints.get(sweep, {}) if model == INITIALIZATION]
 
     def models_with_weights(self, sweep: str) -> list[str]:
-        """Names of all models of a sweep that have weights: starts, runs, soups."""
-        return [*self.starts_of(sweep), *self.runs_of(sweep), *self.recipes_of(sweep)]
+        """Names of all models of a sweep that have weights: starts, runs, averages, soups."""
+        runs = [*self.runs_of(sweep), *self.averaged_of(sweep)]
+        return [*self.starts_of(sweep), *runs, *self.recipes_of(sweep)]
 
     def recipes_of(self, sweep: str) -> dict[str, Mapping[str, Any]]:
         """Recipes of a sweep or pool: those that it names, or all of the study."""
@@ -185,26 +217,38 @@ class Study:
         return self.backbone_of(self.pools[sweep][0].partition("/")[0])
 
     def kinds_of(self, sweep: str) -> dict[str, str]:
-        """What is scored of a sweep or pool: name -> kind of model."""
+        """What is scored of a sweep or pool: name -> kind of model.
+
+        A run's averages are of a kind of their own in its sweep, which chooses from runs alone. In
+        a pool they stand as runs: individual models, of which the best is what soups are compared
+        with.
+        """
         start = self.initialization_of(sweep)
         return {
             **({name_in(sweep, start): "initialization"} if start else {}),
             **dict.fromkeys(self.starts_of(sweep)[1:], "start"),
-            **{name_in(sweep, model): self.kind_of(model) for model in self._scored(sweep)},
+            **{name_in(sweep, model): self._kind_in(sweep, model) for model in self._scored(sweep)},
             **dict.fromkeys(self.recipes_of(sweep), "soup"),
             **dict.fromkeys(self.ensembles_of(sweep), "ensemble"),
         }
 
+    def _kind_in(self, sweep: str, model: str) -> str:
+        kind = self.kind_of(model)
+        return "run" if kind == "average" and sweep not in self.config["sweeps"] else kind
+
     def _scored(self, sweep: str) -> Sequence[str]:
         if sweep in self.config["sweeps"]:
-            return [f"{sweep}/{run}" for run in self.runs_of(sweep)]
+            names = [*self.runs_of(sweep), *self.averaged_of(sweep)]
+            return [f"{sweep}/{name}" for name in names]
         return [model for model in self.pools[sweep] if self.kind_of(model) != INITIALIZATION]
 
     def kind_of(self, model: str) -> str:
-        """Kind of the model of that identity: initialization, start, run or soup."""
+        """Kind of the model of that identity: initialization, start, run, average or soup."""
         sweep, _, name = model.partition("/")
         if name in self.runs_of(sweep):
             return "run"
+        if name in self.averaged_of(sweep):
+            return "average"
         return {INITIALIZATION: "initialization"}.get(name, "start" if name in STARTS else "soup")
 
     def has_zero_shot(self, backbone: str) -> bool:

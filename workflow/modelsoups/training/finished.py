@@ -25,26 +25,28 @@ def code_digest() -> str:
     return digest_of(paths, PACKAGE)
 
 
-def keep_finished(weights: str | Path, record: str | Path, identity: Mapping[str, Any]) -> bool:
-    """Keep a run's two files, as of now, if they are there, whole, and of the same run.
+def keep_finished(made: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
+    """Keep a run's files, as of now, if all are there, whole, and of the same run.
 
     Snakemake plans a run again when what it starts from is made again, equal or not. The files of
     another run are removed: a run that is being trained has none.
 
     Args:
-        identity: fields of the record that say what the run is made of and by; hashes, not times.
+        made: weights of the run, and of averages along it -> record.
+        identity: fields of the records that say what the run is made of and by; hashes, not times.
     Returns:
         whether they are kept.
     """
-    try:
-        Checkpoint(weights)
-        found = read_json(record)
-    except (OSError, ValueError):
-        found = {}
     wanted = json.loads(json.dumps(identity))
-    is_same = {name: found.get(name) for name in wanted} == wanted
+    try:
+        for weights in made:
+            Checkpoint(weights)
+        records = [read_json(record) for record in made.values()]
+    except (OSError, ValueError):
+        records = [{}]
+    is_same = all({name: found.get(name) for name in wanted} == wanted for found in records)
     if is_same:
-        logger.info("%s is kept: nothing that it is made of or by has changed", weights)
-    for path in map(Path, (record, weights)):
+        logger.info("%s: kept, nothing that it is made of or by has changed", ", ".join(made))
+    for path in map(Path, (*made.values(), *made)):
         os.utime(path) if is_same else path.unlink(missing_ok=True)
     return is_same

@@ -8,9 +8,9 @@ processes and of parts of a batch by rounding alone.
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -39,6 +39,7 @@ from modelsoups.training.machine import READ_AHEAD, check_shared_memory, determi
 from modelsoups.training.methods import Follower, build_methods
 from modelsoups.training.processes import Process, Terminated, ignore_sigterm, noting_sigterm
 from modelsoups.training.resume import Progress, Stateful, load_state, save_state
+from modelsoups.weights.checkpoints import Weights
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,17 @@ class ComputeSpec:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run went, and what it leaves beside the weights of its model."""
+
+    # For each epoch `loss` (mean over its examples), `lr` at its end and `images_per_second` (since
+    # the run last started).
+    curve: list[dict[str, float]] = field(default_factory=list)
+    precision: Precision = "auto"  # of its forward passes
+    averages: dict[str, Weights] = field(default_factory=dict)  # along its trajectory, by name
+
+
 def freeze_norm_statistics(model: nn.Module) -> None:
     """Keep BatchNorm's running statistics as they are; its gains and biases stay trainable.
 
@@ -91,7 +103,8 @@ def finetune(
     compute: ComputeSpec = ComputeSpec(),
     process: Process = Process(),  # noqa: B008
     followers: Mapping[str, Follower] = MappingProxyType({}),
-) -> Progress:
+    teachers: Sequence[nn.Module] = (),
+) -> Ended:
     """Fine-tune all parameters of `model` in place; with `freeze_head` all but the head's.
 
     Args:
@@ -102,13 +115,14 @@ def finetune(
         inputs: name -> SHA-256 of what the run starts from, to tell its state from another's.
         process: this one, if several share the run; each calls this function.
         followers: what follows the weights besides what the hyper-parameters name, by a name.
+        teachers: the models that `spec.teachers` names, in this order.
     Returns:
-        where the run ended. Its curve has for each epoch `loss` (mean over its examples), `lr` at
-        its end and `images_per_second` (since the run last started).
+        how it went, and averages along its trajectory.
     Raises:
         FloatingPointError: the loss or the weights are no longer finite.
         Terminated: SIGTERM came; the state is saved.
-        ValueError: a batch has more examples than there are or does not split as asked for.
+        ValueError: a batch has more examples than there are or does not split as asked for, or the
+            teachers are not as many as the run names.
     """
     model.to(device)
     model.train()
@@ -127,7 +141,8 @@ def finetune(
         part_size = spec.batch_size // (compute.accumulate * process.num_processes)
         check_shared_memory(compute.num_workers * process.num_processes, part_size * example.nbytes)
     steps_per_epoch = len(examples) // spec.batch_size
-    methods = build_methods(spec, model, num_steps=spec.epochs * steps_per_epoch)
+    num_steps = spec.epochs * steps_per_epoch
+    methods = build_methods(spec, model, num_steps, [each.to(device) for each in teachers])
     identity: dict[str, Any] = {"spec": as_params(spec), "inputs": dict(inputs)}
     if compute.precision != "auto":
         identity["precision"] = compute.precision
@@ -140,17 +155,18 @@ def finetune(
         logger.info("going on from %s: epoch %d, step %d", resume, *where)
     last_saved = time.monotonic()
 
-    def backward(parts: list[Part], step: int) -> list[Tensor]:
-        """Add the gradient of this process's parts of a batch; their shares of its mean loss."""
+    def backward(parts: list[Part], step: int, together: bool = True) -> list[Tensor]:
+        """Add the gradient of this process's parts of a batch, or `together` that of all processes;
+        the parts' shares of its mean loss."""
         losses = []
         for number, (batch, targets) in enumerate(parts, 1):
             batch = batch.to(device, non_blocking=True)
             targets = targets.to(device, non_blocking=True)
             seed_all(spec.seed, STEP, progress.epoch, step)
-            batch, targets = methods.transform(batch, targets)
-            is_last = number == len(parts)
-            with parallel.no_sync() if parallel and not is_last else nullcontext():
+            is_shared = together and number == len(parts)
+            with parallel.no_sync() if parallel and not is_shared else nullcontext():
                 with autocast(device, progress.precision):
+                    batch, targets = methods.transform(batch, targets)
                     logits = forward(batch)
                 loss = methods.loss(logits.float(), targets) / len(parts)
                 loss.backward()
@@ -217,7 +233,7 @@ def finetune(
                     )
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise diverged("the weights are not finite at the end")
-    return progress
+    return Ended(curve=progress.curve, precision=progress.precision, averages=methods.averages())
 
 
 def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -229,7 +245,7 @@ def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def finetune_or_skip(
     on_failure: Literal["error", "skip"], *args: Any, **kwargs: Any
-) -> tuple[Progress, str | None]:
+) -> tuple[Ended, str | None]:
     """What `finetune` returns, and None or the reason why the run failed, if such are skipped.
 
     A run fails when it is no longer finite; other errors may pass with another attempt.
@@ -240,4 +256,4 @@ def finetune_or_skip(
         if on_failure == "error":
             raise
         logger.warning("skipped: %s", error)
-        return Progress(), str(error)
+        return Ended(), str(error)

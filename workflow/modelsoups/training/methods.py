@@ -5,11 +5,12 @@ Whatever a run can do without is a field of `RunSpec` whose default is off.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+import torch
 from timm.data import Mixup
 from timm.optim.adafactor_bv import AdafactorBigVision
 from torch import Tensor, nn
@@ -18,15 +19,29 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from modelsoups.models.backbones import Classifier
 from modelsoups.study.search import RunSpec
+from modelsoups.training.averages import EpochAverages, MovingAverages
+from modelsoups.training.distillation import Teachers, distillation
 from modelsoups.training.resume import Stateful
+from modelsoups.weights.checkpoints import Weights
 
 T = TypeVar("T")
 
 # A part of a batch (b, ...) with targets, (b,) int64 or (b, num_classes) shares, to such a pair.
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, num_classes) float32 and targets to a mean
-# Adds the gradient of a batch at the weights as they are; returns its mean loss, part by part.
-Backward = Callable[[], list[Tensor]]
+SMALLEST_NORM = 1e-12  # of a gradient that is divided by it
+
+
+class Backward(Protocol):
+    """Adds the gradient of a batch at the weights as they are.
+
+    Args: together: of the whole batch, over all processes; else of this process's share alone.
+    Returns: the mean loss of its share, part by part.
+    """
+
+    def __call__(self, together: bool = True) -> list[Tensor]: ...
+
+
 Gradient = Callable[[Backward], list[Tensor]]  # the gradient that the optimiser gets; the same
 
 
@@ -42,6 +57,10 @@ class Follower(Stateful, Protocol):
 
     def after_epoch(self, epoch: int) -> None:
         """Called after the last step of epoch `epoch` (from 0)."""
+        ...
+
+    def weights(self) -> dict[str, Weights]:
+        """What the run ends with beside its own weights: name -> weights, on the run's device."""
         ...
 
 
@@ -148,10 +167,43 @@ def plain(backward: Backward) -> list[Tensor]:
     return backward()
 
 
+def sam(spec: RunSpec, model: nn.Module) -> Gradient:
+    """The gradient rho uphill: where the normalised gradient of all parameters leads to (Foret et
+    al. 2021; paper Appendix L, Table L.3).
+
+    Both gradients are of the whole batch, in however many parts it is computed, with the same
+    random numbers. J.2.3 has "perturbations either synchronized or unsynchronized across
+    accelerators": synchronised, all processes go uphill by the gradient of the whole batch, as one
+    process would; else each by that of its own share. The loss is that before the move. The paper
+    gives no rho (Foret et al. have 0.05): choose it on the held-out set.
+    """
+
+    def gradient(backward: Backward) -> list[Tensor]:
+        losses = backward(together=spec.sam_synchronized)
+        with torch.no_grad():
+            moved = [(each, each.grad) for each in model.parameters() if each.grad is not None]
+            before = [each.clone() for each, _ in moved]
+            norm = nn.utils.get_total_norm([uphill for _, uphill in moved])
+            for each, uphill in moved:
+                each.add_(uphill * (spec.sam / norm.clamp(min=SMALLEST_NORM)))
+                each.grad = None
+        backward()
+        with torch.no_grad():
+            for (each, _), weights in zip(moved, before, strict=True):
+                each.copy_(weights)
+        return losses
+
+    return gradient
+
+
 # By the field of RunSpec that switches them on, in the order in which they are applied; one that
 # several fields switch on is applied once:
 TRANSFORMS: dict[str, Callable[[RunSpec, int], Transform]] = {"mixup": mix, "cutmix": mix}
-FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Follower]] = {}
+GRADIENTS: dict[str, Callable[[RunSpec, nn.Module], Gradient]] = {"sam": sam}  # at most one
+FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Follower]] = {
+    "ema": MovingAverages,
+    "swa": EpochAverages,
+}
 # By name; a field of RunSpec says which, where there are several (`study.search.CHOICES`):
 LOSSES: dict[str, Callable[[RunSpec], Loss]] = {"softmax": softmax, "binary": binary}
 OPTIMIZERS: dict[str, Callable[[RunSpec, Iterable[nn.Parameter]], Optimizer]] = {
@@ -167,7 +219,6 @@ SCHEDULES: dict[str, Callable[[int, int, int, int], float]] = {
     "linear": linear,
     "cosine-restarts": cosine_restarts,
 }
-GRADIENTS: dict[str, Gradient] = {"plain": plain}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,15 +252,30 @@ class Methods:
         for follower in self.followers.values():
             follower.after_epoch(epoch)
 
+    def averages(self) -> dict[str, Weights]:
+        """The models that the run ends with beside its own: name -> weights."""
+        found = [follower.weights() for follower in self.followers.values()]
+        return {name: weights for each in found for name, weights in each.items()}
 
-def build_methods(spec: RunSpec, model: Classifier, num_steps: int) -> Methods:
-    """The methods that a run's hyper-parameters name, for its model and its number of steps."""
+
+def build_methods(
+    spec: RunSpec, model: Classifier, num_steps: int, teachers: Sequence[nn.Module] = ()
+) -> Methods:
+    """The methods that a run's hyper-parameters name, for its model and its number of steps.
+
+    Args: teachers: the models that the run learns from, on its device.
+    Raises: ValueError if they are not as many as it names.
+    """
+    if len(teachers) != len(spec.teachers):
+        raise ValueError(f"expected the models of {[*spec.teachers]}, found {len(teachers)} models")
     schedule, num_classes = SCHEDULES[spec.schedule], model.head.out_features
-    transforms = dict.fromkeys(switched_on(TRANSFORMS, spec).values())
+    makers = dict.fromkeys(switched_on(TRANSFORMS, spec).values())
+    transforms = [make(spec, num_classes) for make in makers]
+    gradients = [make(spec, model) for make in switched_on(GRADIENTS, spec).values()]
     return Methods(
-        transforms=[make(spec, num_classes) for make in transforms],
-        loss=LOSSES[spec.loss](spec),
-        gradient=GRADIENTS["plain"],
+        transforms=[*transforms, Teachers(spec, teachers)] if teachers else transforms,
+        loss=distillation(spec) if teachers else LOSSES[spec.loss](spec),
+        gradient=[*gradients, plain][0],
         optimizer=OPTIMIZERS[spec.optimizer](spec, model.parameters()),
         lr_at=lambda step: spec.lr * schedule(step, spec.warmup_steps, num_steps, spec.epochs),
         followers={name: make(spec, model) for name, make in switched_on(FOLLOWERS, spec).items()},
