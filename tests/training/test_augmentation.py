@@ -51,6 +51,16 @@ def test_minimal_never_flips_and_keeps_at_least_nine_tenths(picture):
         assert augmented[:, :, -10:].min() > 225
 
 
+def test_none_leaves_images_as_they_are_evaluated(picture):
+    """An array's to the pixel; of others the square in the middle, at the size asked for."""
+    augment = build_augmentation("none", 0.08, 40, GREY)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    assert all(torch.equal(augment(picture), pixels) for _ in range(20))
+    wide = np.full((40, 80, 3), 255, np.uint8)
+    wide[:, 20:60] = np.asarray(picture)
+    assert torch.equal(augment(Image.fromarray(wide)), pixels)
+
+
 def test_medium_is_timms_default_with_flip_and_jitter():
     steps = [
         type(step).__name__ for step in build_augmentation("medium", 0.08, 32, GREY).transforms

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 
 INITIALIZATION = "initialization"  # the model that every run of a sweep starts from
 AUGMENTATION = re.compile(
-    r"minimal|medium|strong|crop|autoaugment|stochastic|fix-aug|rand-m\d+-n\d+(-mmax\d+)?"
+    r"none|minimal|medium|strong|crop|autoaugment|stochastic|fix-aug|rand-m\d+-n\d+(-mmax\d+)?"
 )
 CHOICES = {  # field of RunSpec -> the methods that it names (`training.methods`)
     "optimizer": ("adamw", "adam", "rmsprop", "sgd", "adafactor"),
@@ -52,14 +52,16 @@ class RunSpec:
     label_smoothing: float = described("At least 0, below 1; 0 is off")
     mixup: float = described("Alpha of the Beta distribution; 0 is off")
     augmentation: str = described(
-        "`minimal`: a random crop of 90-100 % of the area; `medium`: timm's default; `strong`: "
-        "RandAugment with M = 15, N = 2; `rand-m<M>-n<N>`: RandAugment with others, where M counts "
-        "up to 10 or, with `-mmax<X>` after it, up to X; `crop`: random crops and flips alone; "
-        "`autoaugment`: the policy of AutoAugment; `stochastic`: minimal, medium or strong for "
-        "each image at random; `fix-aug`: strong, in the last epoch minimal"
+        "`none`: each image as it is evaluated; `minimal`: a random crop of 90-100 % of the area; "
+        "`medium`: timm's default; `strong`: RandAugment with M = 15, N = 2; `rand-m<M>-n<N>`: "
+        "RandAugment with others, where M counts up to 10 or, with `-mmax<X>` after it, up to X; "
+        "`crop`: random crops and flips alone; `autoaugment`: the policy of AutoAugment; "
+        "`stochastic`: minimal, medium or strong for each image at random; `fix-aug`: strong, in "
+        "the last epoch minimal"
     )
     min_crop: float = described(
-        "Smallest share of the area that the random crop keeps, in all but `minimal`; paper 0.08"
+        "Smallest share of the area that the random crop keeps, in all but `none` and `minimal`; "
+        "paper 0.08"
     )
     batch_size: int = described("Images a step; even")
     warmup_steps: int = described("Steps of linear warm-up, before the schedule begins")
@@ -142,7 +144,7 @@ class RunSpec:
         if not AUGMENTATION.fullmatch(self.augmentation):
             raise ValueError(
                 f"run: augmentation {self.augmentation!r} is none of minimal, medium, strong, "
-                "crop, autoaugment, stochastic, fix-aug, rand-m<M>-n<N>, rand-m<M>-n<N>-mmax<X>"
+                "crop, autoaugment, stochastic, fix-aug, none, rand-m<M>-n<N>, rand-m<M>-n<N>-mmax<X>"
             )
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:

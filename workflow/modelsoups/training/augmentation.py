@@ -39,6 +39,15 @@ class TrainingExamples(Protocol):
 # nothing: rand-m25-n2-mmax25.
 STRONG = "rand-m15-n2"
 POLICIES: dict[str, dict[str, Any]] = {  # name -> options of timm's transform
+    # "No aug" of distillation (Table L.1): the square in the middle, which a random crop of all of
+    # the area falls back to.
+    "none": {
+        "scale": (1.0, 1.0),
+        "ratio": (1.0, 1.0),
+        "hflip": 0.0,
+        "color_jitter": None,
+        "interpolation": "bicubic",
+    },
     "minimal": {
         "scale": (0.9, 1.0),
         "hflip": 0.0,
@@ -67,8 +76,8 @@ def build_augmentation(
 
     Args:
         name: one of POLICIES, or a RandAugment policy rand-m<M>-n<N> or rand-m<M>-n<N>-mmax<X>.
-        min_crop: smallest share of the image's area that a random crop keeps, except in minimal;
-            timm's default, and the paper's, is 0.08.
+        min_crop: smallest share of the image's area that a random crop keeps, except in none and
+            minimal; timm's default, and the paper's, is 0.08.
         size: side of the result in pixels.
         mean: the backbone's mean colour in [0, 1], which fills what a rotation or shift uncovers.
         crop_ratio: largest ratio of width to height of a random crop; the smallest is its inverse.
