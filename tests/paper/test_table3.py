@@ -41,6 +41,11 @@ def test_rows_are_those_that_exist_in_the_papers_order() -> None:
     assert set(table["study"]) == {"a toy study"}
 
 
+def test_averages_of_a_sweeps_runs_are_no_rows_and_no_best_model() -> None:
+    better = make_scores(**{"000-ema0.9": ("average", 20, 10, 10, 40)})
+    pd.testing.assert_frame_equal(make_table(better), make_table(SCORES))
+
+
 def test_a_recipe_by_any_name_has_its_row() -> None:
     scores = SCORES.replace({"model": {"greedy": "recipe-one"}})
     methods = list_methods({"recipe-one": {"kind": "greedy"}}, {})

@@ -207,7 +207,7 @@ def vit_data():
 # Everything that a run can do on its way at once.
 ALONG_THE_WAY = {
     "label_smoothing": 0.0,
-    "sam": 0.05,
+    "sam": 0.5,
     "ema": [0.5, 0.9999999],
     "ema_warmup": True,
     "swa": [0, 0.5],
