@@ -1,5 +1,3 @@
-import math
-import random
 from dataclasses import dataclass
 
 import pytest
@@ -8,139 +6,24 @@ from modelsoups.study.search import (
     RunSpec,
     as_params,
     average_names,
-    draw,
-    grid_search,
     list_runs,
-    random_search,
     select,
     select_all,
 )
+from modelsoups.study.spaces import random_search
 
 SHARED = {"batch_size": 512, "min_crop": 0.08, "warmup_steps": 500, "clip_norm": 1.0}
-PAPER = {  # Appendix J.2.1, "random search"
-    "lr": {"log_uniform": [1e-6, 1e-4]},
-    "weight_decay": {"log_uniform": [1e-4, 10**-0.2]},
-    "label_smoothing": {"choice": [0, {"uniform": [0, 0.25]}]},
-    "epochs": {"integer": [4, 16]},
-    "mixup": {"choice": [0, {"uniform": [0, 0.9]}]},
-    "augmentation": {
-        "choice": [
-            "minimal",
-            {"randaugment": {"magnitude": {"integer": [0, 20]}, "num_ops": {"integer": [0, 2]}}},
-        ],
-        "probabilities": [1 / 3, 2 / 3],
-    },
-}
-
-
-class Fixed(random.Random):
-    """A generator whose `random()` gives the numbers it was made with."""
-
-    def __init__(self, *numbers):
-        self.numbers = iter(numbers)
-
-    def random(self):
-        return next(self.numbers)
-
-
-def test_uniform_goes_from_low_to_high():
-    assert draw({"uniform": [2, 4]}, Fixed(0.25)) == 2.5
-
-
-def test_log_uniform_is_uniform_in_the_exponent():
-    # halfway between the exponents -6 and -4
-    assert draw({"log_uniform": [1e-6, 1e-4]}, Fixed(0.5)) == pytest.approx(1e-5)
-
-
-def test_integer_includes_both_ends():
-    assert draw({"integer": [4, 16]}, Fixed(0.0)) == 4
-    assert draw({"integer": [4, 16]}, Fixed(0.9999)) == 16
-
-
-def test_choice_draws_option_then_its_own_space():
-    assert draw({"choice": [0, {"uniform": [0, 1]}]}, Fixed(0.49)) == 0
-    assert draw({"choice": [0, {"uniform": [0, 1]}]}, Fixed(0.51, 0.75)) == 0.75
-
-
-def test_choice_respects_probabilities():
-    space = {"choice": ["a", "b"], "probabilities": [1 / 3, 2 / 3]}
-    assert [draw(space, Fixed(x)) for x in (0.33, 0.34, 0.9999)] == ["a", "b", "b"]
-
-
-def test_randaugment_becomes_a_timm_policy():
-    space = {"randaugment": {"magnitude": {"integer": [0, 20]}, "num_ops": 2}}
-    assert draw(space, Fixed(0.5)) == "rand-m10-n2"
-
-
-def test_unknown_space_is_named():
-    with pytest.raises(
-        ValueError, match=r"unknown search space \{'normal': \[0, 1\]\}; expected one of"
-    ):
-        draw({"normal": [0, 1]}, Fixed(0.5))
-
-
-@pytest.mark.parametrize(
-    ("space", "message"),
-    [
-        ({"uniform": [0, 1], "choice": [0]}, "unknown search space .*; expected one of"),
-        ({"uniform": [0, 1], "probabilities": [1]}, "unknown search space"),
-        ({"uniform": [2, 1]}, r"uniform: expected \[low, high\], found \[2, 1\]"),
-        ({"log_uniform": [0, 1]}, "log_uniform: expected positive ends"),
-        ({"integer": [0, 1.5]}, "integer: expected whole numbers"),
-        ({"choice": []}, "choice: expected a list of options"),
-        ({"choice": [1, 2], "probabilities": [0.5, 0.6]}, "2 probabilities that sum to 1"),
-        ({"choice": [1, 2], "probabilities": [1.0]}, "2 probabilities that sum to 1"),
-        ({"choice": [1, 2], "probabilities": [-0.5, 1.5]}, "2 probabilities that sum to 1"),
-        ({"randaugment": {"magnitude": 3}}, "randaugment: expected magnitude and num_ops"),
-    ],
-)
-def test_space_that_makes_no_sense_is_refused(space, message):
-    with pytest.raises(ValueError, match=message):
-        draw(space, random.Random(0))
-
-
-def test_longer_search_begins_with_the_same_runs():
-    assert random_search(PAPER, 20, seed=3)[:7] == random_search(PAPER, 7, seed=3)
-
-
-def test_another_seed_gives_other_runs():
-    assert random_search(PAPER, 3, seed=0) != random_search(PAPER, 3, seed=1)
-
-
-def test_paper_search_has_the_papers_proportions_and_ranges():
-    runs = random_search(PAPER, 6000, seed=0)
-
-    def share(condition):
-        return sum(map(condition, runs)) / len(runs)
-
-    # three standard errors of a proportion over 6000 draws are below 0.02
-    assert share(lambda run: run["augmentation"] == "minimal") == pytest.approx(1 / 3, abs=0.02)
-    assert share(lambda run: run["mixup"] == 0) == pytest.approx(0.5, abs=0.02)
-    assert share(lambda run: run["label_smoothing"] == 0) == pytest.approx(0.5, abs=0.02)
-    assert share(lambda run: run["lr"] < 1e-5) == pytest.approx(0.5, abs=0.02)
-    assert share(lambda run: run["weight_decay"] < 10**-2.1) == pytest.approx(0.5, abs=0.02)
-    assert {run["epochs"] for run in runs} == set(range(4, 17))
-    assert {run["augmentation"] for run in runs} == {"minimal"} | {
-        f"rand-m{magnitude}-n{num_ops}" for magnitude in range(21) for num_ops in range(3)
-    }
-    assert max(run["mixup"] for run in runs) < 0.9
-    assert all(-4 <= math.log10(run["weight_decay"]) <= -0.2 for run in runs)
-
-
-def test_grid_is_every_combination_last_axis_fastest():
-    runs = grid_search({"lr": [1, 2], "seed": [0, 1]})
-    assert runs == [{"seed": s, "lr": lr} for lr, s in [(1, 0), (1, 1), (2, 0), (2, 1)]]
 
 
 def test_runs_of_a_sweep_are_numbered_and_complete():
-    runs = list_runs({"finetune": SHARED, "random": {"space": PAPER, "num_runs": 2, "seed": 0}})
+    runs = list_runs({"finetune": SHARED, "random": {"space": PAPER_RUN, "num_runs": 2, "seed": 0}})
     assert list(runs) == ["000", "001"]
     assert runs["001"].batch_size == 512
     assert (runs["000"].seed, runs["001"].seed) == (0, 1)
 
 
 def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
-    space = {**PAPER, "momentum": 0.9, "clip_norm": 2.0}
+    space = {**PAPER_RUN, "momentum": 0.9, "clip_norm": 2.0}
     del space["lr"]
     with pytest.raises(
         ValueError, match=r"unknown \['momentum'\], missing \['lr'\], given twice \['clip_norm'\]"
@@ -178,8 +61,9 @@ def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
         ({"teachers": "a/000", "temperature": 0}, "temperature must be positive, got"),
         (
             {"teachers": "a/000", "label_smoothing": 0.1},
-            "label_smoothing is of labels, which",
+            "label_smoothing and a binary loss are of lab",
         ),
+        ({"teachers": "a/000", "loss": "binary"}, "set them to 0 and softmax, got 0 and binary"),
         ({"augmentation": "rand-m9"}, "'rand-m9' is none of minimal, medium, strong"),
         ({"augmentation": "rand-m9-n2-mmax"}, "'rand-m9-n2-mmax' is none of minimal, medium"),
         ({"augmentation": "fix-aug"}, "fix-aug is strong before the last epoch, .* got 1"),
@@ -240,7 +124,7 @@ def test_averages_are_named_by_their_decay_or_share():
 
 def test_every_method_is_off_if_it_is_not_named():
     """Params of runs are those that they had before there were methods."""
-    needed = {"seed", *SHARED, *PAPER}
+    needed = {"seed", *SHARED, *PAPER_RUN}
     assert as_params(make_run()).keys() == needed
     off = {"optimizer": "adamw", "schedule": "cosine", "loss": "softmax", "cutmix": 0.0}
     off |= {"crop_ratio": 4 / 3, "train_size": 0, "freeze_head": False, "evaluate_every": 0.0}
@@ -292,7 +176,7 @@ def test_block_that_is_added_at_the_end_keeps_the_runs_there_are():
 
 
 def test_one_block_has_the_runs_of_its_search_alone():
-    alone = {"random": {"space": PAPER, "num_runs": 4, "seed": 3}}
+    alone = {"random": {"space": PAPER_RUN, "num_runs": 4, "seed": 3}}
     assert list_runs({"finetune": SHARED, "runs": [alone]}) == list_runs(
         {"finetune": SHARED, **alone}
     )

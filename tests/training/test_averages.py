@@ -40,7 +40,7 @@ def trajectory(**methods):
             built.update(epoch * STEPS + step)
             weights.append(model.head.weight.detach().double())
         built.end_epoch(epoch)
-    return weights, built.averages()
+    return weights, built.averaged()
 
 
 def assert_is(average, wanted):

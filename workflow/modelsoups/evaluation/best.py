@@ -72,10 +72,6 @@ class BestCheckpoint:
     def after_epoch(self, epoch: int) -> None:
         """Nothing: steps are what counts."""
 
-    def weights(self) -> dict[str, Weights]:
-        """Nothing beside the run's own weights: what is kept takes their place."""
-        return {}
-
     def _evaluate(self) -> float:
         """Accuracy in [0, 1] of the weights as they are, together with the other processes."""
         modes = {module: module.training for module in self._model.modules()}

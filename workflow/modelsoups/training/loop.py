@@ -233,7 +233,7 @@ def finetune(
                     )
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise diverged("the weights are not finite at the end")
-    return Ended(curve=progress.curve, precision=progress.precision, averages=methods.averages())
+    return Ended(curve=progress.curve, precision=progress.precision, averages=methods.averaged())
 
 
 def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:

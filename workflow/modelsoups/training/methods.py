@@ -59,8 +59,12 @@ class Follower(Stateful, Protocol):
         """Called after the last step of epoch `epoch` (from 0)."""
         ...
 
+
+class Averages(Follower, Protocol):
+    """Averages of the weights along a run: models that it ends with beside its own."""
+
     def weights(self) -> dict[str, Weights]:
-        """What the run ends with beside its own weights: name -> weights, on the run's device."""
+        """Name -> weights as they are now, on the run's device."""
         ...
 
 
@@ -200,7 +204,7 @@ def sam(spec: RunSpec, model: nn.Module) -> Gradient:
 # several fields switch on is applied once:
 TRANSFORMS: dict[str, Callable[[RunSpec, int], Transform]] = {"mixup": mix, "cutmix": mix}
 GRADIENTS: dict[str, Callable[[RunSpec, nn.Module], Gradient]] = {"sam": sam}  # at most one
-FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Follower]] = {
+FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Averages]] = {
     "ema": MovingAverages,
     "swa": EpochAverages,
 }
@@ -231,6 +235,7 @@ class Methods:
     optimizer: Optimizer
     lr_at: Callable[[int], float]  # step of the run -> learning rate
     followers: dict[str, Follower]
+    averages: list[Averages]  # some of them
 
     def transform(self, batch: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """A part of a batch as the model gets it, with its targets."""
@@ -252,10 +257,9 @@ class Methods:
         for follower in self.followers.values():
             follower.after_epoch(epoch)
 
-    def averages(self) -> dict[str, Weights]:
+    def averaged(self) -> dict[str, Weights]:
         """The models that the run ends with beside its own: name -> weights."""
-        found = [follower.weights() for follower in self.followers.values()]
-        return {name: weights for each in found for name, weights in each.items()}
+        return {name: found for each in self.averages for name, found in each.weights().items()}
 
 
 def build_methods(
@@ -271,6 +275,7 @@ def build_methods(
     schedule, num_classes = SCHEDULES[spec.schedule], model.head.out_features
     makers = dict.fromkeys(switched_on(TRANSFORMS, spec).values())
     transforms = [make(spec, num_classes) for make in makers]
+    followers = {name: make(spec, model) for name, make in switched_on(FOLLOWERS, spec).items()}
     gradients = [make(spec, model) for make in switched_on(GRADIENTS, spec).values()]
     return Methods(
         transforms=[*transforms, Teachers(spec, teachers)] if teachers else transforms,
@@ -278,7 +283,8 @@ def build_methods(
         gradient=[*gradients, plain][0],
         optimizer=OPTIMIZERS[spec.optimizer](spec, model.parameters()),
         lr_at=lambda step: spec.lr * schedule(step, spec.warmup_steps, num_steps, spec.epochs),
-        followers={name: make(spec, model) for name, make in switched_on(FOLLOWERS, spec).items()},
+        followers={**followers},
+        averages=[*followers.values()],
     )
 
 
