@@ -37,9 +37,9 @@ class MovingAverages:
     """Exponential moving averages over the steps of a run, one for each decay.
 
     The paper has decays and no more. Without warm-up an average begins at the start's weights, so
-    that after 20,000 steps one of 0.9999999 is the start by 99.8 %, which cannot be the best single
-    model of Table 4: the ViT-G's averages had TensorFlow's warm-up, or one like it
-    (`RunSpec.ema_warmup`).
+    that after 20,000 steps one of 0.9999999 is the start by 99.8 %, which can hardly be the best
+    single model of Table 4. Hence the warm-up of `RunSpec.ema_warmup`, which is TensorFlow's: what
+    the ViT-G's averages had, the paper does not say.
     """
 
     def __init__(self, spec: RunSpec, model: nn.Module):
