@@ -23,13 +23,13 @@ import torch
 from torch import nn
 
 from modelsoups.weights.checkpoints import (
-    Checkpoint,
     Entry,
     InMemory,
     Source,
     Weights,
     check_alike,
     find_tied,
+    open_source,
     read_whole,
 )
 
@@ -40,7 +40,7 @@ COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative
 
 
 def average(
-    ingredients: Sequence[Mapping[str, torch.Tensor]] | Sequence[str | Path],
+    ingredients: Sequence[Mapping[str, torch.Tensor] | str | Path],
     coefficients: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
 ) -> Weights:
     """The sum of `coefficients` times ingredients; without coefficients, their mean.
@@ -60,10 +60,7 @@ def average(
     """
     if not ingredients:
         raise ValueError("expected ingredients to average, found none")
-    sources: list[Source] = [
-        InMemory(f"ingredient {i}", item) if isinstance(item, Mapping) else Checkpoint(item)
-        for i, item in enumerate(ingredients)
-    ]
+    sources = [open_source(item, f"ingredient {i}") for i, item in enumerate(ingredients)]
     common = check_alike(sources)
     tied = find_tied(common)
     result = common_integers(sources, common)

@@ -134,6 +134,11 @@ class InMemory:
 Source = Checkpoint | InMemory
 
 
+def open_source(weights: Mapping[str, torch.Tensor] | str | Path, name: str) -> Source:
+    """Weights in memory, or those of a safetensors file. Args: name: of the former, for errors."""
+    return InMemory(name, weights) if isinstance(weights, Mapping) else Checkpoint(weights)
+
+
 def read_whole(source: Source, key: str) -> torch.Tensor:
     entry = source.entries[key]
     buffer = torch.empty(entry.numel, dtype=entry.dtype)

@@ -4,8 +4,9 @@ All that is needed of the runs' weights are the inner products of their displace
 initialisation, a small matrix, made in one pass tensor by tensor.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from modelsoups.weights.checkpoints import (
 )
 from modelsoups.weights.layers import layer_of
 
+Group = TypeVar("Group", bound=Hashable)
 BLOCK = 2**24  # elements of all models together that are read at a time
 
 
@@ -56,17 +58,33 @@ def displacement_products(
 def products_by_group(
     start: str | Path,
     models: Sequence[str | Path],
-    group_of: Callable[[str, Entry], str | None],
-) -> dict[str, np.ndarray]:
+    group_of: Callable[[str, Entry], Group | None],
+) -> dict[Group, np.ndarray]:
     """Inner products of the models' displacements within each group of tensors: (k, k) float64.
 
     Args: group_of: from a floating tensor's key and header to its group; None: it does not count.
     Raises: ValueError if keys or shapes differ.
     """
-    sources: list[Source] = [Checkpoint(path) for path in (start, *models)]
+    sources = [Checkpoint(path) for path in (start, *models)]
+    return _products(sources[1:], group_of, sources[0])
+
+
+def products_of_weights(
+    sources: Sequence[Source], group_of: Callable[[str, Entry], Group | None]
+) -> dict[Group, np.ndarray]:
+    """Inner products of weights themselves, not of displacements; else as `products_by_group`."""
+    return _products(sources, group_of, None)
+
+
+def _products(
+    models: Sequence[Source],
+    group_of: Callable[[str, Entry], Group | None],
+    start: Source | None,
+) -> dict[Group, np.ndarray]:
+    sources = [*models] if start is None else [start, *models]
     common = check_alike(sources)
     tied = find_tied(common)
-    products: dict[str, np.ndarray] = {}
+    products: dict[Group, np.ndarray] = {}
     for key, entry in common.items():
         if not entry.dtype.is_floating_point or key in tied:
             continue
@@ -76,9 +94,10 @@ def products_by_group(
         width = max(1, BLOCK // len(sources))
         for begin in range(0, entry.numel, width):
             end = min(begin + width, entry.numel)
-            origin, *ends = (_read(source, key, begin, end) for source in sources)
-            displacements = np.stack(ends) - origin  # (k, end - begin)
-            total += displacements @ displacements.T
+            rows = np.stack([_read(source, key, begin, end) for source in models])
+            if start is not None:
+                rows -= _read(start, key, begin, end)
+            total += rows @ rows.T  # of (k, end - begin)
     return products
 
 
