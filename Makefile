@@ -30,8 +30,8 @@ reference: .venv/installed
 	python -m modelsoups.paper.schema
 
 lock: .venv/installed
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --upgrade --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra workflow --extra dev --universal \
+	  --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements.lock
 	@echo "Now bring the versions in envs/modelsoups.yaml in line (make test says which)."
 
 .venv/installed: requirements.lock pyproject.toml

@@ -154,6 +154,13 @@ def soup_minutes(wildcards, attempt):
     return minutes_of_passes(passes * num_images(STUDY.held_out), attempt)
 
 
+def diagnosis_minutes(wildcards, attempt):
+    """Minutes of a diagnosis: about seven looks at a sample of the held-out set for every model."""
+    images = min(num_images(STUDY.held_out), 1_000)
+    looks = 7 * len(STUDY.pools[wildcards.sweep]) + 50
+    return minutes_of_passes(looks * images, attempt)
+
+
 def extra_passes(sweep, recipe):
     """Passes over the held-out set that a recipe takes besides one for every candidate."""
     config = CONFIG["recipes"][recipe]

@@ -400,6 +400,21 @@ def soup_files(path):
     return look_up
 
 
+def soup_held_out_logits(wildcards):
+    """Their logits on the held-out set."""
+    return logits_of(wildcards.sweep, soup_names(wildcards), [STUDY.held_out])
+
+
+def pool_settings(wildcards):
+    """The hyper-parameters of those models of the pool that were fine-tuned here."""
+    found = {}
+    for model in STUDY.pools[wildcards.sweep]:
+        owner, _, name = model.partition("/")
+        if (spec := STUDY.runs.get(owner, {}).get(name)) is not None:
+            found[name_in(wildcards.sweep, model)] = as_params(spec)
+    return found
+
+
 # ensembles.smk
 
 

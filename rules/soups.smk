@@ -37,6 +37,50 @@ rule cook_soup:
         "../workflow/scripts/cook_soup.py"
 
 
+rule diagnose_pool:
+    """Why the soups of a sweep or pool are no better than its best model, with evidence."""
+    input:
+        unpack(held_out_files),
+        weights=pool_weights,
+        logits=pool_held_out_logits,
+        initialization=initialization_weights,
+        soups=soup_held_out_logits,
+        records=soup_files(RECORD),
+        code=code("diagnose_pool"),
+        style=str(PACKAGE / "paper/style.mplstyle"),
+    output:
+        html=report(
+            f"{SWEEP}/diagnosis.html",
+            caption="../workflow/report/diagnosis.rst",
+            category="Diagnosis",
+            labels={"result": "Diagnosis", "sweep": "{sweep}"},
+        ),
+        csv=f"{SWEEP}/diagnosis.csv",
+        svg=f"{SWEEP}/diagnosis.svg",
+    log:
+        "results/logs/diagnose_pool/{sweep}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=pool_memory,
+        runtime=diagnosis_minutes,
+        batch_size=EVALUATION["batch_size"],
+    params:
+        names=pool_names,
+        recipes=soup_names,
+        settings=pool_settings,
+        backbone=backbone_spec,
+        precision=EVALUATION["precision"],
+        num_classes=len(CLASS_IDS),
+        study=CONFIG["study"],
+    message:
+        "Diagnosing {wildcards.sweep}"
+    script:
+        "../workflow/scripts/diagnose_pool.py"
+
+
 rule collect_costs:
     """Time, memory and passes over the held-out set that each soup of a sweep took."""
     input:

@@ -9,6 +9,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def normalise(requirement: str) -> str:
@@ -34,12 +35,13 @@ def test_conda_environment_has_the_locks_versions():
 
 
 def test_conda_environment_has_every_dependency_that_scripts_import():
-    dependencies = {normalise(requirement) for requirement in PROJECT["dependencies"]}
+    needed = PROJECT["dependencies"] + EXTRAS["workflow"]
+    dependencies = {normalise(requirement) for requirement in needed}
     assert conda().keys() == {name for name in dependencies if not name.startswith("snakemake")}
 
 
 def test_lock_has_every_dependency_hashed_and_no_address():
-    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    wanted = PROJECT["dependencies"] + EXTRAS["workflow"] + EXTRAS["dev"]
     assert {normalise(requirement) for requirement in wanted} <= locked().keys()
     assert LOCK.count("--hash=sha256:") > len(locked())
     assert "://" not in LOCK

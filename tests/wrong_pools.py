@@ -25,6 +25,7 @@ from modelsoups.diagnosis.held_out import estimate_on, evaluate_on, scores_of
 from modelsoups.diagnosis.trials import Evaluate
 from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.soups.pool import HeldOut
+from modelsoups.weights.average import estimate_statistics
 from modelsoups.weights.checkpoints import Weights
 
 EMOJI = Path(__file__).parents[1] / "resources/emoji/emoji.parquet"
@@ -94,10 +95,12 @@ class Kitchen:
         labels: np.ndarray | None = None,
         size: int = SIZE,
         new_head: bool = False,
+        decay: bool = True,
     ) -> Weights:
-        """SGD with momentum and a cosine, from weights or from a random start of that seed.
+        """SGD with momentum, from weights or from a random start of that seed.
 
-        Args: labels: from a class to the one it is called; size: of the images, in pixels.
+        Args: labels: from a class to the one it is called; size: of the images, in
+            pixels; decay: of the learning rate, by a cosine to zero.
         """
         torch.manual_seed(seed)
         model = Network(self.num_classes)
@@ -123,7 +126,8 @@ class Kitchen:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                schedule.step()
+                if decay:
+                    schedule.step()
         return {key: tensor.clone() for key, tensor in model.state_dict().items()}
 
     @cached_property
@@ -143,6 +147,14 @@ class Kitchen:
     def logits(self, weights: Weights) -> np.ndarray:
         self.held_out.pour(weights, "it")
         return self.held_out.logits()
+
+    def with_statistics_at(self, weights: Weights, size: int) -> Weights:
+        """Weights with the BatchNorm statistics of training images at another size."""
+        model = Network(self.num_classes)
+        model.load_state_dict(weights)
+        pixels = torch.from_numpy(self.parts["fxemoji"].pixels).permute(0, 3, 1, 2).float()
+        images = nn.functional.interpolate(pixels, size=(size, size), mode="bilinear")
+        return weights | estimate_statistics(model, images.split(64)[:-1])
 
     @cached_property
     def evaluate(self) -> Evaluate:

@@ -54,8 +54,8 @@ from modelsoups.weights.checkpoints import (
     Checkpoint,
     Source,
     Weights,
+    load,
     open_source,
-    read_weights,
 )
 
 logger = logging.getLogger(__name__)
@@ -298,8 +298,3 @@ def choose_reference(geometry: Geometry, alone: Mapping[str, Scores]) -> str:
 
 def entries_of(sources: Mapping[str, Source]) -> Mapping[str, Any]:
     return next(iter(sources.values())).entries
-
-
-def load(model: Model) -> Weights:
-    """Weights as they are, or read from their file."""
-    return dict(model) if isinstance(model, Mapping) else read_weights(model)

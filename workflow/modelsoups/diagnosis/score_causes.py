@@ -86,6 +86,8 @@ def judge_learning_rate(facts: Facts, explained: Explained) -> Verdict | None:
         f"{max(facts.distance(facts.reference, name) for name in models):.2f} times the length of "
         "the weights."
     )
+    if most and not (larger or farther):  # of the pool, also where single lines are not sure
+        models = list(rest)
     models = who(facts, models)
     return Verdict(
         kind="learning-rate",

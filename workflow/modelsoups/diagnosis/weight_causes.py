@@ -19,6 +19,7 @@ from modelsoups.diagnosis.words import (
 
 MATCHED, GAIN = 0.5, 0.3  # a head's rows fit so well in another order, so much better: cosines
 NAMES_GAIN = 0.2  # accuracy that other names for the classes add
+GROWN = 1.5  # times the length of the best model's weights
 APART = 0.5  # cosine of two heads below which they were not trained from one
 FAR_STATISTICS = 3.0  # times the models' median distance
 SEEN_STATISTICS = 0.1  # less than this no distance of statistics is looked at
@@ -74,10 +75,17 @@ def judge_initialization(facts: Facts, explained: Explained) -> Verdict | None:
     families = facts.geometry.families()
     home = next(family for family in families if facts.reference in family)
     models = [name for name in facts.models if name not in home and name not in explained]
-    models = [name for name in models if not is_diverged(facts, facts.models[name])]
+    names = list(facts.geometry.names)
+    lengths = dict(zip(names, np.sqrt(facts.geometry.total.diagonal()), strict=True))
+    usual = lengths[facts.reference]
+    # A bad model whose weights have grown, or gone, may have come from anywhere.
+    models = [
+        name
+        for name in models
+        if not is_diverged(facts, facts.models[name]) or 1 / GROWN < lengths[name] / usual < GROWN
+    ]
     if not models:
         return None
-    names = list(facts.geometry.names)
     rows, reference = [names.index(name) for name in models], names.index(facts.reference)
     between = float(facts.geometry.cosines[rows, reference].max())
     known = facts.start is not None and facts.start in home
@@ -130,8 +138,11 @@ def judge_head(facts: Facts, explained: Explained) -> Verdict | None:
     """A shared start, but for the classifier."""
     models = [
         name
-        for name, model in open_models(facts, explained).items()
-        if model.match and model.match.cosine < APART and not is_diverged(facts, model)
+        for name, model in facts.models.items()
+        if name not in explained
+        and model.match
+        and model.match.cosine < APART
+        and not is_diverged(facts, model)
     ]
     if not models:
         return None

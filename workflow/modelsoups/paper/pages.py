@@ -26,6 +26,19 @@ def join_markdown(lines: Sequence[Sequence[str]]) -> str:
 
 def to_html(markdown: str, title: str) -> str:
     """A page with a Markdown table as `join_markdown` makes it, and any lines of text after it."""
+    return page(title, part_html(markdown))
+
+
+def page(title: str, body: str) -> str:
+    """A page of HTML."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>\n{body}</html>\n"
+    )
+
+
+def part_html(markdown: str) -> str:
+    """A Markdown table as `join_markdown` makes it, and any lines of text after it, as HTML."""
     rows: list[str] = []
     text: list[str] = []
     for line in markdown.splitlines():
@@ -36,11 +49,7 @@ def to_html(markdown: str, title: str) -> str:
             cells = (html.escape(cell) for cell in line[2:-2].split(" | "))
             rows.append("<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>")
     body = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", "\n".join(rows))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>\n"
-        f"<table>\n{body}\n</table>\n{''.join(text)}</html>\n"
-    )
+    return f"<table>\n{body}\n</table>\n{''.join(text)}"
 
 
 def write_page(path: str | Path, markdown: str, title: str) -> None:

@@ -22,7 +22,7 @@ of the computing.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,14 @@ from modelsoups.models.ahead import ahead_on
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.average import average, check_finite, common_integers
-from modelsoups.weights.checkpoints import Checkpoint, check_alike, find_tied, read_weights
+from modelsoups.weights.checkpoints import (
+    Checkpoint,
+    Weights,
+    check_alike,
+    find_tied,
+    load,
+    open_source,
+)
 from modelsoups.weights.layers import GROUPINGS
 
 logger = logging.getLogger(__name__)
@@ -62,26 +69,7 @@ def learned(
     """The mix of all candidates with the coefficients that do best on the held-out set."""
     accuracies = check_pool(candidates, held_out)
     paths = [candidate.weights for candidate in candidates]
-    first = read_weights(paths[0])
-    held_out.pour(first, candidates[0].name)  # checks that keys and shapes are those of the model
-    mixture = Mixture(held_out.evaluator.model, paths, spec)
-    learner = Learner(mixture, spec, held_out)
-    start = learner.restore(trace.load())
-    for epoch in range(start, spec.epochs):
-        try:
-            learner.run_epoch(epoch)
-        except FloatingPointError as error:
-            for path in paths:
-                check_finite(read_weights(path), path)
-            raise ValueError(
-                f"learned: {error} in epoch {epoch + 1}; lower the learning rate"
-            ) from error
-        trace.save(learner.state())
-        logger.info("epoch %d: mean loss %.4f", epoch + 1, np.mean(learner.curve[-1]))
-
-    coefficients = mixture.coefficients(learner.raw.detach())  # (K, num_groups)
-    by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
-    weights = average(paths, {key: by_group[group] for key, group in mixture.group_of.items()})
+    weights, by_group, learner = learn(spec, paths, held_out, trace)
     return soup_of_all(
         weights,
         by_group["model"] if spec.coefficients_per == "model" else by_group,
@@ -94,6 +82,40 @@ def learned(
     )
 
 
+def learn(
+    spec: LearnedSpec,
+    ingredients: Sequence[Mapping[str, Tensor] | Path],
+    held_out: HeldOut,
+    trace: Trace,
+) -> tuple[Weights, dict[str, list[float]], "Learner"]:
+    """The mix of ingredients, weights or their files, that does best on the held-out set.
+
+    Returns: its weights; group -> coefficients; the optimisation, with its temperature and losses.
+    """
+    first = load(ingredients[0])
+    held_out.pour(first, "ingredient 0")  # checks that keys and shapes are those of the model
+    mixture = Mixture(held_out.evaluator.model, ingredients, spec)
+    learner = Learner(mixture, spec, held_out)
+    start = learner.restore(trace.load())
+    for epoch in range(start, spec.epochs):
+        try:
+            learner.run_epoch(epoch)
+        except FloatingPointError as error:
+            for number, each in enumerate(ingredients):
+                name = f"ingredient {number}" if isinstance(each, Mapping) else each
+                check_finite(load(each), name)
+            raise ValueError(
+                f"learned: {error} in epoch {epoch + 1}; lower the learning rate"
+            ) from error
+        trace.save(learner.state())
+        logger.info("epoch %d: mean loss %.4f", epoch + 1, np.mean(learner.curve[-1]))
+
+    coefficients = mixture.coefficients(learner.raw.detach())  # (K, num_groups)
+    by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
+    per_key = {key: by_group[group] for key, group in mixture.group_of.items()}
+    return average(ingredients, per_key), by_group, learner
+
+
 class Mixture:
     """A model whose weights are a mix of K files, and the gradient of the coefficients.
 
@@ -103,15 +125,22 @@ class Mixture:
     variance negative.
     """
 
-    def __init__(self, model: nn.Module, paths: Sequence[Path], spec: LearnedSpec):
+    def __init__(
+        self,
+        model: nn.Module,
+        ingredients: Sequence[Mapping[str, Tensor] | Path],
+        spec: LearnedSpec,
+    ):
         """Check the headers of all files and put the model's tensors into the vector.
 
-        `model` has the weights of one of the files, in float32.
+        `model` has the weights of one of the ingredients, in float32.
         """
-        self._files = [Checkpoint(path) for path in paths]
+        self._files = [
+            open_source(each, f"ingredient {number}") for number, each in enumerate(ingredients)
+        ]
         entries = check_alike(self._files)
         common_integers(self._files, entries)
-        self.num_ingredients = len(paths)
+        self.num_ingredients = len(ingredients)
         self._affine = spec.constraint == "affine"
         naming = GROUPINGS[spec.coefficients_per]
         tied = find_tied(entries)
@@ -202,7 +231,7 @@ class Mixture:
         block = torch.empty(self.num_ingredients, end - begin, pin_memory=pinned)
         for file, row in zip(self._files, block, strict=True):
             dtype = file.entries[key].dtype
-            if dtype == row.dtype:
+            if dtype == row.dtype and isinstance(file, Checkpoint):
                 file.read(key, begin, end, row)
             else:
                 row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))

@@ -150,6 +150,11 @@ def read_weights(path: str | Path) -> Weights:
     return Checkpoint(path).load()
 
 
+def load(weights: Mapping[str, torch.Tensor] | str | Path) -> Weights:
+    """Weights as they are, or all tensors of their file."""
+    return dict(weights) if isinstance(weights, Mapping) else read_weights(weights)
+
+
 def write_weights(
     path: str | Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, Any] | None = None
 ) -> None:

@@ -1,0 +1,186 @@
+"""The functions of `import modelsoups`, and the README's example of them, run as it is shown."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import modelsoups
+from modelsoups.weights.checkpoints import write_weights
+from wrong_pools import Kitchen
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+# What the README's reader has: a model, held-out images with labels, and files of three runs.
+BEFORE = """
+import sys
+refused = set({refused!r})
+
+class Hiding:  # what `pip install .` does not install
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] in refused
+        return None if hidden else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
+import modelsoups
+assert "torch" not in sys.modules and "numpy" not in sys.modules, "importing it is to be light"
+import torch
+from wrong_pools import Network
+model = Network(8).eval()
+held_out = torch.load("held-out.pt")
+images, labels = held_out["images"], held_out["labels"]
+"""
+AFTER = """
+import json
+found = {"greedy": greedy.coefficients, "learned": learned.coefficients}
+found["uniform"] = float(evaluate(uniform).double().mean())
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def kitchen() -> Kitchen:
+    torch.set_num_threads(1)
+    return Kitchen()
+
+
+@pytest.fixture(scope="module")
+def runs(kitchen) -> dict:
+    return {f"run{seed}": kitchen.train(kitchen.start, seed=seed, epochs=1) for seed in (1, 2, 3)}
+
+
+@pytest.fixture(scope="module")
+def evaluate(kitchen):
+    return lambda weights: kitchen.evaluate(weights)["accuracy"]
+
+
+@pytest.fixture(scope="module")
+def images(kitchen) -> torch.Tensor:
+    return torch.from_numpy(kitchen.examples.pixels).permute(0, 3, 1, 2)
+
+
+def test_readme_example_runs_with_what_a_plain_install_has(
+    tmp_path, kitchen, runs, evaluate, images
+):
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    lines = [line for line in example.splitlines() if line.strip()]
+    assert len(lines) <= 12
+    extras = {re.split(r"[><=]", each)[0] for each in PROJECT["optional-dependencies"]["workflow"]}
+    extras = {name.lower().replace("_", "-") for name in extras}
+    refused = sorted(
+        module
+        for module, owners in packages_distributions().items()
+        if {owner.lower().replace("_", "-") for owner in owners} & extras
+    )
+    assert {"timm", "snakemake", "matplotlib", "open_clip"} <= set(refused)
+    for name, weights in runs.items():
+        write_weights(tmp_path / f"{name}.safetensors", weights)
+    labels = torch.from_numpy(kitchen.examples.labels)
+    torch.save({"images": images, "labels": labels}, tmp_path / "held-out.pt")
+    script = BEFORE.format(refused=refused) + example + AFTER
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{ROOT / 'workflow'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    *diagnosis, last = done.stdout.strip().splitlines()
+    found = json.loads(last)
+    assert diagnosis[0] == "Diagnosis:"
+    assert sum(found["greedy"].values()) == pytest.approx(1)
+    assert sum(found["learned"].values()) == pytest.approx(1)
+    assert len(set(found["learned"].values())) == 3
+    uniform = evaluate(modelsoups.average(list(runs.values()))).mean()
+    assert found["uniform"] == pytest.approx(uniform)
+
+
+def test_greedy_is_recipe_1_and_never_below_the_best(runs, evaluate):
+    found = modelsoups.greedy(runs, evaluate)
+    alone = {name: evaluate(weights).mean() for name, weights in runs.items()}
+    assert [each.name for each in found.decisions] == sorted(alone, key=alone.get, reverse=True)
+    # The recipe, by hand.
+    kept: list[str] = []
+    best = -1.0
+    for each in found.decisions:
+        soup = modelsoups.average([runs[name] for name in [*kept, each.name]])
+        score = evaluate(soup).mean()
+        assert each.score == pytest.approx(score)
+        if score > best:
+            kept, best = [*kept, each.name], score
+    assert dict(found.coefficients) == pytest.approx({name: 1 / len(kept) for name in kept})
+    assert evaluate(found.weights).mean() == pytest.approx(best)
+    assert best >= max(alone.values())
+
+
+def test_number_decides_as_its_values_do(runs, evaluate):
+    by_values = modelsoups.greedy(runs, evaluate)
+    by_mean = modelsoups.greedy(
+        list(runs.values()), lambda weights: float(evaluate(weights).mean())
+    )
+    decided = [each.decision for each in by_values.decisions]
+    assert [each.decision for each in by_mean.decisions] == decided
+    assert set(by_mean.coefficients) <= {"0", "1", "2"}
+
+
+def test_learned_lowers_the_loss_and_leaves_the_model_as_it_was(kitchen, runs, images):
+    model = kitchen.held_out.evaluator.model
+    kitchen.evaluate(runs["run1"])
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    labels = torch.from_numpy(kitchen.examples.labels)
+    found = modelsoups.learned(runs, model, images, labels, coefficients_per="layer", epochs=2)
+    assert all(tensor.equal(before[key]) for key, tensor in model.state_dict().items())
+    assert set(found.coefficients) == set(runs)
+    shares = np.array([list(each.values()) for each in found.coefficients.values()])
+    np.testing.assert_allclose(shares.sum(axis=0), 1)
+    loss = {
+        name: kitchen.evaluate(weights)["loss"].mean()
+        for name, weights in {**runs, "soup": found.weights}.items()
+    }
+    assert loss["soup"] < max(loss.values())
+
+
+def test_learned_from_files_is_that_of_state_dicts(tmp_path, kitchen, runs, images):
+    files = {name: tmp_path / f"{name}.safetensors" for name in runs}
+    for name, path in files.items():
+        write_weights(path, runs[name])
+    model = kitchen.held_out.evaluator.model
+    labels = torch.from_numpy(kitchen.examples.labels)
+    one, other = (
+        modelsoups.learned(each, model, images, labels, epochs=1) for each in (files, runs)
+    )
+    assert one.coefficients == other.coefficients
+    assert all(tensor.equal(other.weights[key]) for key, tensor in one.weights.items())
+
+
+def test_diagnosis_names_the_model_with_another_start(kitchen, runs, evaluate):
+    odd = kitchen.train(None, seed=9, lr=0.1, epochs=4, styles=("noto",))
+    found = modelsoups.diagnose({**runs, "odd": odd}, evaluate, initialization=kitchen.start)
+    assert found.verdicts[0].kind == "initialization"
+    assert "odd does not share the initialisation" in str(found)
+    assert list(found.models.columns)[:3] == ["model", "verdict", "score"]
+
+
+def test_wrong_calls_say_what_is_wrong(runs, evaluate):
+    with pytest.raises(AttributeError, match="no attribute 'stir'"):
+        modelsoups.stir  # noqa: B018
+    with pytest.raises(ValueError, match=r"run2: expected a score, found NaN"):
+        modelsoups.greedy({"run2": runs["run2"]}, lambda weights: np.nan)
+    with pytest.raises(ValueError, match="each file once"):
+        modelsoups.greedy(["a.safetensors", "a.safetensors"], evaluate)
+    broken = {key: value for key, value in runs["run1"].items() if key != "head.bias"}
+    with pytest.raises(ValueError, match=r"head\.bias is missing"):
+        modelsoups.average([runs["run2"], broken])

@@ -1,0 +1,206 @@
+"""Soups from Python: `modelsoups.average`, `greedy`, `learned` and `diagnose`.
+
+Ingredients are state dicts or safetensors files, as a list, or as a mapping that names them. No
+workflow, config or data set of this project is needed; files are read in parts, so that a pool may
+be larger than the memory.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from modelsoups.base.progress import Trace
+from modelsoups.soups.registry import GreedySpec, LearnedSpec
+from modelsoups.soups.selection import Attempt, Decision, choose, order_candidates
+from modelsoups.weights.average import average
+from modelsoups.weights.checkpoints import Weights, load
+
+if TYPE_CHECKING:
+    from modelsoups.diagnosis.diagnose import Diagnosis
+
+__all__ = ["Mix", "average", "diagnose", "greedy", "learned"]
+
+Model = Mapping[str, torch.Tensor] | str | Path
+Models = Sequence[Model] | Mapping[str, Model]
+# Weights to how good each held-out example is with them (n,), or to one number; higher is better.
+Evaluate = Callable[[Weights], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """A soup."""
+
+    weights: Weights
+    coefficients: Mapping[str, Any]  # ingredient -> its share, or a share a layer or tensor
+    decisions: Sequence[Decision] = field(default_factory=tuple)  # of the greedy soup
+
+
+def greedy(
+    ingredients: Models,
+    evaluate: Evaluate,
+    *,
+    order: str = "held-out",
+    seed: int = 0,
+    accept_ties: bool = False,
+    replacement: bool = False,
+) -> Mix:
+    """The greedy soup (paper Recipe 1): one after another, kept if the mean with it is better.
+
+    The ingredients that are kept are read again for every trial.
+
+    Args:
+        evaluate: weights -> values of the held-out examples, of which the mean decides, or that
+            mean. It is called once for each ingredient alone, and once for each trial.
+        order, seed, accept_ties, replacement: as in `modelsoups.soups.registry.GreedySpec`.
+    Raises: ValueError if ingredients do not fit one another, or a score is NaN.
+    """
+    spec = GreedySpec(order=order, seed=seed, accept_ties=accept_ties, replacement=replacement)  # type: ignore[arg-type]
+    models = named(ingredients)
+    alone = [score(evaluate, load(model), name) for name, model in models.items()]
+    names = [list(models)[position] for position in order_candidates(alone, spec)]
+    scores = dict(zip(models, alone, strict=True))
+    kept: list[str] = []
+
+    def attempt(position: int, to_beat: float | None) -> Attempt:
+        tried = [*kept, names[position]]
+        if len(tried) == 1:
+            found = scores[tried[0]]
+        else:
+            soup = average([models[name] for name in tried])
+            found = score(evaluate, soup, f"the soup of {', '.join(tried)}")
+        return Attempt(score=found, bound=None, num_evaluated=1)
+
+    decisions = choose(
+        names,
+        [scores[name] for name in names],
+        spec,
+        attempt=attempt,
+        keep=lambda position: kept.append(names[position]),
+    )
+    shares = {name: count / len(kept) for name, count in Counter(kept).items()}
+    weights = average([models[name] for name in kept])
+    return Mix(weights=weights, coefficients=shares, decisions=decisions)
+
+
+def learned(
+    ingredients: Models,
+    model: torch.nn.Module,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    **options: Any,
+) -> Mix:
+    """The learned soup (paper Appendix I): coefficients that minimise the held-out cross-entropy.
+
+    Memory: two copies of the model and a gradient, whatever the number of ingredients.
+
+    Args:
+        model: from inputs (b, ...) to logits (b, num_classes), on the device to compute on; it is
+            copied and left as it was.
+        inputs: (n, ...) of the held-out examples; labels: (n,) integers.
+        options: fields of `modelsoups.soups.registry.LearnedSpec`: coefficients_per, constraint,
+            learning_rate, epochs, batch_size, ...
+    """
+    from modelsoups.evaluation.evaluator import Evaluator
+    from modelsoups.soups.learned import learn
+    from modelsoups.soups.pool import HeldOut
+
+    spec = LearnedSpec(**options)
+    models = named(ingredients)
+    device = next(model.parameters()).device
+    evaluator = Evaluator(deepcopy(model), device=device, batch_size=spec.batch_size, fill=False)
+    held_out = HeldOut(evaluator, Tensors(inputs), np.asarray(labels.cpu()))
+    given: list[Any] = list(models.values())
+    weights, by_group, _ = learn(spec, given, held_out, Trace(None, None))
+    if spec.coefficients_per == "model":
+        shares: Mapping[str, Any] = dict(zip(models, by_group["model"], strict=True))
+    else:
+        shares = {
+            name: {group: each[number] for group, each in by_group.items()}
+            for number, name in enumerate(models)
+        }
+    return Mix(weights=weights, coefficients=shares)
+
+
+def diagnose(
+    ingredients: Models,
+    evaluate: Evaluate,
+    *,
+    initialization: Model | None = None,
+    estimate: Callable[[Weights], Weights] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    margin: float = 0.02,
+) -> "Diagnosis":
+    """Why the soup of these models is no better than the best of them; printed, it is in words.
+
+    Args:
+        evaluate: weights -> values of the held-out examples, or one number (without intervals
+            then). It is called about five times for each ingredient, so a sample will do.
+        initialization: what the models were fine-tuned from.
+        estimate: weights -> the same with the statistics of BatchNorms estimated on examples.
+        settings: name -> hyper-parameters, of which `lr` is looked at.
+        margin: a smaller difference of scores is no reason.
+    """
+    from modelsoups.diagnosis.diagnose import Known
+    from modelsoups.diagnosis.diagnose import diagnose as examine
+
+    return examine(
+        named(ingredients),
+        lambda weights: {"score": values_of(evaluate(weights))},
+        initialization=initialization,
+        estimate=estimate,
+        known=Known(settings=settings or {}),
+        margin=margin,
+    )
+
+
+def named(models: Models) -> dict[str, Model]:
+    """Models by name: those of the mapping, their files, or their number in the list."""
+    if isinstance(models, Mapping):
+        return dict(models)
+    found = {
+        str(number if isinstance(model, Mapping) else model): model
+        for number, model in enumerate(models)
+    }
+    if len(found) < len(models):
+        raise ValueError(
+            "expected each file once, found one twice; name the ingredients by a mapping"
+        )
+    return found
+
+
+def values_of(found: Any) -> np.ndarray:
+    """What `evaluate` returned: (n,) float64, or (1,)."""
+    return torch.as_tensor(found).detach().cpu().double().reshape(-1).numpy()
+
+
+def score(evaluate: Evaluate, weights: Weights, name: str) -> float:
+    """The mean of what `evaluate` returns."""
+    found = float(values_of(evaluate(weights)).mean())
+    if np.isnan(found):
+        raise ValueError(f"{name}: expected a score, found NaN; leave out runs that diverged")
+    return found
+
+
+class Tensors:
+    """Examples that are held in a tensor."""
+
+    def __init__(self, inputs: torch.Tensor):
+        self.inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batch(self, indices: np.ndarray) -> torch.Tensor:
+        return self.inputs[torch.from_numpy(indices).to(self.inputs.device)]
+
+    def take(self, indices: np.ndarray) -> "Tensors":
+        return Tensors(self.batch(indices))
+
+    def to(self, device: torch.device) -> "Tensors":
+        return Tensors(self.inputs.to(device))
