@@ -55,6 +55,17 @@ def parquet(tmp_path, pixels):
 
 
 @pytest.fixture(scope="session")
+def kitchen():
+    """Small networks and the emoji they are trained on: a start and its good runs, trained once."""
+    import torch
+
+    from wrong_pools import Kitchen
+
+    torch.set_num_threads(1)
+    return Kitchen()
+
+
+@pytest.fixture(scope="session")
 def study(tmp_path_factory):
     """A checkout in which the test study has been run as far as Table 3 and Figure 1.
 

@@ -14,7 +14,6 @@ import torch
 
 import modelsoups
 from modelsoups.weights.checkpoints import write_weights
-from wrong_pools import Kitchen
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -48,12 +47,6 @@ found = {"greedy": greedy.coefficients, "learned": learned.coefficients}
 found["uniform"] = float(evaluate(uniform).double().mean())
 print(json.dumps(found))
 """
-
-
-@pytest.fixture(scope="module")
-def kitchen() -> Kitchen:
-    torch.set_num_threads(1)
-    return Kitchen()
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,22 @@ def test_table_3_has_a_row_for_each_method_with_the_studys_name(study):
     assert (study / "results/table3.md").read_text().startswith("| test: a few emoji")
 
 
+def test_sweep_is_diagnosed_from_what_is_there(study, tmp_path):
+    folder = copy_study(study, tmp_path)
+    target = "results/sweeps/tiny-search/diagnosis.html"
+    assert planned(folder, targets=(target,)) == {"diagnose_pool": 1}
+    done = snakemake(folder, target, "--configfile", "config/test.yaml")
+    assert done.returncode == 0, done.stdout
+    page = (folder / target).read_text("utf-8")
+    assert "<svg" in page and "Diagnosis of tiny-search, test: a few emoji" in page
+    models = pd.read_csv(folder / target.replace("html", "csv"), dtype={"model": str})
+    assert set(models.model) == {"000", "001"}  # the start is in the pool, and no ingredient
+    assert models.moved.between(0, 1).all()
+    held_out = read_logits(folder / MODELS / "000/logits/tiny-held-out.parquet")
+    score = (held_out.predictions == held_out.labels).mean()
+    assert models.set_index("model").score["000"] == pytest.approx(score)
+
+
 def test_table_3_agrees_with_the_stored_predictions(study):
     """The mean of shifts is the unweighted mean of both sets' accuracies."""
     table = pd.read_csv(study / "results/table3.csv").set_index("method")

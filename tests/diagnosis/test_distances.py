@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from modelsoups.diagnosis.distances import (
+    angles_from_first,
     find_head,
     find_misfits,
     half_precision,
@@ -37,7 +38,7 @@ def test_distances_are_relative_to_the_median_length():
     np.testing.assert_allclose(found.distances[0], [0, 1 / length, 5 / length])
     np.testing.assert_allclose(found.cosines[0], [1, (9 + 20) / (5 * length), 1])
     # As seen from the start a lies straight up and b along (3, 4).
-    assert found.angles()[0, 1] == pytest.approx(np.degrees(np.arccos(0.8)))
+    assert angles_from_first(found.total)[0, 1] == pytest.approx(np.degrees(np.arccos(0.8)))
 
 
 def test_families_are_those_whose_matrices_point_one_way_in_most_layers():

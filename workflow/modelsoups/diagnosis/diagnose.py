@@ -87,18 +87,18 @@ class Diagnosis:
     facts: Facts | None  # None if there were no two models to compare
 
     def __str__(self) -> str:
-        return "\n".join(["Diagnosis:", *(f"- {each}" for each in self.sentences())])
+        sentences = [*map(str, self.verdicts), *self.remedy()]
+        return "\n".join(["Diagnosis:", *(f"- {each}" for each in sentences)])
 
-    def sentences(self) -> list[str]:
-        """The verdicts, and what the soup of the models that nothing is wrong with scores."""
-        found = [str(each) for each in self.verdicts]
-        if self.facts is not None and self.facts.rest is not None:
-            found.append(
-                f"The uniform soup of the {len(self.facts.stays)} others scores "
-                f"{self.facts.show_difference(self.facts.rest)} against {self.facts.reference}; "
-                f"that of all {self.facts.show_difference(self.facts.soup)}."
-            )
-        return found
+    def remedy(self) -> list[str]:
+        """What the soup of the models that nothing is wrong with scores, if they are not all."""
+        if self.facts is None or self.facts.rest is None:
+            return []
+        return [
+            f"The uniform soup of the {len(self.facts.stays)} others scores "
+            f"{self.facts.show_difference(self.facts.rest)} against {self.facts.reference}; "
+            f"that of all {self.facts.show_difference(self.facts.soup)}."
+        ]
 
     @property
     def models(self) -> pd.DataFrame:

@@ -83,17 +83,11 @@ class Geometry:
 
     @cached_property
     def by_layer(self) -> dict[str, np.ndarray]:
-        """Layer -> relative distances (k, k) of all its parameters."""
+        """Layer -> inner products of all its parameters: (k, k)."""
         layers: dict[str, np.ndarray] = {}
         for (layer, _), products in self.products.items():
             layers[layer] = layers.get(layer, 0) + products
-        return {layer: relative_distances(products) for layer, products in layers.items()}
-
-    def angles(self) -> np.ndarray:
-        """Angles in degrees between the models as seen from the first: (k - 1, k - 1)."""
-        total = self.total
-        moves = total[1:, 1:] - total[1:, :1] - total[:1, 1:] + total[0, 0]
-        return np.degrees(np.arccos(np.clip(cosines(moves), -1, 1)))
+        return layers
 
     def of(self, names: Sequence[str]) -> "Geometry":
         """That of some of the models."""
@@ -131,6 +125,12 @@ def measure(sources: Mapping[str, Source]) -> Geometry:
     with np.errstate(invalid="ignore", over="ignore"):
         products = products_of_weights(list(sources.values()), group_of)
     return Geometry(names=list(sources), products=products, head=head)
+
+
+def angles_from_first(products: np.ndarray) -> np.ndarray:
+    """Angles in degrees between all others as seen from the first: (k - 1, k - 1)."""
+    moves = products[1:, 1:] - products[1:, :1] - products[:1, 1:] + products[0, 0]
+    return np.degrees(np.arccos(np.clip(cosines(moves), -1, 1)))
 
 
 def cosines(products: np.ndarray) -> np.ndarray:

@@ -49,12 +49,23 @@ def has_barrier(facts: Facts, model: ModelFacts) -> bool:
 
 def lr_text(facts: Facts, models: Sequence[str]) -> str:
     """The learning rates of some models and of the others, if they are known."""
-    inside = [m.settings["lr"] for n, m in facts.models.items() if n in models and m.settings]
-    outside = [m.settings["lr"] for n, m in facts.models.items() if n not in models and m.settings]
+    rates = {name: each.settings.get("lr") for name, each in facts.models.items()}
+    inside = [rate for name, rate in rates.items() if rate is not None and name in models]
+    outside = [rate for name, rate in rates.items() if rate is not None and name not in models]
     if not inside:
         return ""
     text = f" Learning rates: {min(inside):.2g} to {max(inside):.2g}"
     return text + (f"; of the others {min(outside):.2g} to {max(outside):.2g}." if outside else ".")
+
+
+def where(facts: Facts, models: Sequence[str]) -> str:
+    """The layer that costs most if it alone is halfway to the farthest model, if that is known."""
+    if facts.blocks_of not in models or not facts.blocks:
+        return ""
+    layer = max(facts.blocks, key=lambda each: facts.blocks[each])
+    drop = facts.blocks[layer]
+    lost = f"{100 * drop:.1f} points" if facts.is_share else f"{drop:.3g}"
+    return f" Of single layers halfway to {facts.blocks_of}, {layer} costs most: {lost}."
 
 
 def judge_learning_rate(facts: Facts, explained: Explained) -> Verdict | None:
@@ -96,7 +107,7 @@ def judge_learning_rate(facts: Facts, explained: Explained) -> Verdict | None:
         + ("." if len(models) == len(facts.models) else f": of {names_of(models)}."),
         evidence=f"Start and head are shared, but halfway to {facts.reference} the score falls "
         f"below the mean of both ends, by {facts.show_difference(worst)} at worst."
-        f"{lr_text(facts, models)}{moved}",
+        f"{lr_text(facts, models)}{moved}{where(facts, models)}",
         advice="Fine-tune with a smaller peak learning rate or for fewer epochs (the paper's soups "
         "have small ones, Section 3.2), or leave out the runs with the largest.",
     )
@@ -115,9 +126,9 @@ def judge_barrier(facts: Facts, explained: Explained) -> Verdict | None:
         models=models,
         what=f"There is a barrier between {facts.reference} and {names_of(models)}.",
         evidence="Halfway the score falls below the mean of both ends, by "
-        f"{facts.show_difference(worst)} at worst.",
-        advice="Look at the layers below where it sits, and at what those runs have that the "
-        "others do not; a greedy soup leaves them out.",
+        f"{facts.show_difference(worst)} at worst.{where(facts, models)}",
+        advice="Look at that layer, and at what those runs have that the others do not; a greedy "
+        "soup leaves them out.",
     )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from modelsoups.diagnosis.distances import angles_from_first, relative_distances
+
 if TYPE_CHECKING:
     from modelsoups.diagnosis.facts import Facts
     from modelsoups.diagnosis.verdicts import Verdict
@@ -17,7 +19,8 @@ def list_models(facts: "Facts | None", verdicts: "Sequence[Verdict]") -> pd.Data
     Columns: model; verdict (the kinds that name it); score (alone, of the metric that decides);
     middle (score halfway to the reference less the mean of both ends) with middle_low, middle_high;
     without (score of the uniform soup without it less that of all); moved (distance from the start)
-    and distance (from the reference), relative to the weights' length; cosine (of the weights, with
+    and distance (from the reference), relative to the weights' length; angle (with the reference,
+    as seen from the start, in degrees); cosine (of the weights, with
     the reference's, median over layers); head (mean cosine of the classifier's rows with the
     typical model's); statistics (distance of BatchNorm statistics from the models' median, in
     standard deviations); the hyper-parameters that are known and vary.
@@ -30,6 +33,7 @@ def list_models(facts: "Facts | None", verdicts: "Sequence[Verdict]") -> pd.Data
         return pd.DataFrame([{"model": n, "verdict": " ".join(k)} for n, k in kinds.items()])
     names = list(facts.geometry.names)
     cosines = facts.geometry.cosines[names.index(facts.reference)]
+    angles = angles_with(facts, facts.reference, facts.geometry.total)
     rows = []
     for name, model in sorted(facts.models.items(), key=lambda each: -each[1].score):
         middle = model.line.middle if model.line else None
@@ -44,6 +48,7 @@ def list_models(facts: "Facts | None", verdicts: "Sequence[Verdict]") -> pd.Data
                 "without": model.without and model.without.value,
                 "moved": model.moved,
                 "distance": facts.distance(facts.reference, name),
+                "angle": angles.get(name),
                 "cosine": cosines[names.index(name)],
                 "head": model.match and model.match.cosine,
                 "statistics": model.statistics,
@@ -55,6 +60,15 @@ def list_models(facts: "Facts | None", verdicts: "Sequence[Verdict]") -> pd.Data
         for name in (*facts.failed, *facts.misfits)
     ]
     return pd.DataFrame(rows)
+
+
+def angles_with(facts: "Facts", model: str, products: np.ndarray) -> dict[str, float]:
+    """Other models -> their angles in degrees with one, as seen from the start if it is known."""
+    if facts.start is None:
+        return {}
+    _, *names = facts.geometry.names
+    found = dict(zip(names, angles_from_first(products)[names.index(model)].tolist(), strict=True))
+    return {name: angle for name, angle in found.items() if name != model}
 
 
 def _varied(facts: "Facts", name: str) -> dict[str, object]:
@@ -81,14 +95,18 @@ def list_lines(facts: "Facts") -> pd.DataFrame:
 def list_layers(facts: "Facts") -> pd.DataFrame:
     """How far models are from the start, or else from the reference, layer by layer, and the drop.
 
-    Columns: layer; one a model, relative distances; drop: of the score of the reference with this
+    Columns: layer; one a model, relative distances; angle: median of those with the reference, as
+    seen from the start, in degrees; drop: of the score of the reference with this
     layer alone halfway to the model that it has the largest barrier with, if there is one.
     """
     names = list(facts.geometry.names)
     origin = names.index(facts.start or facts.reference)
     rows = []
-    for layer, distances in facts.geometry.by_layer.items():
+    for layer, products in facts.geometry.by_layer.items():
+        distances = relative_distances(products)
+        angles = list(angles_with(facts, facts.reference, products).values())
         each = {name: distances[origin, i] for i, name in enumerate(names) if i != origin}
         drop = {"drop": facts.blocks.get(layer, np.nan)} if facts.blocks else {}
-        rows.append({"layer": layer, **each, **drop})
+        angle = {"angle": float(np.median(angles))} if angles else {}
+        rows.append({"layer": layer, **each, **angle, **drop})
     return pd.DataFrame(rows)

@@ -26,6 +26,7 @@ COLUMNS = {
     "without": "Soup without it, less that of all",
     "moved": "Distance from the start",
     "distance": "From the best",
+    "angle": "Angle with the best at the start (degrees)",
     "cosine": "Cosine with the best",
     "head": "Cosine of the head",
     "statistics": "Statistics from the median (standard deviations)",
@@ -37,7 +38,11 @@ def print_diagnosis(diagnosis: "Diagnosis", picture: str, title: str) -> str:
     """The page: verdicts, the picture and the tables. Args: picture: SVG."""
     from modelsoups.diagnosis.tables import list_layers, list_lines
 
-    parts = ["<ul>", *(f"<li>{html.escape(each)}</li>" for each in diagnosis.sentences()), "</ul>"]
+    parts = ["<ul>"]
+    for each in diagnosis.verdicts:
+        what, rest = (html.escape(text) for text in (each.what, f"{each.evidence} {each.advice}"))
+        parts.append(f"<li><b>{what}</b> {rest}</li>")
+    parts += [f"<li>{html.escape(each)}</li>" for each in diagnosis.remedy()] + ["</ul>"]
     facts = diagnosis.facts
     parts.append(picture[picture.index("<svg") :] if picture else "")
     shown = diagnosis.models.drop(columns=["middle_low", "middle_high"], errors="ignore")
@@ -93,6 +98,7 @@ def figure_diagnosis(diagnosis: "Diagnosis", title: str) -> "Figure":
     import numpy as np
     from matplotlib.figure import Figure
 
+    from modelsoups.diagnosis.distances import angles_from_first
     from modelsoups.diagnosis.tables import list_layers, list_lines
 
     facts = diagnosis.facts
@@ -102,17 +108,27 @@ def figure_diagnosis(diagnosis: "Diagnosis", title: str) -> "Figure":
             figure.text(0.5, 0.5, "No two models that could be averaged", ha="center")
         return figure
     names = list(facts.geometry.names)
-    layers = list_layers(facts).drop(columns="drop", errors="ignore").set_index("layer")
+    layers = list_layers(facts).drop(columns=["angle", "drop"], errors="ignore").set_index("layer")
+    named = {name for each in diagnosis.verdicts for name in each.models}
     side = 1.6 + 0.42 * max(len(names), 5)
     with styled():
         figure = Figure(figsize=(2 * side + 3.2, side + 0.6))
         matrix, by_layer, line = figure.subplots(1, 3, width_ratios=[side, side, 2.6])
-        _heat(matrix, facts.geometry.distances, names, names, "Distance from one another")
+        what, texts = "Distance from one another", None
+        if facts.start:
+            what += "; above the diagonal: angles at the start"
+            texts = np.full(facts.geometry.total.shape, "", dtype=object)
+            for (row, column), value in np.ndenumerate(angles_from_first(facts.geometry.total)):
+                texts[row + 1, column + 1] = f"{value:.0f}°" if column > row else ""
+        _heat(matrix, facts.geometry.distances, names, names, what, texts)
         what = f"Distance from {facts.start or facts.reference}, by layer"
         _heat(by_layer, layers.to_numpy().T, list(layers.columns), list(layers.index), what)
         lines = list_lines(facts)
         factor = 100 if facts.is_share else 1
         for name, each in lines[lines.metric == facts.metric].groupby("model", sort=False):
+            if name not in named:  # most lie on one another
+                line.plot(each.alpha, factor * each.value, marker=".", linewidth=1, color="0.6")
+                continue
             line.plot(each.alpha, factor * each.value, marker=".", linewidth=1)
             line.annotate(name, (1, factor * each.value.iloc[-1]), fontsize=7, xytext=(3, 0),
                           textcoords="offset points", va="center")  # fmt: skip
@@ -128,9 +144,14 @@ def figure_diagnosis(diagnosis: "Diagnosis", title: str) -> "Figure":
 
 
 def _heat(
-    axes: "Axes", values: "np.ndarray", rows: list[str], columns: list[str], title: str
+    axes: "Axes",
+    values: "np.ndarray",
+    rows: list[str],
+    columns: list[str],
+    title: str,
+    texts: "np.ndarray | None" = None,
 ) -> None:
-    """A matrix picture with a logarithmic colour scale."""
+    """A matrix picture on a logarithmic scale; if small with its numbers, or other texts."""
     import numpy as np
     from matplotlib.colors import LogNorm
 
@@ -139,12 +160,13 @@ def _heat(
     norm = LogNorm(low, max(high, low * 1.01))
     image = axes.imshow(shown, cmap="viridis_r", norm=norm, aspect="auto")
     axes.grid(False)
-    axes.set(title=title)
+    axes.set_title(title, fontsize=9)
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
     axes.set_yticks(range(len(rows)), rows, fontsize=7)
-    if max(values.shape) <= ANNOTATED:
-        for (row, column), value in np.ndenumerate(values):
-            dark = value > np.sqrt(low * high)
-            axes.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=5.5,
-                      color="white" if dark else "black")  # fmt: skip
     axes.figure.colorbar(image, ax=axes, shrink=0.7)
+    if max(values.shape) > ANNOTATED:
+        return
+    for (row, column), value in np.ndenumerate(values):
+        text = (texts is not None and str(texts[row, column])) or f"{value:.2g}"
+        color = "white" if value > np.sqrt(low * high) else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=color)
