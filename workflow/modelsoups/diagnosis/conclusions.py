@@ -5,7 +5,7 @@ from modelsoups.diagnosis.trials import examples_to_tell
 from modelsoups.diagnosis.words import Explained, Verdict, is_clean
 from modelsoups.evaluation.statistics import Estimate
 
-TELL = 0.01  # difference that a held-out set should be able to tell
+TELL = 0.01  # difference of shares that a held-out set should be able to tell
 ALIKE = 0.25  # part of the best's errors on which models differ from it, if they are alike
 FEW = 3  # models
 
@@ -24,22 +24,23 @@ def best_of(facts: Facts) -> tuple[str, Estimate]:
 def judge_held_out(facts: Facts, explained: Explained) -> Verdict | None:
     """Whether the held-out set can tell a soup from the best model."""
     name, found = best_of(facts)
-    if facts.num_examples < 2 or facts.better(found, 0.0) or facts.worse(found):
+    if facts.num_examples < 2 or found.low > 0 or found.high < 0:
         return None
-    if found.high <= TELL and found.low >= -TELL:
+    difference = max(abs(found.value), TELL) if facts.is_share else abs(found.value)
+    if not difference:
         return None
-    needed = examples_to_tell(found, facts.num_examples, max(abs(found.value), TELL))
+    needed = examples_to_tell(found, facts.num_examples, difference)
     if needed <= facts.num_examples:
         return None
+    shown = f"{100 * difference:.1f} points" if facts.is_share else f"{difference:.3g}"
     return Verdict(
         kind="held-out",
         models=[],
         what="The held-out set is too small to tell whether a soup is better.",
         evidence=f"On {facts.num_examples:,} examples {name} is {facts.show_difference(found)} "
         f"against {facts.reference}: the interval has zero in it.",
-        advice=f"About {needed:,} examples would tell a difference of "
-        f"{100 * max(abs(found.value), TELL):.1f} points; a greedy soup chosen on fewer follows "
-        "chance.",
+        advice=f"About {needed:,} examples would tell a difference of {shown}; a greedy soup "
+        "chosen on fewer follows chance.",
     )
 
 

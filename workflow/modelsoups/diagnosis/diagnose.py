@@ -4,8 +4,8 @@ Headers tell which models do not fit; one pass over the files tells distances an
 statistics and copies. Then come evaluations on a sample of the held-out set: each model alone (if
 its scores are not at hand), three places on the line from the best model to each other, the uniform
 soup, the same with its BatchNorm statistics estimated anew and without one model each, and one
-block at a time on the way to the worst. In memory are at most two sets of weights besides the
-evaluator's own, and a buffer.
+block at a time on the way to the worst. Besides the evaluator's own weights two sets are in memory,
+and a buffer; for the soups without one model a sum in float64 as well.
 """
 
 import logging
