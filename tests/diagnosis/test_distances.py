@@ -59,6 +59,12 @@ def test_copies_are_found_and_small_moves_are_none():
     assert found.duplicates() == [("a", "c")]
 
 
+def test_layers_come_in_the_order_of_their_depth():
+    keys = ["blocks.10.w", "blocks.2.w", "head.weight", "norm.weight", "patch_embed.weight"]
+    found = measure(sources(a={key: [[1.0]] for key in keys}))
+    assert list(found.by_layer) == ["embedding", "blocks.2", "blocks.10", "head", "classifier"]
+
+
 def test_statistics_and_integers_are_no_part_of_the_geometry():
     norm = {"0.running_mean": [1.0], "0.running_var": [1.0], "0.num_batches_tracked": 3}
     far = {"0.running_mean": [9.0], "0.running_var": [9.0], "0.num_batches_tracked": 7}

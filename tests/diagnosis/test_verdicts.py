@@ -79,6 +79,14 @@ def test_model_that_is_explained_is_not_explained_again(facts):
     assert kinds == ["diverged"]
 
 
+def test_models_below_their_start_are_a_cause_and_no_gain_over_them_is_praised(facts):
+    below = replace(facts, over_start=WORSE, soup=BETTER)
+    causes = find_causes(below)
+    assert [each.kind for each in causes] == ["start"]
+    assert conclude(below, causes) == []
+    assert find_causes(replace(facts, over_start=UNSURE)) == []
+
+
 def test_statistics_that_help_but_do_not_mend_are_no_cause(facts):
     mended = replace(facts, re_estimated=BETTER, soup=UNSURE)
     assert [each.kind for each in find_causes(mended)] == ["statistics"]

@@ -266,6 +266,7 @@ def measure_scores(
         geometry=geometry,
         start=START if START in places else None,
         start_score=float(decisive(alone[START]).mean()) if START in places else None,
+        over_start=compare(best, decisive(alone[START])) if START in places else None,
         reference=reference,
         metric=next(iter(alone[reference])),
         is_share=all(0 <= each.score <= 1 for each in settled.values()),

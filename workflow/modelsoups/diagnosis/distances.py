@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from modelsoups.weights.checkpoints import Entry, Source, read_whole
 from modelsoups.weights.geometry import products_of_weights
-from modelsoups.weights.layers import layer_of
+from modelsoups.weights.layers import depths, layer_of
 
 MEAN, VARIANCE = "running_mean", "running_var"  # of a BatchNorm
 # Names of classifiers' last layers: this project's and most of timm, transformers, torchvision.
@@ -83,11 +83,12 @@ class Geometry:
 
     @cached_property
     def by_layer(self) -> dict[str, np.ndarray]:
-        """Layer -> inner products of all its parameters: (k, k)."""
+        """Layer, the first one first -> inner products of all its parameters: (k, k)."""
         layers: dict[str, np.ndarray] = {}
         for (layer, _), products in self.products.items():
             layers[layer] = layers.get(layer, 0) + products
-        return layers
+        order = [*depths(f"{layer}.weight" for layer in layers if layer != CLASSIFIER), CLASSIFIER]
+        return {layer: layers[layer] for layer in order if layer in layers}
 
     def of(self, names: Sequence[str]) -> "Geometry":
         """That of some of the models."""

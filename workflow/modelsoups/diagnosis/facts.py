@@ -39,6 +39,7 @@ class Facts:
     geometry: Geometry  # of the start, if it is known, and these models
     start: str | None  # its name there
     start_score: float | None
+    over_start: Estimate | None  # the reference's score less the start's
     reference: str  # the best model of the largest family
     metric: str  # that decides
     is_share: bool  # whether its values are between 0 and 1

@@ -42,6 +42,25 @@ def judge_diverged(facts: Facts, explained: Explained) -> Verdict | None:
     )
 
 
+def is_below_start(facts: Facts) -> bool:
+    """Whether no model is as good as what all were fine-tuned from."""
+    return facts.worse(facts.over_start)
+
+
+def judge_start(facts: Facts, explained: Explained) -> Verdict | None:
+    if not is_below_start(facts) or facts.over_start is None or facts.start_score is None:
+        return None
+    return Verdict(
+        kind="start",
+        models=[],
+        what="No model is as good as the start that they were fine-tuned from.",
+        evidence=f"{facts.reference}, the best, scores {facts.show_difference(facts.over_start)} "
+        f"against {facts.show(facts.start_score)} of the start.",
+        advice="Look at the learning rate, the labels and the length of training before making "
+        "soups.",
+    )
+
+
 def has_barrier(facts: Facts, model: ModelFacts) -> bool:
     """Whether the middle between a model and the reference is worse than the mean of both."""
     return model.line is not None and facts.worse(model.line.middle)

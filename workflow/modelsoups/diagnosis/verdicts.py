@@ -17,6 +17,7 @@ CAUSES: dict[str, Judge] = {
     "class-order": weight_causes.judge_class_order,
     "head": weight_causes.judge_head,
     "statistics": weight_causes.judge_statistics,
+    "start": score_causes.judge_start,
     "diverged": score_causes.judge_diverged,
     "learning-rate": score_causes.judge_learning_rate,
     "barrier": score_causes.judge_barrier,
@@ -38,6 +39,8 @@ def find_causes(facts: Facts) -> list[Verdict]:
 def conclude(facts: Facts, causes: list[Verdict]) -> list[Verdict]:
     """What is to be said besides causes; something, if there are none."""
     explained = {name: each.kind for each in causes for name in each.models}
+    if score_causes.is_below_start(facts):
+        return []  # gains over a model that is worse than the start say nothing
     found = _ask(CONCLUSIONS, facts, explained)
     return found if found or causes else [conclusions.unexplained(facts)]
 
