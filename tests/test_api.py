@@ -64,6 +64,7 @@ def images(kitchen) -> torch.Tensor:
     return torch.from_numpy(kitchen.examples.pixels).permute(0, 3, 1, 2)
 
 
+@pytest.mark.slow
 def test_readme_example_runs_with_what_a_plain_install_has(
     tmp_path, kitchen, runs, evaluate, images
 ):
