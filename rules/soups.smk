@@ -59,6 +59,8 @@ rule diagnose_pool:
         svg=f"{SWEEP}/diagnosis.svg",
     log:
         "results/logs/diagnose_pool/{sweep}.log",
+    benchmark:
+        of(BENCHMARK, rule="diagnose_pool", job="{sweep}")
     conda:
         "../envs/modelsoups.yaml"
     threads: 1
