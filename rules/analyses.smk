@@ -32,10 +32,10 @@ rule evaluate_mixes:
         runs=run_table,
         datasets=mixed_datasets,
         view=view_spec,
-        column=DATASETS.get(TRAIN, {}).get("image", "image"),
+        column=training_column,
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
     message:
         "Evaluating the mixes {wildcards.mixes} of {wildcards.sweep}"
     script:
@@ -69,11 +69,11 @@ rule study_seeds:
         plan=analysis_plan("seeds/{match}"),
         runs=run_table,
         names=run_names,
-        datasets=STUDY.evaluated,
-        held_out=STUDY.held_out,
+        datasets=evaluated_of,
+        held_out=held_out_of,
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
     message:
         "Making soups of the seeds of {wildcards.sweep} ({wildcards.match})"
     script:
@@ -104,11 +104,11 @@ rule grow_soups:
     params:
         orders=analysis_plan("growth"),
         names=pool_names,
-        datasets=STUDY.evaluated,
-        held_out=STUDY.held_out,
+        datasets=evaluated_of,
+        held_out=held_out_of,
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
     message:
         "Growing the pool of {wildcards.sweep}"
     script:
@@ -142,10 +142,10 @@ rule approximate_pairs:
         plan=analysis_plan("approximation"),
         models=start_and_runs,
         runs=run_table,
-        datasets=STUDY.reported,
+        datasets=reported_of,
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
     message:
         "Approximating the loss differences of {wildcards.sweep}"
     script:

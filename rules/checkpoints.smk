@@ -23,7 +23,7 @@ rule import_checkpoint:
         checkpoint=checkpoint_spec,
         kind=kind_of_checkpoint,
         backbone=backbone_spec,
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
     message:
         "Importing {wildcards.imported} of sweep {wildcards.sweep}"
     script:

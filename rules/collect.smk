@@ -29,14 +29,12 @@ rule plan:
     params:
         study=CONFIG["study"],
         images_per_second=EVALUATION["images_per_second"],
-        num_classes=len(CLASS_IDS),
-        num_training_images=num_images(*STUDY.with_role("train")),
-        held_out=STUDY.held_out,
+        num_classes=plan_classes,
         evaluation=plan_datasets,
         decoded=plan_arrays,
         sweeps=plan_sweeps,
         runs=status_runs,
-        num_reported_images=num_images(*STUDY.reported),
+        num_reported_images=num_reported_images(),
         backbones=plan_backbones,
         jobs=plan_jobs,
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
@@ -55,7 +53,7 @@ rule status:
         "../envs/modelsoups.yaml"
     params:
         study=CONFIG["study"],
-        num_images=num_images(*STUDY.with_role("train")),
+        num_images=status_sizes,
         images_per_second=status_speeds,
         runs=status_runs,
         files=status_files,

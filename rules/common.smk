@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -116,10 +117,7 @@ if "container" in CONFIG:
     container: CONFIG["container"]
 
 
-with open(shipped(CONFIG["classes"]), encoding="utf-8", newline="") as file:
-    CLASS_IDS = [row["id"] for row in csv.DictReader(file)]
 DATASETS, SWEEPS, BACKBONES = CONFIG["datasets"], CONFIG["sweeps"], CONFIG["backbones"]
-TRAIN = STUDY.train or "none"
 
 
 def one_of(names):
@@ -139,6 +137,8 @@ wildcard_constraints:
     dataset=one_of(DATASETS),
     view=one_of(CONFIG["views"]),
     backbone=one_of(BACKBONES),
+    train=one_of(STUDY.with_role("train")),
+    held_out=one_of(STUDY.with_role("held_out")),
     pretraining=one_of(CONFIG.get("pretraining", [])),
     label_set=one_of(CONFIG.get("label_sets", [])),
     run=RUN,
@@ -146,6 +146,39 @@ wildcard_constraints:
     ensemble=one_of(CONFIG.get("ensembles", [])),
     start=one_of([INITIALIZATION, *STARTS]),
     model=one_of([INITIALIZATION, *STARTS, RUN, *AVERAGED, *CONFIG.get("recipes", [])]),
+
+
+@cache
+def class_ids(dataset):
+    """Ids of the classes that a data set has labels of, in label order."""
+    path = shipped(STUDY.said_of(dataset, "classes"))
+    with open(path, encoding="utf-8", newline="") as file:
+        return [row["id"] for row in csv.DictReader(file)]
+
+
+def num_classes(wildcards):
+    """Number of classes of the models of the wildcards' sweep or pool."""
+    return len(class_ids(STUDY.held_out_of(wildcards.sweep)))
+
+
+def train_of(wildcards):
+    """The training set of the wildcards' sweep."""
+    return STUDY.train_of(wildcards.sweep)
+
+
+def held_out_of(wildcards):
+    """The held-out set of the wildcards' sweep or pool."""
+    return STUDY.held_out_of(wildcards.sweep)
+
+
+def reported_of(wildcards):
+    """The test set and the shift sets of the wildcards' sweep or pool."""
+    return STUDY.reported_of(wildcards.sweep)
+
+
+def evaluated_of(wildcards):
+    """The held-out set and those."""
+    return STUDY.evaluated_of(wildcards.sweep)
 
 
 def code(script, *modules):

@@ -4,7 +4,6 @@ All of it is resources, not params: a change makes nothing anew. An attempt afte
 more time and memory. Locally only a limit given by `--resources` has an effect.
 """
 
-from functools import cache
 from math import ceil
 
 from modelsoups.study.cost import count_images, models_in_training, passes_of
@@ -90,9 +89,9 @@ def training_minutes(wildcards, attempt):
     passes over the held-out set."""
     compute = compute_of_sweep(wildcards.sweep)
     run = STUDY.runs[wildcards.sweep][wildcards.run]
-    images = run.epochs * passes_of(run) * num_images(TRAIN)
+    images = run.epochs * passes_of(run) * num_images(train_of(wildcards))
     if run.evaluate_every:
-        images += ceil(1 / run.evaluate_every) * num_images(STUDY.held_out)
+        images += ceil(1 / run.evaluate_every) * num_images(held_out_of(wildcards))
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 
@@ -134,29 +133,35 @@ def config_memory(wildcards, attempt):
 
 def held_out_minutes(wildcards, attempt):
     """Minutes of one model on the held-out set."""
-    return minutes_of_passes(num_images(STUDY.held_out), attempt)
+    return minutes_of_passes(num_images(held_out_of(wildcards)), attempt)
 
 
 def evaluation_minutes(wildcards, attempt):
     """Minutes of one model on the test set and the shift sets."""
-    return minutes_of_passes(num_images(*STUDY.reported), attempt)
+    return minutes_of_passes(num_images(*reported_of(wildcards)), attempt)
 
 
 def feature_minutes(wildcards, attempt):
-    """Minutes of one model on the training and the held-out set."""
-    return minutes_of_passes(num_images(TRAIN, STUDY.held_out), attempt)
+    """Minutes of a pre-trained model on a data set."""
+    return minutes_of_passes(num_images(wildcards.dataset), attempt)
+
+
+def probe_minutes(wildcards, attempt):
+    """Minutes of a linear probe: cautiously those of a model on what it is fitted and chosen on."""
+    chosen = held_out_with(wildcards)
+    return minutes_of_passes(num_images(wildcards.train, chosen), attempt)
 
 
 def soup_minutes(wildcards, attempt):
     """Minutes of a soup: a pass over the held-out set for every candidate, and what else it takes."""
     passes = len(STUDY.pools[wildcards.sweep])
     passes += extra_passes(wildcards.sweep, wildcards.recipe)
-    return minutes_of_passes(passes * num_images(STUDY.held_out), attempt)
+    return minutes_of_passes(passes * num_images(held_out_of(wildcards)), attempt)
 
 
 def diagnosis_minutes(wildcards, attempt):
     """Minutes of a diagnosis: about seven looks at a sample of the held-out set for every model."""
-    images = min(num_images(STUDY.held_out), 1_000)
+    images = min(num_images(held_out_of(wildcards)), 1_000)
     looks = 7 * len(STUDY.pools[wildcards.sweep]) + 50
     return minutes_of_passes(looks * images, attempt)
 
@@ -208,8 +213,8 @@ def decode_threads(wildcards):
 
 
 def probe_threads(wildcards):
-    """Threads that compute features, and decode the training images where no array has them."""
-    return 2 if training_input() == "array" else 16
+    """Threads that compute features, and decode training images where no array has them."""
+    return 2 if training_input(wildcards.dataset) == "array" else 16
 
 
 def decode_minutes(wildcards, attempt):

@@ -22,7 +22,7 @@ rule index_dataset:
         runtime=index_minutes,
     params:
         spec=dataset_spec,
-        class_ids=CLASS_IDS,
+        class_ids=dataset_classes,
     message:
         "Listing the images of {wildcards.dataset}"
     script:
@@ -43,7 +43,7 @@ rule describe_dataset:
     params:
         spec=dataset_spec,
         counts=dataset_counts,
-        class_ids=CLASS_IDS,
+        class_ids=dataset_classes,
     message:
         "Counting the images of {wildcards.dataset}"
     script:

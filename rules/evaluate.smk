@@ -7,11 +7,11 @@ rule evaluate_held_out:
         unpack(held_out_set),
         weights=WEIGHTS,
     output:
-        logits=[of(LOGITS, dataset=STUDY.held_out)],
+        logits=[of(LOGITS, dataset="{held_out}")],
     log:
-        "results/logs/evaluate_held_out/{sweep}-{model}.log",
+        "results/logs/evaluate_held_out/{sweep}-{model}-{held_out}.log",
     benchmark:
-        of(BENCHMARK, rule="evaluate_held_out", job="{sweep}-{model}")
+        of(BENCHMARK, rule="evaluate_held_out", job="{sweep}-{model}-{held_out}")
     conda:
         "../envs/modelsoups.yaml"
     threads: 1
@@ -31,36 +31,40 @@ rule evaluate_held_out:
         "../workflow/scripts/evaluate_model.py"
 
 
-rule evaluate_reported:
-    """Logits, predictions and labels of a model on the test set and the shift sets, in one job.
+for name, datasets, sweeps in grouped("evaluate_reported", STUDY.reported_of):
 
-    A set that is new is evaluated; the others are kept.
-    """
-    input:
-        unpack(reported_sets),
-        weights=WEIGHTS,
-    output:
-        logits=update(
-            expand(LOGITS, dataset=STUDY.reported or ["none"], allow_missing=True)
-        ),
-    log:
-        "results/logs/evaluate_reported/{sweep}-{model}.log",
-    benchmark:
-        of(BENCHMARK, rule="evaluate_reported", job="{sweep}-{model}")
-    conda:
-        "../envs/modelsoups.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-        mem_mb=evaluation_memory,
-        runtime=evaluation_minutes,
-        batch_size=EVALUATION["batch_size"],
-    params:
-        backbone=backbone_spec,
-        precision=EVALUATION["precision"],
-        logits_dtype=EVALUATION.get("logits_dtype", "float32"),
-        code=code_digest("evaluate_model"),
-    message:
-        "Evaluating {wildcards.model} of sweep {wildcards.sweep}"
-    script:
-        "../workflow/scripts/evaluate_model.py"
+    rule:
+        """Logits, predictions and labels of a model on the test set and the shift sets, in one job.
+
+        A set that is new is evaluated; the others are kept.
+        """
+        name:
+            name
+        input:
+            unpack(reported_sets),
+            weights=WEIGHTS,
+        output:
+            logits=update(expand(LOGITS, dataset=datasets, allow_missing=True)),
+        log:
+            "results/logs/evaluate_reported/{sweep}-{model}.log",
+        benchmark:
+            of(BENCHMARK, rule="evaluate_reported", job="{sweep}-{model}")
+        wildcard_constraints:
+            sweep=sweeps,
+        conda:
+            "../envs/modelsoups.yaml"
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=evaluation_memory,
+            runtime=evaluation_minutes,
+            batch_size=EVALUATION["batch_size"],
+        params:
+            backbone=backbone_spec,
+            precision=EVALUATION["precision"],
+            logits_dtype=EVALUATION.get("logits_dtype", "float32"),
+            code=code_digest("evaluate_model"),
+        message:
+            "Evaluating {wildcards.model} of sweep {wildcards.sweep}"
+        script:
+            "../workflow/scripts/evaluate_model.py"

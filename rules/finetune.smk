@@ -39,7 +39,7 @@ for number, (averages, sweeps) in enumerate(STUDY.sweeps_by_averages.items()):
             unpack(teacher_weights),
             start=of(WEIGHTS, model=INITIALIZATION),
             images=training_images,
-            labels=of(LABELS, dataset=TRAIN),
+            labels=training_labels,
         output:
             weights=update(of(WEIGHTS, model="{run}")),
             record=update(of(RECORD, model="{run}")),

@@ -8,14 +8,14 @@ localrules:
 rule make_zero_shot_head:
     """The class prompts' embeddings by the backbone's text tower, times its temperature."""
     input:
-        classes=shipped(CONFIG["classes"]),
-        prompts=shipped(CONFIG["prompts"]) if "prompts" in CONFIG else [],
+        classes=classes_file,
+        prompts=prompts_file,
         backbone=weights_of_backbone,
     output:
         head=of(HEAD, start="zero-shot"),
         record=of(HEAD, start="zero-shot").replace(".safetensors", ".json"),
     log:
-        "results/logs/make_zero_shot_head/{backbone}.log",
+        "results/logs/make_zero_shot_head/{backbone}-{train}.log",
     conda:
         "../envs/modelsoups.yaml"
     threads: 1
@@ -24,7 +24,7 @@ rule make_zero_shot_head:
     params:
         backbone=backbone_spec,
     message:
-        "Embedding the class prompts with {wildcards.backbone}"
+        "Embedding the class prompts of {wildcards.train} with {wildcards.backbone}"
     script:
         "../workflow/scripts/make_zero_shot_head.py"
 
@@ -32,12 +32,12 @@ rule make_zero_shot_head:
 rule extract_features:
     """L2-normalised features of the pre-trained backbone, one row an image."""
     input:
-        images=probe_sets,
+        images=featured_images,
         backbone=weights_of_backbone,
     output:
-        features=expand(FEATURES, dataset=[TRAIN, STUDY.held_out], allow_missing=True),
+        features=FEATURES,
     log:
-        "results/logs/extract_features/{backbone}.log",
+        "results/logs/extract_features/{backbone}-{dataset}.log",
     conda:
         "../envs/modelsoups.yaml"
     threads: probe_threads
@@ -49,9 +49,9 @@ rule extract_features:
     params:
         backbone=backbone_spec,
         view=view_spec,
-        column=DATASETS.get(TRAIN, {}).get("image", "image"),
+        column=image_column,
     message:
-        "Computing the features of {wildcards.backbone}"
+        "Computing the features of {wildcards.backbone} on {wildcards.dataset}"
     script:
         "../workflow/scripts/extract_features.py"
 
@@ -59,16 +59,13 @@ rule extract_features:
 rule fit_linear_probe:
     """A linear head on the frozen features; the held-out set chose its regularisation."""
     input:
-        train=of(FEATURES, dataset=TRAIN),
-        train_labels=of(LABELS, dataset=TRAIN),
-        held_out=of(FEATURES, dataset=STUDY.held_out),
-        held_out_labels=of(LABELS, dataset=STUDY.held_out),
+        unpack(probe_files),
         start=zero_shot_head,
     output:
         head=HEAD,
         record=HEAD.replace(".safetensors", ".json"),
     log:
-        "results/logs/fit_linear_probe/{backbone}-{start}.log",
+        "results/logs/fit_linear_probe/{backbone}-{start}-{train}.log",
     wildcard_constraints:
         start=one_of(PROBES),
     conda:
@@ -77,12 +74,12 @@ rule fit_linear_probe:
     resources:
         gpu=1,
         mem_mb=config_memory,
-        runtime=feature_minutes,
+        runtime=probe_minutes,
     params:
         spec=CONFIG.get("linear_probe"),
-        num_classes=len(CLASS_IDS),
+        num_classes=num_probe_classes,
     message:
-        "Fitting a {wildcards.start} on {wildcards.backbone}"
+        "Fitting a {wildcards.start} on {wildcards.backbone} to {wildcards.train}"
     script:
         "../workflow/scripts/fit_linear_probe.py"
 

@@ -8,10 +8,7 @@ from types import SimpleNamespace as wildcards_of
 def everything():
     """Every table and figure of the study, with what the report shows of its sweeps."""
     shown = dict.fromkeys(
-        found
-        for name, target in TARGETS.items()
-        for what, found in target.result.names(target.spec)
-        if what == "sweep"
+        sweep for target in TARGETS.values() for sweep in sweeps_named(target)
     )
     runs = [
         f"results/sweeps/{sweep}/{page}"
@@ -33,7 +30,7 @@ def all_logits():
     return [
         path
         for sweep in SWEEPS
-        for path in logits_of(sweep, STUDY.runs_of(sweep), STUDY.evaluated)
+        for path in logits_of(sweep, STUDY.runs_of(sweep), STUDY.evaluated_of(sweep))
     ]
 
 
@@ -43,23 +40,23 @@ def plan_datasets(wildcards):
         name: {
             "num_images": num_images(name),
             "num_classes": (
-                DATASETS[name].get("num_classes", len(CLASS_IDS))
+                DATASETS[name].get("num_classes", len(class_ids(name)))
                 if "class_map" in DATASETS[name]
-                else len(CLASS_IDS)
+                else len(class_ids(name))
             ),
         }
-        for name in STUDY.evaluated
+        for name in STUDY.with_role("held_out", "test", "shift")
     }
 
 
 def plan_arrays(wildcards):
     """Data set and view -> number of images and their side, for each array that will be made."""
     views = {BACKBONES[STUDY.backbone_of(sweep)]["view"] for sweep in SWEEPS}
-    names = ["train"] * (STUDY.train is not None and training_input() == "array")
     return {
         f"{name} at {view}": (num_images(name), CONFIG["views"][view]["size"])
         for view in sorted(views)
-        for name in STUDY.with_role(*names, "held_out", "test", "shift")
+        for name in STUDY.with_role("train", "held_out", "test", "shift")
+        if training_input(name) == "array"
     }
 
 
@@ -69,6 +66,11 @@ def plan_backbones(wildcards):
         name: fields_of_backbone(BACKBONES[STUDY.backbone_of(name)])
         for name in STUDY.pools
     }
+
+
+def plan_classes(wildcards):
+    """Sweep or pool -> number of classes of its models."""
+    return {sweep: num_classes(wildcards_of(sweep=sweep)) for sweep in STUDY.pools}
 
 
 def plan_sweeps(wildcards):
@@ -89,7 +91,10 @@ def plan_sweeps(wildcards):
             "num_greedy": sum(spec["kind"] == "greedy" for spec in recipes.values()),
             "num_candidates": len(STUDY.pools[sweep]),
             "images_per_second": compute_of_sweep(sweep)["images_per_second"],
-            "other_images": passes * num_images(STUDY.held_out) + analysed,
+            "other_images": passes * num_images(STUDY.held_out_of(sweep)) + analysed,
+            "num_training_images": num_images(*filter(None, [STUDY.train_of(sweep)])),
+            "held_out": STUDY.held_out_of(sweep),
+            "evaluated": STUDY.evaluated_of(sweep),
         }
     return sizes
 
@@ -117,9 +122,14 @@ def plan_jobs(wildcards):
         }
         name = f"finetune_run of {each.sweep}"
         rows[name] = max(rows.get(name, asked), asked, key=lambda row: row["minutes"])
-    rows["evaluate_held_out"] = {**gpu, "minutes": held_out_minutes(None, 1)}
-    rows["evaluate_reported"] = {**gpu, "minutes": evaluation_minutes(None, 1)}
     for sweep in STUDY.pools:
+        for name, reckon in (
+            ("evaluate_held_out", held_out_minutes),
+            ("evaluate_reported", evaluation_minutes),
+        ):
+            asked = reckon(wildcards_of(sweep=sweep), 1)
+            if asked >= rows.get(name, {"minutes": 0})["minutes"]:
+                rows[name] = {**gpu, "minutes": asked}
         for recipe in STUDY.recipes_of(sweep):
             asked = soup_minutes(wildcards_of(sweep=sweep, recipe=recipe), 1)
             name = f"cook_soup of {sweep}"
@@ -145,6 +155,17 @@ def status_runs(wildcards):
     }
 
 
+def status_sizes(wildcards):
+    """Sweep -> number of images that its runs are trained on."""
+    return {sweep: num_images(STUDY.train_of(sweep)) for sweep in STUDY.runs}
+
+
+def num_reported_images():
+    """Images that one model is evaluated on beside the held-out ones: the mean over sweeps."""
+    counts = [num_images(*STUDY.reported_of(sweep)) for sweep in SWEEPS]
+    return sum(counts) / len(counts)
+
+
 def status_speeds(wildcards):
     """Sweep -> images a second that its config reckons with."""
     return {sweep: compute_of_sweep(sweep)["images_per_second"] for sweep in STUDY.runs}
@@ -157,7 +178,9 @@ def status_files(wildcards):
         "evaluations of runs": [
             path
             for sweep in STUDY.runs
-            for path in logits_of(sweep, STUDY.runs_of(sweep), STUDY.evaluated)
+            for path in logits_of(
+                sweep, STUDY.runs_of(sweep), STUDY.evaluated_of(sweep)
+            )
         ],
         "soups": [
             path for sweep, names in soups.items() for path in weights_of(sweep, names)
@@ -197,6 +220,8 @@ NOT_LISTING = {
     "num_classes",
     "images_per_class",
     "training_input",
+    "classes",  # its ids are a param of their own
+    "prompts",
 }
 
 
@@ -204,6 +229,11 @@ def dataset_spec(wildcards):
     """The fields of DatasetSpec for the data set of the wildcards."""
     spec = DATASETS[wildcards.dataset]
     return {key: value for key, value in spec.items() if key not in NOT_LISTING}
+
+
+def dataset_classes(wildcards):
+    """Ids of the classes of the data set of the wildcards."""
+    return class_ids(wildcards.dataset)
 
 
 def dataset_counts(wildcards):
@@ -229,16 +259,52 @@ def image_column(wildcards):
 # heads.smk
 
 
-def probe_sets(wildcards):
-    """The images that a linear probe is fitted on, as an array or an index, and is chosen on."""
-    return sets_of(wildcards, [TRAIN, STUDY.held_out])["examples"]
+def classes_file(wildcards):
+    """The classes of the wildcards' training set."""
+    return shipped(STUDY.said_of(wildcards.train, "classes"))
+
+
+def prompts_file(wildcards):
+    """The templates of their prompts, if there are any."""
+    path = STUDY.said_of(wildcards.train, "prompts")
+    return shipped(path) if path else []
+
+
+def featured_images(wildcards):
+    """The images of a data set, as an array or an index."""
+    return sets_of(wildcards, [wildcards.dataset])["examples"]
+
+
+def held_out_with(wildcards):
+    """The held-out set of the sweeps with the wildcards' training set."""
+    return next(
+        STUDY.held_out_of(sweep)
+        for sweep in STUDY.runs
+        if STUDY.train_of(sweep) == wildcards.train
+    )
+
+
+def probe_files(wildcards):
+    """Features and labels that a linear probe is fitted on, and is chosen on."""
+    sets = {"train": wildcards.train, "held_out": held_out_with(wildcards)}
+    features = {name: of(FEATURES, dataset=dataset) for name, dataset in sets.items()}
+    labels = {
+        f"{name}_labels": of(LABELS, dataset=dataset) for name, dataset in sets.items()
+    }
+    return {**features, **labels}
+
+
+def num_probe_classes(wildcards):
+    """Number of classes of the wildcards' training set."""
+    return len(class_ids(wildcards.train))
 
 
 def zero_shot_head(wildcards):
     """The zero-shot head of the wildcards' backbone, if it has one: where its probe starts."""
-    if not STUDY.has_zero_shot(wildcards.backbone):
+    if not STUDY.has_zero_shot(wildcards.backbone, wildcards.train):
         return []
-    return [of(HEAD, backbone=wildcards.backbone, start="zero-shot")]
+    own = {"backbone": wildcards.backbone, "train": wildcards.train}
+    return [of(HEAD, start="zero-shot", **own)]
 
 
 def start_of(wildcards):
@@ -255,7 +321,8 @@ def kind_of_start(wildcards):
 def head_of(wildcards):
     """The head file of the model `{start}` of a sweep."""
     backbone = STUDY.backbone_of(wildcards.sweep)
-    return of(HEAD, backbone=backbone, start=start_of(wildcards))
+    train = train_of(wildcards)
+    return of(HEAD, backbone=backbone, start=start_of(wildcards), train=train)
 
 
 # finetune.smk
@@ -317,12 +384,26 @@ def checkpoint_records(wildcards):
 
 def held_out_set(wildcards):
     """The held-out set as the wildcards' backbone reads it."""
-    return sets_of(wildcards, [STUDY.held_out])
+    return sets_of(wildcards, [wildcards.held_out])
 
 
 def reported_sets(wildcards):
     """The test set and the shift sets as the wildcards' backbone reads them."""
-    return sets_of(wildcards, STUDY.reported)
+    return sets_of(wildcards, reported_of(wildcards))
+
+
+def grouped(rule, sets):
+    """Name of a rule, data sets, and the sweeps and pools whose `sets` these are: one rule each.
+
+    A rule has the same data sets in its outputs whatever its wildcards are.
+    """
+    groups = {}
+    for sweep in STUDY.pools:
+        groups.setdefault(tuple(sets(sweep)) or ("none",), []).append(sweep)
+    return [
+        (f"{rule}_{number}" if number else rule, list(found), one_of(sweeps))
+        for number, (found, sweeps) in enumerate(groups.items())
+    ]
 
 
 # soups.smk
@@ -340,7 +421,9 @@ def pool_weights(wildcards):
 
 def pool_held_out_logits(wildcards):
     """Their logits on the held-out set."""
-    return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], [STUDY.held_out])
+    return logits_of(
+        wildcards.sweep, STUDY.pools[wildcards.sweep], [held_out_of(wildcards)]
+    )
 
 
 def candidates(wildcards):
@@ -360,12 +443,12 @@ def candidate_weights(wildcards):
 
 def candidate_logits(wildcards):
     """Their logits on the held-out set."""
-    return logits_of(wildcards.sweep, candidates(wildcards), [STUDY.held_out])
+    return logits_of(wildcards.sweep, candidates(wildcards), [held_out_of(wildcards)])
 
 
 def held_out_files(wildcards):
     """The held-out examples and labels as the wildcards' backbone reads them."""
-    files = sets_of(wildcards, [STUDY.held_out])
+    files = sets_of(wildcards, [held_out_of(wildcards)])
     return {"examples": files["examples"][0], "labels": files["labels"][0]}
 
 
@@ -402,7 +485,7 @@ def soup_files(path):
 
 def soup_held_out_logits(wildcards):
     """Their logits on the held-out set."""
-    return logits_of(wildcards.sweep, soup_names(wildcards), [STUDY.held_out])
+    return logits_of(wildcards.sweep, soup_names(wildcards), [held_out_of(wildcards)])
 
 
 def pool_settings(wildcards):
@@ -420,7 +503,9 @@ def pool_settings(wildcards):
 
 def pool_reported_logits(wildcards):
     """The pool's logits on the test set and the shift sets, data set by data set."""
-    return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], STUDY.reported)
+    return logits_of(
+        wildcards.sweep, STUDY.pools[wildcards.sweep], reported_of(wildcards)
+    )
 
 
 def ensemble_spec(wildcards):
@@ -438,18 +523,18 @@ def scored_names(wildcards):
 
 def scored_logits(wildcards):
     """Their logits on every evaluation set, data set by data set."""
-    return logits_of(wildcards.sweep, scored_names(wildcards), STUDY.evaluated)
+    return logits_of(wildcards.sweep, scored_names(wildcards), evaluated_of(wildcards))
 
 
 def scored_table(what):
     """Of each file of `scored_logits` its model, kind or data set."""
 
     def look_up(wildcards):
-        kinds = STUDY.kinds_of(wildcards.sweep)
+        kinds, datasets = STUDY.kinds_of(wildcards.sweep), evaluated_of(wildcards)
         columns = {
-            "models": list(kinds) * len(STUDY.evaluated),
-            "kinds": list(kinds.values()) * len(STUDY.evaluated),
-            "datasets": [name for name in STUDY.evaluated for _ in kinds],
+            "models": list(kinds) * len(datasets),
+            "kinds": list(kinds.values()) * len(datasets),
+            "datasets": [name for name in datasets for _ in kinds],
         }
         return columns[what]
 
@@ -459,6 +544,11 @@ def scored_table(what):
 def label_set_of(wildcards):
     """Config of the label set of the wildcards."""
     return CONFIG["label_sets"][wildcards.label_set]
+
+
+def label_set_classes(wildcards):
+    """The classes of the data set that a label set is for."""
+    return shipped(STUDY.said_of(label_set_of(wildcards)["dataset"], "classes"))
 
 
 def label_set_index(wildcards):
@@ -498,7 +588,7 @@ def mixed_weights(wildcards):
 def mixed_datasets(wildcards):
     """The data sets that mixes are evaluated on; planes have the training set too."""
     plane = analysis_plan("mixes/{mixes}")(wildcards)["kind"] == "plane"
-    return [TRAIN] * plane + STUDY.reported
+    return [train_of(wildcards)] * plane + reported_of(wildcards)
 
 
 def mixed_sets(wildcards):
@@ -506,9 +596,14 @@ def mixed_sets(wildcards):
     return sets_of(wildcards, mixed_datasets(wildcards))
 
 
+def training_column(wildcards):
+    """The column that has the training images of the wildcards' sweep, in Parquet files."""
+    return DATASETS[train_of(wildcards)].get("image", "image")
+
+
 def evaluated_sets(wildcards):
     """The held-out set, the test set and the shift sets as models read them."""
-    return sets_of(wildcards, STUDY.evaluated)
+    return sets_of(wildcards, evaluated_of(wildcards))
 
 
 def run_names(wildcards):
@@ -523,12 +618,14 @@ def run_weights(wildcards):
 
 def run_logits(wildcards):
     """Their logits on every evaluation set, data set by data set."""
-    return logits_of(wildcards.sweep, run_names(wildcards), STUDY.evaluated)
+    return logits_of(wildcards.sweep, run_names(wildcards), evaluated_of(wildcards))
 
 
 def pool_logits(wildcards):
     """The pool's logits on every evaluation set, data set by data set."""
-    return logits_of(wildcards.sweep, STUDY.pools[wildcards.sweep], STUDY.evaluated)
+    return logits_of(
+        wildcards.sweep, STUDY.pools[wildcards.sweep], evaluated_of(wildcards)
+    )
 
 
 def start_and_runs(wildcards):
@@ -543,7 +640,7 @@ def start_and_run_weights(wildcards):
 
 def start_and_run_logits(wildcards):
     """Their logits on the test set and the shift sets, data set by data set."""
-    return logits_of(wildcards.sweep, start_and_runs(wildcards), STUDY.reported)
+    return logits_of(wildcards.sweep, start_and_runs(wildcards), reported_of(wildcards))
 
 
 # paper.smk
@@ -557,7 +654,8 @@ def needed(target):
 
     def file_of(need):
         if need.table == "logits":
-            return logits_of(need.sweep, STUDY.runs_of(need.sweep), STUDY.reported)
+            reported = STUDY.reported_of(need.sweep)
+            return logits_of(need.sweep, STUDY.runs_of(need.sweep), reported)
         return f"{of(SWEEP, sweep=need.sweep)}/{need.table}.parquet"
 
     needs = target.result.needs(target.spec)
@@ -590,11 +688,18 @@ def caption_of(name):
     return str(Path(of(CAPTION, name=name)).absolute())
 
 
-def about_study():
-    """What every table and figure is told of the study."""
+def sweeps_named(target):
+    """The sweeps and pools that a table or figure names."""
+    return [
+        found for what, found in target.result.names(target.spec) if what == "sweep"
+    ]
+
+
+def about_study(sweeps=()):
+    """What a table or figure is told of the study: of its sets those of the sweeps it names."""
     return {
         "study": CONFIG["study"],
-        "roles": STUDY.roles,
+        "roles": STUDY.sets_of(sweeps) if sweeps else STUDY.roles,
         "recipes": CONFIG.get("recipes", {}),
         "ensembles": CONFIG.get("ensembles", {}),
     }

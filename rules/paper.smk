@@ -32,7 +32,7 @@ for name, target in targets_of_kind("figure").items():
         params:
             result=target.result.name,
             spec=target.spec,
-            about=about_study(),
+            about=about_study(sweeps_named(target)),
         message:
             f"Drawing {target.title}"
         script:
@@ -66,7 +66,7 @@ for name, target in targets_of_kind("table").items():
         params:
             result=target.result.name,
             spec=target.spec,
-            about=about_study(),
+            about=about_study(sweeps_named(target)),
         message:
             f"Making {target.title}"
         script:
@@ -91,7 +91,7 @@ for name, target in targets_of_kind("claims").items():
         params:
             result=target.result.name,
             spec=target.spec,
-            about=about_study(),
+            about=about_study(sweeps_named(target)),
         message:
             f"Judging the claims of {target.title}"
         script:

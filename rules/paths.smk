@@ -12,7 +12,7 @@ RESIZED = "results/data/{dataset}/resized/index.parquet"
 LABEL_SET = "results/label-sets/{label_set}.parquet"
 
 FEATURES = "results/heads/features/{backbone}/{dataset}.npy"
-HEAD = f"results/heads/{{backbone}}-{{start}}-{TRAIN}.safetensors"
+HEAD = "results/heads/{backbone}-{start}-{train}.safetensors"
 
 SWEEP = "results/sweeps/{sweep}"
 RUNS = f"{SWEEP}/runs.csv"
@@ -65,7 +65,7 @@ def sets_of(wildcards, datasets):
         "examples": [
             (
                 of(INDEX, dataset=name)
-                if name == TRAIN and training_input() != "array"
+                if training_input(name) != "array"
                 else of(IMAGES, dataset=name, view=view)
             )
             for name in datasets
@@ -75,13 +75,19 @@ def sets_of(wildcards, datasets):
     }
 
 
-def training_input():
-    """What training reads: an array, the files themselves, or smaller copies of them."""
-    return DATASETS.get(TRAIN, {}).get("training_input", "array")
+def training_input(dataset):
+    """What training on a set reads: an array, the files themselves, or smaller copies of them."""
+    return DATASETS[dataset].get("training_input", "array")
 
 
 def training_images(wildcards):
     """The training images in that form: the array of a view, or an index."""
     view = backbone_of(wildcards)["view"]
     path = {"array": of(IMAGES, view=view), "files": CHECKED, "resized": RESIZED}
-    return of(path[training_input()], dataset=TRAIN)
+    train = train_of(wildcards)
+    return of(path[training_input(train)], dataset=train)
+
+
+def training_labels(wildcards):
+    """Their labels."""
+    return of(LABELS, dataset=train_of(wildcards))

@@ -35,7 +35,7 @@ rule collect_correct:
         "../envs/modelsoups.yaml"
     params:
         models=scored_names,
-        datasets=STUDY.evaluated,
+        datasets=evaluated_of,
     message:
         "Collecting what the models of {wildcards.sweep} have right"
     script:
@@ -46,7 +46,7 @@ rule make_label_set:
     """The second labels of a test set's images: all classes that may be called right."""
     input:
         index=label_set_index,
-        classes=shipped(CONFIG["classes"]),
+        classes=label_set_classes,
         code=code("make_label_set"),
     output:
         labels=LABEL_SET,

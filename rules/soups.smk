@@ -30,7 +30,7 @@ rule cook_soup:
         recipe=recipe_spec,
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
     message:
         "Cooking soup {wildcards.recipe} of {wildcards.sweep}"
     script:
@@ -75,7 +75,7 @@ rule diagnose_pool:
         settings=pool_settings,
         backbone=backbone_spec,
         precision=EVALUATION["precision"],
-        num_classes=len(CLASS_IDS),
+        num_classes=num_classes,
         study=CONFIG["study"],
     message:
         "Diagnosing {wildcards.sweep}"

@@ -237,7 +237,7 @@ def test_study_of_checkpoints_needs_no_training_set_probe_or_prompts(config):
     }
     config["table3"] = "own"
     study = check_config(config)
-    assert study.train is None
+    assert study.train_of("own") is None
     assert study.pool_of("own") == ["000", "001", "002", "003"]
 
 
@@ -250,7 +250,70 @@ def test_study_need_not_have_soups_tables_or_a_test_set(config):
         for name, spec in config["datasets"].items()
         if spec["role"] in ("train", "held_out")
     }
-    assert check_config(small).reported == []
+    assert check_config(small).reported_of("seeds") == []
+
+
+def add_second_sets(config):
+    for role in ("train", "held-out", "test"):
+        config["datasets"][f"other-{role}"] = dict(config["datasets"][f"emoji-{role}"])
+
+
+def test_sweep_of_a_study_with_two_sets_of_a_role_names_its_own(config):
+    add_second_sets(config)
+    del config["replicates"]
+    with pytest.raises(ValueError) as caught:
+        check_config(config)
+    assert "sweeps.grid: say under `reported` which of ['emoji-test', 'other-test']" in str(
+        caught.value
+    )
+    own = {"train": "emoji-train", "held_out": "emoji-held-out", "reported": ["emoji-test"]}
+    for sweep in config["sweeps"].values():
+        sweep.update(own)
+    study = check_config(config)
+    assert study.evaluated_of("grid") == ["emoji-held-out", "emoji-test"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train", "emoji-test", r"grid.train: 'emoji-test' is not defined; .*'emoji-train', 'othe"),
+        ("held_out", "other-held-out", r"grid: starts from emoji-train are chosen on emoji-held-o"),
+        ("reported", ["emoji-test", "other-test"], r"grid.reported: expected one with role test"),
+        ("reported", ["emoji-tset"], r"grid.reported: 'emoji-tset' is not defined"),
+    ],
+)
+def test_sets_that_do_not_fit_a_sweep_are_told(config, key, value, message):
+    add_second_sets(config)
+    del config["replicates"]
+    own = {"train": "emoji-train", "held_out": "emoji-held-out", "reported": ["emoji-test"]}
+    for sweep in config["sweeps"].values():
+        sweep.update(own)
+    config["sweeps"]["grid"][key] = value
+    with pytest.raises(ValueError, match=message):
+        check_config(config)
+
+
+def test_classes_of_a_sweeps_sets_must_be_the_same_and_there(config):
+    config["datasets"]["emoji-test"]["classes"] = "other.csv"
+    with pytest.raises(ValueError, match="sweeps.grid: expected data sets with the same `classes`"):
+        check_config(config)
+    del config["classes"]
+    with pytest.raises(ValueError, match="datasets.emoji-train: has no `classes`, nor has the stu"):
+        check_config(config)
+
+
+def test_pool_of_sweeps_that_choose_on_other_sets_says_its_own(config):
+    add_second_sets(config)
+    del config["replicates"]
+    for name, sweep in config["sweeps"].items():
+        prefix = "other" if name == "seeds" else "emoji"
+        sweep["train"], sweep["held_out"] = f"{prefix}-train", f"{prefix}-held-out"
+        sweep["reported"] = ["emoji-test"]
+    config["pools"] = {"both": {"models": ["seeds", "grid"]}}
+    with pytest.raises(ValueError, match="pools.both: say under `held_out` what it has: seeds and"):
+        check_config(config)
+    config["pools"]["both"]["held_out"] = "emoji-held-out"
+    assert check_config(config).evaluated_of("both") == ["emoji-held-out", "emoji-test"]
 
 
 def test_sweep_without_its_probe_is_told(config):

@@ -20,26 +20,27 @@ SIZE = SweepSize(
     num_candidates=3,
     num_parameters=2**28,
     images_per_second=100,
+    num_training_images=1000,
+    held_out="held-out",
+    evaluated=["held-out", "test"],
 )
 SETS = {
     "held-out": DatasetSize(num_images=100, num_classes=10),
     "test": DatasetSize(num_images=200, num_classes=4),
+    "another sweep's": DatasetSize(num_images=7, num_classes=7),
 }
 
 
 def test_hours_count_the_passes_of_a_step():
     """Of 4 and 6 epochs with 2 and 1 passes 14 are computed, 10 are trained."""
-    plain, sam = (
-        plan_sweep(size, 1000, SETS["held-out"], list(SETS.values()), 500, 4)
-        for size in (SIZE, replace(SIZE, passes=[2, 1]))
-    )
+    plain, sam = (plan_sweep(size, SETS, 500, 4) for size in (SIZE, replace(SIZE, passes=[2, 1])))
     assert plain["training_hours"] == pytest.approx(10 * 1000 / 100 / 3600)
     assert sam["training_hours"] == pytest.approx(14 * 1000 / 100 / 3600)
     assert {name for name in plain if plain[name] != sam[name]} == {"training_hours"}
 
 
 def test_plan_of_a_sweep_counts_images_hours_and_disk():
-    plan = plan_sweep(SIZE, 1000, SETS["held-out"], list(SETS.values()), 50, logits_bytes=2)
+    plan = plan_sweep(SIZE, SETS, 50, logits_bytes=2)
     assert (plan["num_runs"], plan["num_epochs"]) == (2, 10)
     assert plan["training_images"] == 10_000  # 10 epochs of 1,000
     assert plan["evaluation_images"] == 1_800  # 5 models of 300, and 3 candidates of 100
@@ -51,12 +52,12 @@ def test_plan_of_a_sweep_counts_images_hours_and_disk():
 
 def test_images_of_figures_and_learned_soups_are_counted():
     size = replace(SIZE, other_images=5_000)
-    plan = plan_sweep(size, 1000, SETS["held-out"], list(SETS.values()), 50, logits_bytes=2)
+    plan = plan_sweep(size, SETS, 50, logits_bytes=2)
     assert plan["evaluation_images"] == 6_800
 
 
 def test_plan_of_a_study_sums_its_sweeps():
-    plan = plan_study({"a": SIZE, "b": SIZE}, 1000, "held-out", SETS, 50, logits_bytes=2)
+    plan = plan_study({"a": SIZE, "b": SIZE}, SETS, 50, logits_bytes=2)
     assert plan.index.tolist() == ["a", "b", "total"]
     assert plan.num_runs["total"] == 4
     assert plan.weights_gib["total"] == 10.0
@@ -67,7 +68,7 @@ def test_decoded_arrays_take_three_bytes_a_pixel():
 
 
 def test_plan_in_print_names_the_study_and_the_disk_in_all():
-    plan = plan_study({"a": SIZE}, 1000, "held-out", SETS, 50, logits_bytes=2)
+    plan = plan_study({"a": SIZE}, SETS, 50, logits_bytes=2)
     jobs = {"finetune_run of a": {"gpus": 2, "threads": 8, "mem_mb": 4000, "minutes": 75}}
     text = to_text(plan, "the study", {"test at 32px": 3.0}, jobs)
     assert re.search(r"finetune_run of a +2 +8 +4000 +75", text)

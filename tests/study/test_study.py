@@ -72,13 +72,47 @@ def make_study(**changes):
 
 def test_sets_are_ordered_by_role_and_then_as_written():
     study = make_study()
-    assert (study.train, study.held_out) == ("learn", "choose")
-    assert study.reported == ["photos", "sketches", "toys"]
-    assert study.evaluated == ["choose", "photos", "sketches", "toys"]
+    assert (study.train_of("grid"), study.held_out_of("grid")) == ("learn", "choose")
+    assert study.reported_of("grid") == ["photos", "sketches", "toys"]
+    assert study.evaluated_of("both") == ["choose", "photos", "sketches", "toys"]
+    assert study.sets_of(["grid", "both"]) == study.roles
 
 
 def test_study_without_training_has_no_training_set():
-    assert make_study(datasets={"choose": {"role": "held_out"}}).train is None
+    assert make_study(datasets={"choose": {"role": "held_out"}}).train_of("given") is None
+
+
+def test_sweep_and_pool_may_name_sets_of_their_own():
+    study = make_study()
+    study.config["datasets"].update(
+        {"birds": {"role": "train"}, "few-birds": {"role": "held_out"}, "more": {"role": "test"}}
+    )
+    own = {"train": "birds", "held_out": "few-birds", "reported": ["more", "toys"]}
+    study.config["sweeps"]["grid"].update(own)
+    study.config["pools"]["other-choice"] = {"models": ["grid"], "held_out": "choose"}
+    study.config["pools"]["alike"] = {"models": ["grid/000"]}
+    assert study.train_of("grid") == "birds"
+    assert (
+        study.evaluated_of("grid") == study.evaluated_of("alike") == ["few-birds", "more", "toys"]
+    )
+    assert study.evaluated_of("other-choice") == ["choose", "more", "toys"]
+    assert list(study.sets_of(["grid"])) == ["toys", "birds", "few-birds", "more"]  # as written
+    assert study.train_of("seeds") == "learn"
+
+
+def test_sweeps_of_two_training_sets_start_at_other_weights():
+    study = make_study()
+    study.config["datasets"]["birds"] = {"role": "train"}
+    study.config["sweeps"]["seeds"]["train"] = "birds"
+    assert study.initialization_of("both") is None
+
+
+def test_classes_and_prompts_are_the_data_sets_own_or_the_studys():
+    study = make_study(classes="all.csv")
+    study.config["datasets"]["photos"]["classes"] = "few.csv"
+    assert study.said_of("photos", "classes") == "few.csv"
+    assert study.said_of("toys", "classes") == study.said_of(None, "classes") == "all.csv"
+    assert study.said_of("photos", "prompts") is None
 
 
 def test_pool_of_a_sweep_is_its_runs_and_if_asked_for_its_initialization():

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 params = snakemake.params
-num_parameters: dict[BackboneSpec, int] = {}
-backbones = {name: BackboneSpec(**spec) for name, spec in params.backbones.items()}
-for spec in set(backbones.values()):
-    model = build_classifier(spec, params.num_classes)
-    num_parameters[spec] = sum(tensor.numel() for tensor in model.parameters())
+num_parameters: dict[tuple[BackboneSpec, int], int] = {}
+models = {
+    name: (BackboneSpec(**spec), params.num_classes[name])
+    for name, spec in params.backbones.items()
+}
+for spec, num_classes in set(models.values()):
+    model = build_classifier(spec, num_classes)
+    num_parameters[spec, num_classes] = sum(tensor.numel() for tensor in model.parameters())
 trained = {}  # sweep -> images a second and GPU
 for sweep, rows in params.runs.items():
     runs = [
         read_run(sweep, run, epochs, Path(record), Path(log)) for run, epochs, record, log in rows
     ]
-    speed = sum_up(runs, params.num_training_images).images_per_second
+    speed = sum_up(runs, params.sweeps[sweep]["num_training_images"]).images_per_second
     trained[sweep] = speed / max(run.processes for run in runs)
 jobs = read_jobs(Path(snakemake.log[0]).parents[1] / "benchmarks")
 evaluated = evaluation_speed(jobs, params.num_reported_images)
@@ -40,12 +43,10 @@ sizes = {
 }
 plan = plan_study(
     {
-        name: SweepSize(**size, num_parameters=num_parameters[backbones[name]])
+        name: SweepSize(**size, num_parameters=num_parameters[models[name]])
         for name, size in sizes.items()
     },
-    num_training_images=params.num_training_images,
-    held_out=params.held_out,
-    evaluation={name: DatasetSize(**size) for name, size in params.evaluation.items()},
+    datasets={name: DatasetSize(**size) for name, size in params.evaluation.items()},
     images_per_second=evaluated or params.images_per_second,
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )

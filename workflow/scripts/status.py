@@ -18,7 +18,7 @@ runs = {
     for sweep, rows in params.runs.items()
 }
 sweeps = {
-    sweep: sum_up(found, params.num_images, params.images_per_second[sweep])
+    sweep: sum_up(found, params.num_images[sweep], params.images_per_second[sweep])
     for sweep, found in runs.items()
 }
 files = {

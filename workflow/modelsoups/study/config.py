@@ -106,6 +106,7 @@ def dangling_names(study: Study, named: Collection[tuple[str, str, str]]) -> Ite
     backbones, sweeps = config["backbones"], config["sweeps"]
     pools = config.get("pools", {})
     yield from role_problems(study, bool(named))
+    yield from set_problems(study)
     yield from dataset_problems(config["datasets"])
     for name, view in config["views"].items():
         if view["size"] > view["resize"]:
@@ -169,18 +170,69 @@ def role_problems(study: Study, reports: bool) -> Iterator[str]:
         needed["train"] = f"sweep {finetuned[0]} is fine-tuned"
     if reports:
         needed["test"] = "tables and figures report it"
-    for role in ("train", "held_out", "test"):
-        count = len(study.with_role(role))
-        if count > 1 or (count == 0 and role in needed):
-            why = f" ({needed[role]})" if count == 0 else ""
-            yield f"datasets: expected one with role {role}, found {count}{why}"
+    for role, why in needed.items():
+        if not study.with_role(role):
+            yield f"datasets: expected one with role {role}, found 0 ({why})"
+    for name, sweep in study.config["sweeps"].items():
+        several = {"held_out": "held_out", "reported": "test"}
+        for key, role in {**({"train": "train"} if "kind" not in sweep else {}), **several}.items():
+            if key not in sweep and len(found := study.with_role(role)) > 1:
+                yield f"sweeps.{name}: say under `{key}` which of {found} are its own"
+
+
+def set_problems(study: Study) -> Iterator[str]:
+    """What does not fit in the data sets that sweeps and pools name, and in those they take."""
+    config = study.config
+    roles = {"train": ["train"], "held_out": ["held_out"], "reported": ["test", "shift"]}
+    for section in ("sweeps", "pools"):
+        for name, spec in config.get(section, {}).items():
+            for key in roles.keys() & spec.keys():
+                named = [spec[key]] if isinstance(spec[key], str) else spec[key]
+                known = study.with_role(*roles[key])
+                for each in named:
+                    if each not in known:
+                        yield missing(f"{section}.{name}.{key}", each, known)
+            tests = [each for each in spec.get("reported", []) if study.roles.get(each) == "test"]
+            if len(tests) > 1:
+                yield f"{section}.{name}.reported: expected one with role test, found {tests}"
+    for dataset in config["datasets"]:
+        if study.said_of(dataset, "classes") is None:
+            yield f"datasets.{dataset}: has no `classes`, nor has the study"
+
+
+def disagreeing_sets(study: Study) -> Iterator[str]:
+    """Sweeps and pools whose sets, all defined, do not go together."""
+    chosen_on: dict[str | None, str] = {}
+    for sweep in study.runs:
+        train, held_out = study.train_of(sweep), study.held_out_of(sweep)
+        if chosen_on.setdefault(train, held_out) != held_out:
+            yield (
+                f"sweeps.{sweep}: starts from {train} are chosen on {chosen_on[train]}, its held-"
+                f"out set is {held_out}; name one, or choose on another in a pool of this sweep"
+            )
+    for sweep in study.config["sweeps"]:
+        used = {each: study.said_of(each, "classes") for each in study.sets_of([sweep])}
+        if len(set(used.values())) > 1:
+            yield f"sweeps.{sweep}: expected data sets with the same `classes`, found {used}"
+    for pool, spec in study.config.get("pools", {}).items():
+        sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
+        for key, of in (("held_out", study.held_out_of), ("reported", study.reported_of)):
+            found = {str(of(sweep)): sweep for sweep in sweeps}
+            if key not in spec and len(found) > 1:
+                yield (
+                    f"pools.{pool}: say under `{key}` what it has: {' and '.join(found.values())} "
+                    f"differ ({' and '.join(found)})"
+                )
+        for sweep in sweeps:
+            if unknown := set(study.reported_of(pool)) - set(study.reported_of(sweep)):
+                yield f"pools.{pool}.reported: {sweep}, which it has, does not report {unknown}"
 
 
 def start_problems(study: Study, name: str) -> Iterator[str]:
     """What does not fit in the starts of a sweep."""
     sweep, config = study.config["sweeps"][name], study.config
     starts = [start for start in [sweep.get("start"), *sweep.get("other_starts", [])] if start]
-    if "zero-shot" in starts and not study.has_zero_shot(sweep["backbone"]):
+    if "zero-shot" in starts and not study.has_zero_shot(sweep["backbone"], study.train_of(name)):
         library = config["backbones"][sweep["backbone"]]["library"]
         yield f"sweeps.{name}: zero-shot " + (
             "needs class prompts; add `prompts`, a file with one template a line"
@@ -230,6 +282,7 @@ def problems_of_models(study: Study) -> Iterator[str]:
     yield from problems_of_runs(study)
     yield from average_problems(study)
     yield from teacher_problems(study)
+    yield from disagreeing_sets(study)
     for pool in study.config.get("pools", {}):
         sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
         backbones = {study.backbone_of(sweep) for sweep in sweeps}
@@ -253,7 +306,7 @@ def problems_of_runs(study: Study) -> Iterator[str]:
                 f"the others one with start {fitting}, and a pool of both"
             )
         view = study.config["views"][study.config["backbones"][study.backbone_of(name)]["view"]]
-        train = study.config["datasets"][study.train] if study.train else {}
+        train = study.config["datasets"][study.train_of(name) or ""]
         largest = max(run.train_size for run in runs.values())
         if train.get("training_input", "array") == "array" and largest > view["size"]:
             yield (

@@ -64,11 +64,12 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
     def count(names: Iterable[str], max_images: int | None = None) -> int:
         return sum(min(sizes[name], max_images or sizes[name]) for name in names)
 
-    held_out, everything = sizes[study.held_out], count(study.evaluated)
+    held_out, everything = sizes[study.held_out_of(sweep)], count(study.evaluated_of(sweep))
+    reported = study.reported_of(sweep)
     match table.partition("/")[0]:
         case "mixes":
-            training = study.with_role("train") if plan["kind"] == "plane" else []
-            images = count([*training, *study.reported], plan.get("max_images"))
+            training = [study.train_of(sweep) or ""] if plan["kind"] == "plane" else []
+            images = count([*training, *reported], plan.get("max_images"))
             return count_mixes(plan, study.runs[sweep]) * images
         case "growth":
             size = len(study.pools[sweep])
@@ -79,6 +80,6 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
             rates, levels, seeds = (len(plan[k]) for k in ("learning_rates", "levels", "seeds"))
             pairs = levels * comb(rates, 2) + rates * comb(levels, 2)
             pairs += rates * levels * (comb(seeds, 2) + 1)
-            images = (2 + SECOND_DERIVATIVE) * count(study.reported, plan.get("max_images"))
-            return pairs * len(plan["alphas"]) * (images + count(study.reported))
+            images = (2 + SECOND_DERIVATIVE) * count(reported, plan.get("max_images"))
+            return pairs * len(plan["alphas"]) * (images + count(reported))
     raise ValueError(f"analysis {table!r} is unknown")

@@ -20,6 +20,9 @@ class SweepSize:
     num_greedy: int  # greedy soups, each of which tries every candidate on the held-out set
     num_candidates: int
     num_parameters: int  # of the backbone and its head
+    num_training_images: int
+    held_out: str  # the set that it chooses on
+    evaluated: Sequence[str]  # the sets that its models are evaluated on, that one included
     images_per_second: float  # trained on by one GPU
     other_images: int = 0  # evaluated for figures and learned soups
 
@@ -34,16 +37,14 @@ class DatasetSize:
 
 def plan_sweep(
     size: SweepSize,
-    num_training_images: int,
-    held_out: DatasetSize,
-    evaluation: Sequence[DatasetSize],
+    datasets: Mapping[str, DatasetSize],
     images_per_second: float,
     logits_bytes: int,
 ) -> dict[str, float]:
     """Images, hours and GiB of one sweep.
 
     Args:
-        evaluation: every set that models are evaluated on, the held-out one included.
+        datasets: every set that models are evaluated on.
         images_per_second: evaluated by one GPU.
         logits_bytes: of one stored logit; compression is not counted on.
     Returns:
@@ -51,11 +52,13 @@ def plan_sweep(
         their candidates, early rejection needs fewer), training_hours, evaluation_hours,
         weights_gib, logits_gib.
     """
-    training = sum(size.epochs) * num_training_images
+    evaluation = [datasets[name] for name in size.evaluated]
+    tried = size.num_greedy * size.num_candidates * datasets[size.held_out].num_images
+    training = sum(size.epochs) * size.num_training_images
     passes = size.passes or [1] * len(size.epochs)
-    computed = sum(map(operator.mul, size.epochs, passes)) * num_training_images
+    computed = sum(map(operator.mul, size.epochs, passes)) * size.num_training_images
     evaluated = size.num_weights * sum(dataset.num_images for dataset in evaluation)
-    evaluated += size.num_greedy * size.num_candidates * held_out.num_images + size.other_images
+    evaluated += tried + size.other_images
     logits = sum(dataset.num_images * dataset.num_classes for dataset in evaluation)
     return {
         "num_runs": len(size.epochs),
@@ -71,22 +74,13 @@ def plan_sweep(
 
 def plan_study(
     sweeps: Mapping[str, SweepSize],
-    num_training_images: int,
-    held_out: str,
-    evaluation: Mapping[str, DatasetSize],
+    datasets: Mapping[str, DatasetSize],
     images_per_second: float,
     logits_bytes: int,
 ) -> pd.DataFrame:
     """The plan of every sweep, one row each (columns of `plan_sweep`), and their sum, `total`."""
     rows = {
-        name: plan_sweep(
-            size,
-            num_training_images,
-            evaluation[held_out],
-            list(evaluation.values()),
-            images_per_second,
-            logits_bytes,
-        )
+        name: plan_sweep(size, datasets, images_per_second, logits_bytes)
         for name, size in sweeps.items()
     }
     plan = pd.DataFrame.from_dict(rows, orient="index")

@@ -4,7 +4,7 @@ Whoever needs a name asks here: which data sets play which role, which models a 
 which of them a recipe chooses from, what is scored. Imported while Snakemake parses: no torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,25 +45,40 @@ class Study:
         """Names of the data sets that have one of the roles, in the order of the roles."""
         return [name for role in roles for name, found in self.roles.items() if found == role]
 
-    @cached_property
-    def train(self) -> str | None:
-        """The training set; None for a study of existing checkpoints."""
-        return next(iter(self.with_role("train")), None)
+    def train_of(self, sweep: str) -> str | None:
+        """The training set of a sweep: its own or the study's; None of existing checkpoints."""
+        return self._set_of(sweep, "train", next(iter(self.with_role("train")), None))
 
-    @cached_property
-    def held_out(self) -> str:
-        """The set that every choice is made on."""
-        return self.with_role("held_out")[0]
+    def held_out_of(self, sweep: str) -> str:
+        """The set that every choice of a sweep or pool is made on: its own or the study's."""
+        return self._set_of(sweep, "held_out", next(iter(self.with_role("held_out")), None))
 
-    @cached_property
-    def reported(self) -> list[str]:
-        """The test set and the shift sets: never chosen on."""
-        return self.with_role("test", "shift")
+    def reported_of(self, sweep: str) -> list[str]:
+        """The test set and the shift sets of a sweep or pool, by default all: never chosen on."""
+        return self._set_of(sweep, "reported", self.with_role("test", "shift"))
 
-    @cached_property
-    def evaluated(self) -> list[str]:
-        """The held-out set and the reported ones."""
-        return [self.held_out, *self.reported]
+    def evaluated_of(self, sweep: str) -> list[str]:
+        """The held-out set and the reported ones of a sweep or pool."""
+        return [self.held_out_of(sweep), *self.reported_of(sweep)]
+
+    def _set_of(self, sweep: str, key: str, default: Any) -> Any:
+        """What a sweep or pool says of its sets; of a pool that says nothing its first model's."""
+        section = self._section(sweep)
+        if key not in section and sweep not in self.config["sweeps"]:
+            return self._set_of(self.pools[sweep][0].partition("/")[0], key, default)
+        return section.get(key, default)
+
+    def sets_of(self, sweeps: Iterable[str]) -> dict[str, str]:
+        """Data set -> role, of all that sweeps and pools train on, choose on or report."""
+        used = {
+            name for sweep in sweeps for name in (self.train_of(sweep), *self.evaluated_of(sweep))
+        }
+        return {name: role for name, role in self.roles.items() if name in used}
+
+    def said_of(self, dataset: str | None, key: str) -> Any:
+        """What a data set or else the study says of `classes` or `prompts`; None if nothing."""
+        own = self.config["datasets"].get(dataset, {})
+        return own.get(key, self.config.get(key))
 
     # Sweeps, pools and their models.
 
@@ -196,7 +211,7 @@ class Study:
     def initialization_of(self, sweep: str) -> str | None:
         """Identity of the model that all of a pool's models start from; None if there is none.
 
-        Sweeps of one backbone with one kind of start begin at the same weights.
+        Sweeps of one backbone and training set with one kind of start begin at the same weights.
         """
         if sweep in self.config["sweeps"]:
             own = INITIALIZATION in self.starts_of(sweep)
@@ -206,9 +221,9 @@ class Study:
         origins = {start and self._origin(start.partition("/")[0]) for start in found}
         return found[0] if len(origins) == 1 else None
 
-    def _origin(self, sweep: str) -> tuple[str, str]:
+    def _origin(self, sweep: str) -> tuple[str, str, str | None]:
         spec = self.config["sweeps"][sweep]
-        return spec["backbone"], spec.get("start", sweep)
+        return spec["backbone"], spec.get("start", sweep), self.train_of(sweep)
 
     def backbone_of(self, sweep: str) -> str:
         """The backbone of a sweep's or pool's models."""
@@ -251,10 +266,11 @@ class Study:
             return "average"
         return {INITIALIZATION: "initialization"}.get(name, "start" if name in STARTS else "soup")
 
-    def has_zero_shot(self, backbone: str) -> bool:
-        """Whether a backbone has a zero-shot head: a text tower, and class prompts to embed."""
+    def has_zero_shot(self, backbone: str, train: str | None) -> bool:
+        """Whether a backbone has a zero-shot head for the classes of a training set: a text tower,
+        and class prompts to embed."""
         library = self.config["backbones"][backbone]["library"]
-        return library in LIBRARIES_WITH_TEXT and "prompts" in self.config
+        return library in LIBRARIES_WITH_TEXT and self.said_of(train, "prompts") is not None
 
 
 def sweep_of(item: Any) -> str:
