@@ -272,7 +272,7 @@ def prompts_file(wildcards):
 
 def featured_images(wildcards):
     """The images of a data set, as an array or an index."""
-    return sets_of(wildcards, [wildcards.dataset])["examples"]
+    return sets_of(wildcards, [wildcards.dataset])["examples"][0]
 
 
 def held_out_with(wildcards):

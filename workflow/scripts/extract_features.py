@@ -30,7 +30,8 @@ evaluator = Evaluator(
     batch_size=snakemake.resources.batch_size,
     fill=False,  # every run starts from these digits: they stay those of runs made before
 )
-for path, output in zip(snakemake.input.images, snakemake.output.features, strict=True):
-    examples = TASKS[spec.task].open(path, view, snakemake.params.column, snakemake.threads)
-    with publish(output) as draft, open(draft, "wb") as file:
-        np.save(file, evaluator.outputs(examples, label="features"))
+examples = TASKS[spec.task].open(
+    snakemake.input.images, view, snakemake.params.column, snakemake.threads
+)
+with publish(snakemake.output.features) as draft, open(draft, "wb") as file:
+    np.save(file, evaluator.outputs(examples, label="features"))

@@ -57,7 +57,7 @@ def editor_schema(schema: Schema) -> dict[str, Any]:
 
     Args: schema: as in `reference_page`.
     """
-    from_catalog = ("classes", "views")
+    from_catalog = [key for key in ("classes", "views") if key in schema["required"]]
     datasets = schema["properties"]["datasets"]
     described = datasets["additionalProperties"]
     by_role = {"enum": described["properties"]["role"]["enum"], "description": ROLE_ALONE}
@@ -73,7 +73,7 @@ def editor_schema(schema: Schema) -> dict[str, Any]:
         **schema,
         "required": [key for key in schema["required"] if key not in from_catalog],
         "if": {"not": {"required": ["catalog"]}},
-        "then": {"required": [*from_catalog]},
+        "then": {"required": from_catalog},
         "properties": properties,
     }
     return _with_hyperparameters(written, schema["$defs"]["hyperparameters"]["properties"])
