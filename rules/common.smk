@@ -60,6 +60,7 @@ from modelsoups.paper.targets import (
     list_targets,
 )
 from modelsoups.soups.registry import (
+    BY_GROUP,
     RECIPES,
     full_config,
     parse_recipe,

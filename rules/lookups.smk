@@ -452,6 +452,12 @@ def held_out_files(wildcards):
     return {"examples": files["examples"][0], "labels": files["labels"][0]}
 
 
+def held_out_groups(wildcards):
+    """The index that has the groups of the held-out set, of a recipe that chooses by groups."""
+    by_group = CONFIG["recipes"][wildcards.recipe].get("metric") in BY_GROUP
+    return of(INDEX, dataset=held_out_of(wildcards)) if by_group else []
+
+
 def initialization_weights(wildcards):
     """The weights that all models of the pool started from, if they are the same."""
     start = STUDY.initialization_of(wildcards.sweep)
@@ -539,6 +545,16 @@ def scored_table(what):
         return columns[what]
 
     return look_up
+
+
+def evaluated_indexes(wildcards):
+    """The indexes of the sets that the wildcards' sweep or pool is evaluated on."""
+    return expand(INDEX, dataset=evaluated_of(wildcards))
+
+
+def evaluated_roles(wildcards):
+    """These sets with their roles."""
+    return {name: STUDY.roles[name] for name in evaluated_of(wildcards)}
 
 
 def label_set_of(wildcards):

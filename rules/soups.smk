@@ -8,6 +8,7 @@ rule cook_soup:
         weights=candidate_weights,
         logits=candidate_logits,
         initialization=initialization_weights,
+        groups=held_out_groups,
         code=recipe_code,
     output:
         weights=of(WEIGHTS, model="{recipe}"),

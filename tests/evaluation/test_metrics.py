@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from modelsoups.evaluation.metrics import METRICS, accuracy, is_correct, macro_f1, matthews, nll
+from modelsoups.evaluation.metrics import (
+    METRICS,
+    accuracy,
+    is_correct,
+    macro_f1,
+    matthews,
+    nll,
+    worst_group_accuracy,
+)
 
 
 def test_accuracy_is_the_fraction_of_images_whose_largest_logit_is_the_labels() -> None:
@@ -37,6 +45,27 @@ def test_macro_f1_is_the_mean_over_classes() -> None:
     assert macro_f1(np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])) == pytest.approx(11 / 15)
 
 
+def test_macro_f1_counts_classes_that_have_an_example_alone() -> None:
+    """As iWildCam's: a class that is predicted in vain costs the others their hits, no more."""
+    # Class 0: 1 hit of 2: 2/3. Class 1: 2 hits of 2: 1. Class 3, predicted once, has no example.
+    assert macro_f1(np.array([0, 3, 1, 1]), np.array([0, 0, 1, 1])) == pytest.approx(5 / 6)
+
+
+def test_the_worst_group_is_the_one_of_lowest_accuracy() -> None:
+    """As FMoW's worst region."""
+    predictions, labels = np.array([0, 0, 1, 1, 2, 2, 0]), np.array([0, 1, 1, 1, 2, 0, 1])
+    groups = np.array([0, 0, 2, 2, 2, 2, -1])  # 1 of 2, 3 of 4; one of no group, one group empty
+    assert worst_group_accuracy(predictions, labels, groups) == 1 / 2
+    assert worst_group_accuracy(predictions, labels, np.array([0, 1, 1, 1, 1, -1, -1])) == 3 / 4
+    assert worst_group_accuracy(labels, labels, groups) == 1
+
+
+@pytest.mark.parametrize("groups", [None, np.array([-1, -1])])
+def test_a_metric_of_groups_needs_groups(groups: np.ndarray | None) -> None:
+    with pytest.raises(ValueError, match="needs examples with a group, found none; name the colu"):
+        METRICS["worst_group_accuracy"].of(np.array([0, 1]), np.array([0, 1]), groups)
+
+
 def test_matthews_is_the_correlation_of_predictions_and_labels() -> None:
     # Two classes: (2 * 1 - 1 * 0) / sqrt(3 * 2 * 2 * 1).
     found = matthews(np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1]))
@@ -48,7 +77,8 @@ def test_f1_and_matthews_are_those_of_scikit_learn() -> None:
     for num_classes in (2, 3, 30):  # of 30 some do not occur
         predictions, labels = random.integers(0, num_classes, (2, 40))
         predictions[:20] = labels[:20]
-        wanted = f1_score(labels, predictions, average="macro", zero_division=0)
+        present = np.unique(labels)
+        wanted = f1_score(labels, predictions, average="macro", labels=present, zero_division=0)
         assert macro_f1(predictions, labels) == pytest.approx(wanted, abs=1e-14)
         wanted = matthews_corrcoef(labels, predictions)
         assert matthews(predictions, labels) == pytest.approx(wanted, abs=1e-14)
@@ -59,22 +89,42 @@ def test_matthews_of_constant_predictions_is_0() -> None:
     assert matthews(np.array([1, 1]), np.array([1, 1])) == 0
 
 
-def test_every_metric_takes_logits_and_labels() -> None:
+def test_every_metric_takes_logits_labels_and_groups() -> None:
     random = np.random.default_rng(0)
     logits, labels = random.standard_normal((40, 3)), random.integers(0, 3, 40)
-    values = {name: metric(logits, labels) for name, metric in METRICS.items()}
-    assert list(values) == ["accuracy", "nll", "macro_f1", "matthews", "ece"]
+    groups = random.integers(0, 4, 40)
+    values = {name: metric(logits, labels, groups) for name, metric in METRICS.items()}
     assert values["accuracy"] == accuracy(logits, labels)
     assert values["macro_f1"] == macro_f1(logits.argmax(1), labels)
-
-
-def test_scores_of_examples_have_the_metric_as_their_mean() -> None:
-    random = np.random.default_rng(0)
-    logits, labels = random.standard_normal((40, 3)), random.integers(0, 3, 40)
-    bounded = {name: metric for name, metric in METRICS.items() if metric.per_example}
-    assert list(bounded) == ["accuracy"]
-    for metric in bounded.values():
-        scores = metric.per_example(logits, labels)
-        assert scores.mean() == pytest.approx(metric(logits, labels))
-        assert 0 <= scores.min() <= scores.max() <= 1
+    assert values["worst_group_accuracy"] == min(
+        accuracy(logits[groups == group], labels[groups == group]) for group in range(4)
+    )
     assert is_correct(np.zeros((2, 2)), np.array([0, 1])).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 6])
+def test_a_monotone_metric_never_falls_when_a_prediction_becomes_right(num_classes: int) -> None:
+    """In floating point: one prediction after the other, in any order, up to full marks."""
+    random = np.random.default_rng(num_classes)
+    bounded = [name for name in METRICS if num_classes <= METRICS[name].monotone_up_to]
+    assert "accuracy" in bounded and "macro_f1" in bounded
+    for _ in range(60):
+        predictions, labels = random.integers(0, num_classes, (2, 30))
+        groups = random.integers(-1, 3, 30)
+        found = {name: METRICS[name].of(predictions, labels, groups) for name in bounded}
+        for place in random.permutation(30):
+            predictions[place] = labels[place]
+            now = {name: METRICS[name].of(predictions, labels, groups) for name in bounded}
+            assert all(now[name] >= found[name] for name in bounded)
+            found = now
+        assert found["accuracy"] == found["worst_group_accuracy"] == 1
+
+
+def test_matthews_of_three_classes_may_fall_when_a_prediction_becomes_right() -> None:
+    """So that nothing bounds it, and greedy soups by it are evaluated in full."""
+    labels = np.array([1] * 18 + [0, 2])
+    predictions = np.array([0] * 17 + [1, 0, 2])
+    before = matthews(predictions, labels)
+    predictions[0] = 1
+    assert matthews(predictions, labels) < before
+    assert METRICS["matthews"].monotone_up_to == 2

@@ -12,7 +12,7 @@ from modelsoups.evaluation.metrics import METRICS
 from modelsoups.soups.greedy import greedy
 from modelsoups.soups.pool import Candidate, check_pool
 from modelsoups.soups.registry import GreedySpec
-from modelsoups.soups.rejection import margins, score_all
+from modelsoups.soups.rejection import margins
 from modelsoups.soups.selection import Decision, order_candidates
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import read_weights, write_weights
@@ -101,15 +101,40 @@ def test_early_rejection_reads_a_fraction_of_the_images(tmp_path):
     assert details["num_evaluated"] < 0.6 * 11 * 1000
 
 
-@pytest.mark.parametrize("metric", ["macro_f1", "matthews"])
-def test_metrics_of_all_predictions_are_evaluated_in_full(tmp_path, metric):
-    candidates, held_out = make_pool(tmp_path, 1)
-    soup = greedy(GreedySpec(metric=metric), candidates, held_out, NO_TRACE)
+@pytest.mark.parametrize("metric", ["macro_f1", "worst_group_accuracy"])
+def test_by_other_metrics_too_early_rejection_decides_as_full_evaluation(tmp_path, metric):
+    num_rejected_early = 0
+    for seed in range(8):
+        candidates, held_out = make_pool(tmp_path, seed)
+        held_out.groups = np.random.default_rng(seed).integers(-1, 3, len(held_out))
+        soup = greedy(GreedySpec(metric=metric), candidates, held_out, NO_TRACE)
+        spec = GreedySpec(metric=metric, early_rejection=False)
+        full = greedy(spec, candidates, held_out, NO_TRACE)
+        assert soup.details["early_rejection"] == "exact"
+        assert full.details["early_rejection"] == "off: the recipe has it so"
+        assert picks(soup) == picks(full)
+        for early, late in zip(soup.candidates, full.candidates, strict=True):
+            assert early["score"] is None or early["score"] == late["score"]
+            assert early["bound"] is None or early["bound"] >= late["score"]
+        num_rejected_early += sum(d["bound"] is not None for d in soup.candidates)
+        kept = [d["score"] for d in soup.candidates if d["decision"] == "kept"]
+        assert kept == sorted(set(kept))
+        held_out.pour(soup.weights, "it")
+        assert kept[-1] == held_out.score(metric, held_out.logits())
+    assert num_rejected_early > 10  # the pools do have what is to be tested
+
+
+def test_a_metric_that_nothing_bounds_is_evaluated_in_full_and_the_record_says_why(tmp_path):
+    candidates, held_out = make_pool(tmp_path, 1)  # five classes
+    soup = greedy(GreedySpec(metric="matthews"), candidates, held_out, NO_TRACE)
     assert all(d["num_evaluated"] == 150 and d["bound"] is None for d in soup.candidates[1:])
-    kept = [d["score"] for d in soup.candidates if d["decision"] == "kept"]
-    assert kept == sorted(set(kept))
-    held_out.pour(soup.weights, "it")
-    assert kept[-1] == score_all(metric, held_out.logits(), held_out.labels)
+    assert soup.details["early_rejection"].startswith("off: matthews of 5 classes may fall when")
+
+
+def test_a_recipe_by_groups_without_groups_is_an_error(tmp_path):
+    candidates, held_out = make_pool(tmp_path, 1)
+    with pytest.raises(ValueError, match="needs examples with a group"):
+        greedy(GreedySpec(metric="worst_group_accuracy"), candidates, held_out, NO_TRACE)
 
 
 def test_replacement_goes_on_until_a_pass_adds_nothing(tmp_path):
@@ -203,6 +228,7 @@ def test_where_logits_depend_on_the_batch_all_images_are_evaluated_in_order(tmp_
     soup = greedy(GreedySpec(), candidates, dependent, NO_TRACE)
     assert "logits depend on the order of examples" in caplog.text
     assert soup.details["order_is_free"] is False
+    assert soup.details["early_rejection"].startswith("off: logits depend on the order")
     assert all(d["num_evaluated"] == 150 for d in soup.candidates[1:])
 
 
@@ -215,7 +241,7 @@ def test_estimated_statistics_are_those_of_every_trial_and_of_the_soup(tmp_path)
     assert wanted.keys() == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
     assert all(soup.weights[key].equal(wanted[key]) for key in wanted)
     held_out.pour(soup.weights, "it")
-    assert soup.held_out_accuracy == score_all("accuracy", held_out.logits(), held_out.labels)
+    assert soup.held_out_accuracy == held_out.score("accuracy", held_out.logits())
 
 
 def test_a_diverged_candidate_is_named(tmp_path):
@@ -281,7 +307,7 @@ def test_with_estimated_statistics_the_first_candidate_is_scored_with_them(tmp_p
         held_out.pour(read_weights(first.weights), "it")
         held_out.estimate()
         logits = held_out.logits()
-        assert tried["score"] == score_all("accuracy", logits, held_out.labels)
+        assert tried["score"] == held_out.score("accuracy", logits)
         num_agreeing += tried["score"] != tried["held_out_accuracy"]
     assert num_agreeing
 

@@ -129,8 +129,12 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path):
         assert all(found.weights[key].equal(wanted.weights[key]) for key in wanted.weights)
 
 
-def test_metrics_of_all_predictions_are_evaluated_in_full(tmp_path):
+def test_a_metric_that_nothing_bounds_is_evaluated_in_full(tmp_path):
     candidates, held_out = make_pool(tmp_path, 4)
-    soup = cook(candidates, held_out, metric="macro_f1", step=0.5)
+    soup = cook(candidates, held_out, metric="matthews", step=0.5)
+    assert soup.details["early_rejection"].startswith("off: matthews of 5 classes may fall")
     assert [trial["num_evaluated"] for trial in soup.details["trials"]] == [len(held_out)] * 3
     assert np.isfinite([trial["score"] for trial in soup.details["trials"]]).all()
+    by_f1 = cook(candidates, held_out, metric="macro_f1", step=0.5)
+    assert by_f1.details["early_rejection"] == "exact"
+    assert by_f1.details["num_evaluated"] < 3 * len(held_out)

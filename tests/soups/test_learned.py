@@ -22,7 +22,6 @@ from modelsoups.soups.learned import (
 )
 from modelsoups.soups.pool import Candidate, HeldOut
 from modelsoups.soups.registry import LearnedSpec
-from modelsoups.soups.rejection import score_all
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import read_weights, write_weights
 from small_pools import make_held_out
@@ -215,7 +214,7 @@ def test_the_soup_is_the_average_with_its_coefficients(tmp_path, per):
     assert soup.weights["blocks.1.0.weight"] is soup.weights["blocks.0.0.weight"]
     assert soup.ingredients == ["000", "001", "002", "003"]
     held_out.pour(soup.weights, "it")
-    assert soup.held_out_accuracy == score_all("accuracy", held_out.logits(), held_out.labels)
+    assert soup.held_out_accuracy == held_out.score("accuracy", held_out.logits())
     json.dumps([soup.coefficients, soup.candidates, soup.details])
 
 

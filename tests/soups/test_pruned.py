@@ -144,9 +144,10 @@ def test_estimated_statistics_are_those_of_every_trial_and_of_the_soup(tmp_path)
     assert read_logits(candidates[0].logits).logits.shape == (len(held_out), 5)
 
 
-def test_metrics_of_all_predictions_are_evaluated_in_full(tmp_path):
+def test_a_metric_that_nothing_bounds_is_evaluated_in_full(tmp_path):
     candidates, held_out = make_pool(tmp_path, 4)
-    soup = pruned(PrunedSpec(metric="macro_f1"), candidates, held_out, NO_TRACE)
+    soup = pruned(PrunedSpec(metric="matthews"), candidates, held_out, NO_TRACE)
+    assert soup.details["early_rejection"].startswith("off: matthews of 5 classes may fall")
     assert all(
         each["num_evaluated"] == len(held_out) for each in soup.candidates if "score" in each
     )

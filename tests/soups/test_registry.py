@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from modelsoups.evaluation.metrics import METRICS
 from modelsoups.soups.registry import (
+    BY_GROUP,
     ENSEMBLES,
     RECIPES,
     GreedyEnsembleSpec,
@@ -194,6 +195,7 @@ def test_metrics_of_greedy_are_metrics_of_predictions():
     wanted = {name for name, metric in METRICS.items() if metric.reads == "predictions"}
     choices = recipe_schema()["allOf"][1]["then"]["properties"]["metric"]["enum"]
     assert set(choices) == wanted
+    assert set(BY_GROUP) == {name for name, metric in METRICS.items() if metric.by_group}
 
 
 def test_defaults_of_learning_are_the_papers():

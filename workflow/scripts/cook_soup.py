@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from modelsoups.base.logs import log_to
+from modelsoups.data.datasets import read_groups
 from modelsoups.evaluation.evaluator import Evaluator, open_set
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import pick_device
@@ -27,6 +28,7 @@ evaluator = Evaluator(
     precision=snakemake.params.precision,
 )
 opened = open_set("the held-out set", snakemake.input.examples, snakemake.input.labels)
+groups = read_groups(snakemake.input.groups) if snakemake.input.groups else None
 cook(
     snakemake.params.recipe,
     model=snakemake.wildcards.recipe,
@@ -34,8 +36,12 @@ cook(
     names=snakemake.params.names,
     weights=snakemake.input.weights,
     logits=snakemake.input.logits,
-    held_out=HeldOut(evaluator, opened.examples, opened.labels),
-    held_out_files=[snakemake.input.examples, snakemake.input.labels],
+    held_out=HeldOut(evaluator, opened.examples, opened.labels, groups),
+    held_out_files=[
+        snakemake.input.examples,
+        snakemake.input.labels,
+        *([snakemake.input.groups] if snakemake.input.groups else []),
+    ],
     output=snakemake.output.weights,
     record=snakemake.output.record,
     cost=snakemake.output.cost,

@@ -63,6 +63,16 @@ def index_dataset(spec: DatasetSpec, classes: Sequence[str]) -> tuple[pd.DataFra
     return index, class_map
 
 
+def read_groups(index: str | Path) -> np.ndarray:
+    """The group of each image of an index: (n,) integers from 0, in sorted order; -1 for none.
+
+    Args: index: a file; the column `group` is text, empty or null where an image is of no group.
+    """
+    groups = pd.read_parquet(index, columns=["group"])["group"].replace("", None)
+    codes, _ = pd.factorize(groups, sort=True)
+    return codes
+
+
 def layout_of(spec: DatasetSpec) -> Layout:
     """The layout that a data set comes in."""
     if spec.layout not in LAYOUTS:

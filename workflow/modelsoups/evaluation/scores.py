@@ -23,13 +23,15 @@ KEY = ["model", "dataset", "metric"]
 
 
 def score(outputs: Logits) -> dict[str, float]:
-    """Every metric of a model on a dataset.
+    """Every metric of a model on a dataset that takes no groups.
 
     What reads predictions reads the stored ones, which no rounding to float16 has touched.
     """
     of = {"predictions": outputs.predictions, "logits": outputs.logits}
     return {
-        name: metric.function(of[metric.reads], outputs.labels) for name, metric in METRICS.items()
+        name: metric.of(of[metric.reads], outputs.labels)
+        for name, metric in METRICS.items()
+        if not metric.by_group
     }
 
 

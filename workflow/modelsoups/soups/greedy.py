@@ -14,11 +14,17 @@ import numpy as np
 
 from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits
-from modelsoups.evaluation.metrics import METRICS
 from modelsoups.models.ahead import ahead
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
-from modelsoups.soups.rejection import attempt_per_example, margins, order_is_free, score_all
+from modelsoups.soups.rejection import (
+    ORDER_COUNTS,
+    attempt_early,
+    contested_first,
+    describe_rejection,
+    order_is_free,
+    why_in_full,
+)
 from modelsoups.soups.selection import Attempt, Decision, choose, order_candidates
 from modelsoups.weights.average import average, check_finite, common_integers
 from modelsoups.weights.checkpoints import Checkpoint, Weights, check_alike, find_tied, read_weights
@@ -76,6 +82,7 @@ def greedy(
             "num_evaluated": sum(decision.num_evaluated for decision in decisions),
             "num_of_full_evaluation": (len(decisions) - 1) * len(held_out),
             "order_is_free": mean.order_is_free,
+            "early_rejection": mean.early_rejection(),
         },
     )
 
@@ -113,10 +120,11 @@ class RunningMean:
         self._tied = find_tied(self._entries)
         self._spec, self._candidates, self._held_out = spec, candidates, held_out
         self._accept_ties = accept_ties
-        self._per_example = METRICS[spec.metric].per_example if spec.early_rejection else None
         self._sum: Weights = {}
         self._new_sum: Weights = {}  # with the candidate last attempted
-        self._logits = self._new_logits = np.empty(0)  # (n, C), of the soup and with the candidate
+        self._logits = self._new_logits = np.empty(
+            (0, 0)
+        )  # (n, C), of the soup and with the candidate
         self.ingredients: list[int] = []  # positions in the order added, some perhaps again
         self.order_is_free = True
 
@@ -151,11 +159,22 @@ class RunningMean:
 
     def accuracy(self) -> float:
         """Held-out accuracy of the soup."""
-        return score_all("accuracy", self._logits, self._held_out.labels)
+        return self._held_out.score("accuracy", self._logits)
 
     def score(self) -> float:
         """Held-out score of the soup, by the spec's metric."""
-        return score_all(self._spec.metric, self._logits, self._held_out.labels)
+        return self._held_out.score(self._spec.metric, self._logits)
+
+    def early_rejection(self) -> str:
+        """For the record: `exact`, or `off` and why."""
+        return describe_rejection(self._why_in_full(self._logits.shape[1]))
+
+    def _why_in_full(self, num_classes: int) -> str:
+        if not self._spec.early_rejection:
+            return "the recipe has it so"
+        if not self.order_is_free:
+            return ORDER_COUNTS
+        return why_in_full(self._spec.metric, num_classes)
 
     def restore(self, positions: Sequence[int], removed: Sequence[int] = ()) -> None:
         """Make the soup of these candidates, less some taken out afterwards, the soup."""
@@ -203,12 +222,11 @@ class RunningMean:
 
         Args: expected: (n, C) about what its logits will be, up to a factor.
         """
-        if self._per_example is None or not self.order_is_free:
+        metric, held_out = self._spec.metric, self._held_out
+        if self._why_in_full(expected.shape[1]):
             return self._attempt_all()
-        order = margins(expected, self._held_out.labels).argsort(kind="stable")
-        tried, logits = attempt_per_example(
-            self._held_out, self._per_example, order, to_beat, self._accept_ties
-        )
+        order = contested_first(expected, held_out, metric)
+        tried, logits = attempt_early(held_out, metric, order, to_beat, self._accept_ties)
         if logits is not None:
             self._new_logits = logits
         return tried
@@ -226,7 +244,7 @@ class RunningMean:
             tried = self._attempt_all()
             return replace(tried, num_evaluated=tried.num_evaluated + num_checked)
         self._new_logits = stored
-        score = score_all(self._spec.metric, stored, self._held_out.labels)
+        score = self._held_out.score(self._spec.metric, stored)
         return Attempt(score=score, bound=None, num_evaluated=num_checked)
 
     def _check_order(self, logits: np.ndarray) -> tuple[bool, bool]:
@@ -243,7 +261,7 @@ class RunningMean:
 
     def _attempt_all(self) -> Attempt:
         self._new_logits = self._held_out.logits()
-        score = score_all(self._spec.metric, self._new_logits, self._held_out.labels)
+        score = self._held_out.score(self._spec.metric, self._new_logits)
         return Attempt(score=score, bound=None, num_evaluated=len(self._held_out))
 
 

@@ -24,10 +24,16 @@ import numpy as np
 from torch import nn
 
 from modelsoups.base.progress import Trace
-from modelsoups.evaluation.metrics import METRICS
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
 from modelsoups.soups.registry import InterpolatedSpec
-from modelsoups.soups.rejection import attempt_per_example, margins, order_is_free, score_all
+from modelsoups.soups.rejection import (
+    ORDER_COUNTS,
+    attempt_early,
+    contested_first,
+    describe_rejection,
+    order_is_free,
+    why_in_full,
+)
 from modelsoups.soups.selection import Attempt
 from modelsoups.study.search import INITIALIZATION
 from modelsoups.weights.average import average
@@ -56,7 +62,7 @@ def interpolated(
     trials: list[dict[str, Any]] = trace.load() or []
     if trials:
         held_out.pour(line.at(**best_of(trials)), "the interpolated soup")
-        search.restore(max(trial["score"] or 0 for trial in trials))
+        search.restore(max(each["score"] for each in trials if each["score"] is not None))
     for a, b in pairs(spec)[len(trials) :]:
         held_out.pour(line.at(a, b), f"the interpolated soup of a = {a:g} and b = {b:g}")
         tried = search.attempt()
@@ -86,12 +92,13 @@ def interpolated(
             {"name": name, "held_out_accuracy": accuracy, "decision": "kept"}
             for name, accuracy in zip(pool, accuracies, strict=True)
         ],
-        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
+        held_out_accuracy=held_out.score("accuracy", held_out.logits()),
         details={
             **best,
             "trials": trials,
             "num_evaluated": sum(trial["num_evaluated"] for trial in trials),
             "num_of_full_evaluation": len(trials) * len(held_out),
+            "early_rejection": describe_rejection(search.why_in_full()),
         },
     )
 
@@ -146,9 +153,8 @@ class Search:
 
     def __init__(self, spec: InterpolatedSpec, held_out: HeldOut):
         self._metric, self._held_out = spec.metric, held_out
-        self._per_example = METRICS[spec.metric].per_example
         self._best: float | None = None
-        self._logits = np.empty(0)  # (n, C) of the best
+        self._logits = np.empty((0, 0))  # (n, C) of the best
         self._order_is_free = True
 
     def restore(self, best: float) -> None:
@@ -158,16 +164,15 @@ class Search:
 
     def attempt(self) -> Attempt:
         """Score what is in the model, as far as it takes to know whether it is better."""
+        held_out, metric = self._held_out, self._metric
         logits: np.ndarray | None
-        if self._best is not None and self._per_example is not None and self._order_is_free:
-            order = margins(self._logits, self._held_out.labels).argsort(kind="stable")
-            tried, logits = attempt_per_example(
-                self._held_out, self._per_example, order, self._best, accept_ties=False
-            )
-        else:
-            logits = self._held_out.logits()
-            score = score_all(self._metric, logits, self._held_out.labels)
+        if self._best is None or self.why_in_full():
+            logits = held_out.logits()
+            score = held_out.score(metric, logits)
             tried = Attempt(score=score, bound=None, num_evaluated=len(logits))
+        else:
+            order = contested_first(self._logits, held_out, metric)
+            tried, logits = attempt_early(held_out, metric, order, self._best, accept_ties=False)
         is_first = self._best is None
         if tried.score is not None and (self._best is None or tried.score > self._best):
             assert logits is not None
@@ -175,3 +180,9 @@ class Search:
         if is_first:
             self._order_is_free, _ = order_is_free(self._held_out, self._logits)
         return tried
+
+    def why_in_full(self) -> str:
+        """Why every trial is evaluated on all examples; empty if a part can reject it."""
+        if not self._order_is_free:
+            return ORDER_COUNTS
+        return why_in_full(self._metric, self._logits.shape[1])

@@ -40,8 +40,17 @@ class Soup:
 class HeldOut:
     """The held-out examples and labels, and the evaluator that soups are poured into."""
 
-    def __init__(self, evaluator: Evaluator, examples: Examples, labels: np.ndarray):
-        """On a GPU the examples are moved there. Args: labels: (n,) integers."""
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        examples: Examples,
+        labels: np.ndarray,
+        groups: np.ndarray | None = None,
+    ):
+        """On a GPU the examples are moved there.
+
+        Args: labels: (n,) integers. groups: (n,) integers, -1 for none, for metrics of groups.
+        """
         if len(examples) != len(labels) or not len(labels):
             raise ValueError(
                 "expected held-out examples with a label each, "
@@ -50,6 +59,7 @@ class HeldOut:
         self.evaluator = evaluator
         self.examples = examples.to(evaluator.device)
         self.labels = np.asarray(labels, dtype=np.int64)
+        self.groups = groups
         self.batch_size = min(evaluator.batch_size, len(labels))
         self.num_images = 0  # that went through the model so far
 
@@ -64,6 +74,10 @@ class HeldOut:
         """What the model takes for these examples, on its device."""
         self.num_images += len(indices)
         return self.examples.batch(indices).to(self.evaluator.device)
+
+    def score(self, metric: str, logits: np.ndarray) -> float:
+        """A metric of logits (n, C) of all examples."""
+        return METRICS[metric](logits, self.labels, self.groups)
 
     def estimate(self) -> Weights:
         """Normalisation statistics of the model on the held-out examples (labels unused).
@@ -90,7 +104,8 @@ def check_pool(
 
     Args: metric: one of METRICS that reads predictions.
     Raises:
-        ValueError: an empty pool, a name given twice, or predictions of other examples.
+        ValueError: an empty pool, a name given twice, predictions of other examples, or no groups
+            for a metric that needs them.
     """
     names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) < len(names):
@@ -105,7 +120,7 @@ def check_pool(
                 "set"
             )
         predictions, labels = stored["prediction"].to_numpy(), stored["label"].to_numpy()
-        scores.append(METRICS[metric].function(predictions, labels))
+        scores.append(METRICS[metric].of(predictions, labels, held_out.groups))
     return scores
 
 
@@ -133,6 +148,6 @@ def soup_of_all(
             {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
             for candidate, accuracy in zip(candidates, accuracies, strict=True)
         ],
-        held_out_accuracy=METRICS["accuracy"](held_out.logits(), held_out.labels),
+        held_out_accuracy=held_out.score("accuracy", held_out.logits()),
         details=details,
     )

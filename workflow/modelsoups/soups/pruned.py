@@ -22,7 +22,6 @@ from modelsoups.base.progress import Trace
 from modelsoups.soups.greedy import RunningMean
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
-from modelsoups.soups.rejection import score_all
 from modelsoups.soups.selection import Attempt, order_candidates
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import read_weights
@@ -95,11 +94,12 @@ def pruned(
                 if each.name not in tried  # the only one left
             ),
         ],
-        held_out_accuracy=score_all("accuracy", held_out.logits(), held_out.labels),
+        held_out_accuracy=held_out.score("accuracy", held_out.logits()),
         details={
             "num_evaluated": sum(removal.num_evaluated for removal in removals),
             "num_of_full_evaluation": len(removals) * len(held_out),
             "order_is_free": mean.order_is_free,
+            "early_rejection": mean.early_rejection(),
         },
     )
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from modelsoups.study.study import Study
 
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+BY_GROUP = ("worst_group_accuracy",)  # metrics that take groups of examples
 LIMITS = ("minimum", "exclusiveMinimum")  # keys of JSON schema
 
 
@@ -56,7 +57,7 @@ class GreedySpec:
     replacement: bool = option(
         False, "Go through the candidates again until a pass adds none (App. I)"
     )
-    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+    metric: Literal["accuracy", "macro_f1", "matthews", "worst_group_accuracy"] = option(
         "accuracy", "Score on the held-out set that has to rise"
     )
     early_rejection: bool = option(
@@ -115,7 +116,7 @@ class PrunedSpec:
         "held-out", "By the metric of each candidate alone, worst first; or random"
     )
     seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
-    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+    metric: Literal["accuracy", "macro_f1", "matthews", "worst_group_accuracy"] = option(
         "accuracy", "Score on the held-out set that has to rise"
     )
     early_rejection: bool = option(
@@ -139,7 +140,7 @@ class InterpolatedSpec:
         0.1, "Between the factors tried for the first and for the last layer", exclusiveMinimum=0
     )
     largest: float = option(1.0, "Largest factor tried; above 1 goes beyond the soup", minimum=1)
-    metric: Literal["accuracy", "macro_f1", "matthews"] = option(
+    metric: Literal["accuracy", "macro_f1", "matthews", "worst_group_accuracy"] = option(
         "accuracy", "Score on the held-out set that decides"
     )
 

@@ -2,14 +2,14 @@
 
 *Exact early rejection.* A soup is beaten as soon as even full marks on all examples not yet looked
 at would not do: for accuracy, as soon as it has made as many mistakes as the soup it has to beat.
-Whatever order the examples come in, the decision is that of a full evaluation. To make it early,
-examples come first that the soup will probably get wrong. Stored logits tell which: those of
-averaged weights are close to the average of the logits (paper Sec. 4), so examples are ordered by
-the margin of that average for the true class: first what it gets wrong, then what is contested.
+So it is with every metric that never falls when a wrong prediction becomes right
+(`Metric.monotone_up_to`): with the labels in place of the predictions not yet made it is an upper
+bound, in floating point too, since rounding keeps the order of sums and of quotients. Whatever
+order the examples come in, the decision is that of a full evaluation. To make it early, examples
+come first that the soup will probably get wrong. Stored logits tell which: those of averaged
+weights are close to the average of the logits (paper Sec. 4), so examples are ordered by the margin
+of that average for the true class: first what it gets wrong, then what is contested.
 """
-
-from collections.abc import Callable
-from math import fsum
 
 import numpy as np
 
@@ -17,15 +17,22 @@ from modelsoups.evaluation.metrics import METRICS
 from modelsoups.soups.pool import HeldOut
 from modelsoups.soups.selection import Attempt
 
-Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]  # logits (b, C), labels (b,) -> (b,)
+ORDER_COUNTS = "logits depend on the order of examples on this device"
 
 
-def score_all(metric: str, logits: np.ndarray, labels: np.ndarray) -> float:
-    """The metric of all examples: logits (n, C), labels (n,)."""
-    per_example = METRICS[metric].per_example
-    if per_example is None:
-        return METRICS[metric](logits, labels)
-    return fsum(per_example(logits, labels)) / len(labels)
+def why_in_full(metric: str, num_classes: int) -> str:
+    """Why a soup has to be evaluated on all examples by a metric; empty if a part can reject it."""
+    if num_classes <= METRICS[metric].monotone_up_to:
+        return ""
+    return (
+        f"{metric} of {num_classes} classes may fall when a wrong prediction becomes right: a part "
+        "of the examples does not bound it"
+    )
+
+
+def describe_rejection(why_in_full: str) -> str:
+    """What a record says: `exact`, or `off` and why."""
+    return f"off: {why_in_full}" if why_in_full else "exact"
 
 
 def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -36,30 +43,49 @@ def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return logits[rows, labels] - others.max(axis=1)
 
 
-def attempt_per_example(
-    held_out: HeldOut, scores: Scores, order: np.ndarray, to_beat: float, accept_ties: bool
+def contested_first(expected: np.ndarray, held_out: HeldOut, metric: str) -> np.ndarray:
+    """Numbers of the held-out examples, first those that decide: (n,).
+
+    By a metric of groups, first those of the group that it will be lowest in.
+
+    Args: expected: (n, C) about what the model's logits will be, up to a factor.
+    """
+    margin = margins(expected, held_out.labels)
+    if not METRICS[metric].by_group:
+        return margin.argsort(kind="stable")
+    groups = held_out.groups
+    assert groups is not None  # the metric has been computed of each candidate alone
+    right, counts = np.bincount(groups + 1, margin > 0), np.bincount(groups + 1)
+    share = right / np.maximum(counts, 1)
+    share[0] = np.inf  # of no group
+    return np.lexsort((margin, share[groups + 1]))
+
+
+def attempt_early(
+    held_out: HeldOut, metric: str, order: np.ndarray, to_beat: float, accept_ties: bool
 ) -> tuple[Attempt, np.ndarray | None]:
     """Score the model, on examples in `order`, until it is certain to be rejected, or on all.
 
-    Args: scores: `per_example` of a metric.
+    Args: metric: one that `why_in_full` has nothing against.
     Returns:
         the attempt and, if all examples were evaluated, their logits (n, C), by index.
     """
     num_examples = len(order)
     logits: np.ndarray | None = None
-    found: list[float] = []
+    predictions = held_out.labels.copy()  # full marks where nothing has been predicted
+    bound = 0.0
     for start in range(0, num_examples, held_out.batch_size):
         indices = order[start : start + held_out.batch_size]
         batch = held_out.logits(indices)
         if logits is None:
             logits = np.empty((num_examples, batch.shape[1]), np.float32)
         logits[indices] = batch
-        found.extend(scores(batch, held_out.labels[indices]).tolist())
-        # fsum rounds correctly, whatever the order, so a bound is never below what it bounds.
-        bound = fsum([*found, num_examples - len(found)]) / num_examples
+        predictions[indices] = batch.argmax(axis=1)
+        bound = METRICS[metric].of(predictions, held_out.labels, held_out.groups)
         rejected = bound < to_beat or (bound == to_beat and not accept_ties)
-        if rejected and len(found) < num_examples:
-            return Attempt(score=None, bound=bound, num_evaluated=len(found)), None
+        num_evaluated = start + len(indices)
+        if rejected and num_evaluated < num_examples:
+            return Attempt(score=None, bound=bound, num_evaluated=num_evaluated), None
     return Attempt(score=bound, bound=None, num_evaluated=num_examples), logits
 
 
