@@ -1,8 +1,8 @@
 """The layouts in which data sets come, each listed by one function of `LAYOUTS`.
 
 A listing has one row an image: `file` (the path as written, variables unresolved), `row` (of a
-Parquet file, or -1: the file is the image), `name` (unique in the set), `id` (its class in the
-data, or its number as an integer), `group`.
+Parquet file or an array, or -1: the file is the image), `name` (unique in the set), `id` (its class
+in the data, or its number as an integer), `group`.
 """
 
 import os
@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 
 from modelsoups.base.paths import require
+from modelsoups.data.arrays import list_cifar, list_npy
 from modelsoups.data.class_maps import ClassMap
 from modelsoups.data.parquet import list_parquet
 from modelsoups.data.specs import DatasetSpec
+from modelsoups.data.wilds import list_fmow, list_iwildcam
 
 # Of torchvision's ImageFolder, in any case.
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -72,6 +74,10 @@ LAYOUTS = {
     "class-folders": Layout(list_images=list_class_folders, reads=FILES),
     "numeric-folders": Layout(list_images=list_numeric_folders, reads=FILES),
     "flat": Layout(list_images=list_flat, reads=FILES),
+    "cifar": Layout(list_images=list_cifar, reads="the rows of its batches"),
+    "npy": Layout(list_images=list_npy, reads="the rows of its array"),
+    "fmow": Layout(list_images=list_fmow, reads="the rows of rgb_metadata.csv in its splits"),
+    "iwildcam": Layout(list_images=list_iwildcam, reads="the rows of metadata.csv in its splits"),
 }
 
 

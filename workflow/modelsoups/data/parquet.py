@@ -27,22 +27,25 @@ def list_parquet(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     by file and row.
     """
     root, found = find_files(spec.path)
-    listing = pd.concat(
-        [list_file(spec, f"{root}{path}").assign(path=path) for path in found],
-        ignore_index=True,
-    )
-    by_row = listing.pop("path") + ":" + listing["row"].astype(str)
+    listing = pd.concat([list_file(spec, f"{root}{path}") for path in found], ignore_index=True)
+    return name_rows(listing, root)
+
+
+def name_rows(listing: pd.DataFrame, root: str) -> pd.DataFrame:
+    """The listing with names that are unique: by file (below `root`) and row where they are not."""
+    by_row = listing["file"].str.removeprefix(root) + ":" + listing["row"].astype(str)
     names = listing["name"]
     named = names.notna() & ~names.duplicated(keep=False)
     return listing.assign(name=names.where(named, by_row))
 
 
-def find_files(path: str) -> tuple[str, list[str]]:
+def find_files(path: str, what: str = "Parquet file") -> tuple[str, list[str]]:
     """The files of a path: the folder that they are in, as written, and their sorted paths there.
 
     Args:
         path: a file; a folder, for the files `*.parquet` in it; or a pattern with `*`, in the
             names of folders too.
+        what: they are, for errors.
     Raises:
         ValueError: there is none.
     """
@@ -63,7 +66,7 @@ def find_files(path: str) -> tuple[str, list[str]]:
     ]
     if not found:
         raise ValueError(
-            f"{path}: no such Parquet file. Is the download whole (data sets behind terms need "
+            f"{path}: no such {what}. Is the download whole (data sets behind terms need "
             "them accepted), and the path right?"
         )
     return root, found

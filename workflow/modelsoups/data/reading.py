@@ -1,4 +1,4 @@
-"""Images as they lie on disk, encoded, and how one is decoded: always 8-bit RGB."""
+"""Images as they lie on disk, encoded or pixels, and how one is decoded: always 8-bit RGB."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,13 +12,15 @@ import pyarrow as pa
 from PIL import Image, ImageOps
 
 from modelsoups.base.paths import resolve
+from modelsoups.data.arrays import open_pixels
 from modelsoups.data.parquet import read_rows
 
+Stored = bytes | Path | np.ndarray  # an encoded file, its path, or pixels (H, W, 3) uint8
 SIXTEEN_BIT = {"PNG", "PPM"}  # formats whose mode I is 16 bits; elsewhere it may be 32
 
 
-def read_images(index: pd.DataFrame, column: str = "image") -> Iterator[bytes | Path]:
-    """Each image of an index, in its order: its encoded bytes, or the path of its file.
+def read_images(index: pd.DataFrame, column: str = "image") -> Iterator[Stored]:
+    """Each image of an index, in its order: its encoded bytes, the path of its file, or its pixels.
 
     The rows of a Parquet file must ascend, as those of an index do.
 
@@ -30,12 +32,14 @@ def read_images(index: pd.DataFrame, column: str = "image") -> Iterator[bytes | 
     for start, stop in pairwise([*starts, len(files)]):
         if rows[start] < 0:
             yield from [resolve(files[start])] * (stop - start)
+        elif (pixels := open_pixels(resolve(files[start]))) is not None:
+            yield from (pixels[row] for row in rows[start:stop])
         else:
             yield from read_rows(files[start], rows[start:stop], column)
 
 
-def read_image(file: str, row: int) -> bytes | Path:
-    """One image of an index at random: the path of its file, or a row of an Arrow file.
+def read_image(file: str, row: int) -> Stored:
+    """One image of an index at random: the path of its file, or a row of an Arrow file or array.
 
     Raises:
         ValueError: it lies in a Parquet file, of which only whole row groups can be read.
@@ -43,6 +47,8 @@ def read_image(file: str, row: int) -> bytes | Path:
     path = resolve(file)
     if row < 0:
         return path
+    if path.suffix != ".arrow" and (pixels := open_pixels(path)) is not None:
+        return pixels[row]
     if path.suffix != ".arrow":
         raise ValueError(
             f"{file}: training reads images at random, which takes a folder of files; set "
@@ -70,7 +76,7 @@ def describe(file: str, row: int) -> str:
     return file if row < 0 else f"{file}, row {row}"
 
 
-def open_image(encoded: bytes | Path, named: str, trim_border: int = 0) -> Image.Image:
+def open_image(stored: Stored, named: str, trim_border: int = 0) -> Image.Image:
     """A decoded RGB image without its border.
 
     Args:
@@ -79,8 +85,11 @@ def open_image(encoded: bytes | Path, named: str, trim_border: int = 0) -> Image
         ValueError: it is no image, is cut short, too large, or of pixels without a known range.
     """
     try:
-        with Image.open(BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as opened:
-            opened.load()
+        if isinstance(stored, np.ndarray):
+            opened = Image.fromarray(np.ascontiguousarray(stored))
+        else:
+            with Image.open(BytesIO(stored) if isinstance(stored, bytes) else stored) as opened:
+                opened.load()
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:

@@ -37,11 +37,11 @@ class DatasetSpec:
     layout: str = "parquet"  # one of layouts.LAYOUTS
     class_map: ClassMapName | None = None  # where the classes are not the study's own
     mappings: str | None = None  # class_map objectnet: the archive's folder of that name
-    labels: str | None = None  # layout flat: where its labels are
+    labels: str | None = None  # layouts flat and npy: where its labels are
     split: SplitSpec | None = None
-    where: dict[str, list[str]] = field(default_factory=dict)  # Parquet: column -> values
+    where: dict[str, list[str]] = field(default_factory=dict)  # Parquet, WILDS: column -> values
     image: str = "image"  # Parquet: column of encoded files, or of structs with the field `bytes`
-    label: str = "label"  # Parquet: column with the class: its number, or its id
+    label: str = "label"  # Parquet, CIFAR: column with the class: its number, or its id
     group: str = "group"  # Parquet: column kept in the index as `group`
     trim_border: int = 0  # pixels cut off each side of every image, before anything else
 

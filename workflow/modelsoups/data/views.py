@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from modelsoups.base.files import publish
 from modelsoups.data.reading import (
+    Stored,
     border_of,
     describe,
     open_image,
@@ -93,17 +94,17 @@ def map_images(
     """
     files, rows, border = index["file"].to_numpy(object), index["row"].to_numpy(), border_of(index)
 
-    def work(position: int, encoded: bytes | Path) -> Any:
-        return function(open_image(encoded, describe(files[position], rows[position]), border))
+    def work(position: int, stored: Stored) -> Any:
+        return function(open_image(stored, describe(files[position], rows[position]), border))
 
-    encoded = read_images(index, column)
+    stored = read_images(index, column)
     with (
         ThreadPoolExecutor(threads) as pool,
         tqdm(total=len(index), unit="image", disable=None if progress else True) as bar,
     ):
         for start in range(0, len(index), DECODE_AHEAD):
             positions = range(start, min(start + DECODE_AHEAD, len(index)))
-            for result in pool.map(work, positions, islice(encoded, len(positions))):
+            for result in pool.map(work, positions, islice(stored, len(positions))):
                 yield result
                 bar.update()
 

@@ -253,8 +253,8 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
             yield f"datasets.{name}: a {spec['role']} set has the study's own classes; no class_map"
         if (spec.get("class_map") == "objectnet") != ("mappings" in spec):
             yield f"datasets.{name}: class_map objectnet and mappings go together"
-        if (spec.get("layout") == "flat") != ("labels" in spec):
-            yield f"datasets.{name}: layout flat and labels go together"
+        if (spec.get("layout") in ("flat", "npy")) != ("labels" in spec):
+            yield f"datasets.{name}: layout flat or npy and labels go together"
         if spec["role"] != "train" and "training_input" in spec:
             yield f"datasets.{name}: training_input is for the training set"
     splits = {

@@ -1,0 +1,134 @@
+"""WILDS-FMoW and WILDS-iWildCam as their archives unpack: a table of metadata and image files.
+
+Splits, labels and groups are those of the package `wilds` 2.0.0 (fmow_dataset.py and
+iwildcam_dataset.py), which is not needed.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from modelsoups.base.paths import require
+from modelsoups.data.class_maps import ClassMap
+from modelsoups.data.specs import DatasetSpec
+
+SPLITS = ("train", "id_val", "id_test", "val", "test")
+# FMoW, split scheme `time_after_2016`: images of before 2013 are in distribution, those of 2016 and
+# later out of it, and those between are the validation set out of distribution.
+VAL_FROM, TEST_FROM = pd.Timestamp("2013-01-01", tz="UTC"), pd.Timestamp("2016-01-01", tz="UTC")
+
+
+def list_fmow(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
+    """The images of splits of FMoW, a listing (see layouts); groups are regions of the world.
+
+    An image whose country is of no region is of no group, since WILDS leaves it out of the worst
+    region's accuracy. Images are numbered by the rows of the whole table, sequestered ones too.
+    """
+    table = read_table(spec, "rgb_metadata.csv", ["split", "category", "timestamp", "country_code"])
+    countries = read_table(spec, "country_code_mapping.csv", ["alpha-3", "region"])
+    region = dict(zip(countries["alpha-3"], countries["region"], strict=True))
+    taken = pd.to_datetime(table["timestamp"], utc=True, format="ISO8601")
+    part = table["split"]
+    split = np.select(
+        [
+            (part == "train") & (taken < VAL_FROM),
+            (part == "val") & (taken < VAL_FROM),
+            (part == "test") & (taken < VAL_FROM),
+            (part == "val") & (taken >= VAL_FROM) & (taken < TEST_FROM),
+            (part == "test") & (taken >= TEST_FROM),
+        ],
+        SPLITS,
+        "none",
+    )
+    chosen = table[np.isin(split, wanted_splits(spec))]
+    names = [f"rgb_img_{number}.png" for number in chosen.index]
+    return list_files(
+        spec,
+        "images",
+        names,
+        chosen["category"].tolist(),
+        [region.get(code, "").replace("Other", "") for code in chosen["country_code"]],
+    )
+
+
+def list_iwildcam(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
+    """The images of splits of iWildCam, a listing; groups are camera traps (locations).
+
+    All files are in the folder `train`, whatever their split.
+    """
+    table = read_table(spec, "metadata.csv", ["split", "filename", "y", "location_remapped"])
+    chosen = table[table["split"].isin(wanted_splits(spec))]
+    return list_files(
+        spec,
+        "train",
+        chosen["filename"].tolist(),
+        chosen["y"].astype(np.int64).tolist(),
+        chosen["location_remapped"].tolist(),
+    )
+
+
+def read_table(spec: DatasetSpec, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of an archive, as text.
+
+    Raises:
+        ValueError: it is not there, or lacks a column.
+    """
+    path = f"{spec.path}/{name}"
+    found = require(path, "a table of the WILDS archive")
+    table = pd.read_csv(found, dtype=str, keep_default_na=False)
+    if missing := sorted(set(columns) - set(table)):
+        raise ValueError(f"{path}: no column {missing}; it has {list(table)}")
+    return table
+
+
+def wanted_splits(spec: DatasetSpec) -> list[str]:
+    """The splits that `where` names.
+
+    Raises:
+        ValueError: it names none, another column, or a split that there is not.
+    """
+    splits = spec.where.get("split", [])
+    if set(spec.where) != {"split"} or not splits or set(splits) - set(SPLITS):
+        raise ValueError(
+            f"{spec.path}: expected `where: {{split: [...]}}` with some of {', '.join(SPLITS)}, "
+            f"found {spec.where}"
+        )
+    return splits
+
+
+def list_files(
+    spec: DatasetSpec,
+    folder: str,
+    names: Sequence[str],
+    ids: Sequence[str] | Sequence[int],
+    groups: Sequence[str],
+) -> pd.DataFrame:
+    """A listing of files in a folder of the archive; a name may have folders of its own.
+
+    Raises:
+        ValueError: files are not there; says how many, and names the first.
+    """
+    root = require(f"{spec.path}/{folder}", "the folder of the images")
+    inside = {os.path.dirname(name) for name in names}
+    there = {
+        os.path.join(parent, entry.name)
+        for parent in inside
+        if (root / parent).is_dir()
+        for entry in os.scandir(root / parent)
+    }
+    if missing := [name for name in names if name not in there]:
+        raise ValueError(
+            f"{spec.path}/{folder}: {len(missing)} of {len(names)} images of the table are not "
+            f"there, the first is {missing[0]}; is the archive unpacked in full?"
+        )
+    return pd.DataFrame(
+        {
+            "file": [f"{spec.path}/{folder}/{name}" for name in names],
+            "row": -1,
+            "name": list(names),
+            "id": list(ids),
+            "group": list(groups),
+        }
+    )
