@@ -23,6 +23,7 @@ COST = f"{SWEEP}/models/{{model}}/cost.json"  # of a soup: what it took
 LOGITS = f"{SWEEP}/models/{{model}}/logits/{{dataset}}.parquet"
 SCORES = f"{SWEEP}/scores.parquet"
 CORRECT = f"{SWEEP}/correct.parquet"
+PREDICTIONS = f"{SWEEP}/predictions.parquet"
 COSTS = f"{SWEEP}/costs.parquet"
 LABEL_SET_CORRECT = f"{SWEEP}/label-sets/{{label_set}}.parquet"
 

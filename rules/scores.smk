@@ -42,6 +42,27 @@ rule collect_correct:
         "../workflow/scripts/collect_correct.py"
 
 
+rule collect_predictions:
+    """What each model of a sweep predicts for each image, with its label and group."""
+    input:
+        logits=scored_logits,
+        indexes=evaluated_indexes,
+        code=code("collect_predictions"),
+    output:
+        predictions=PREDICTIONS,
+    log:
+        "results/logs/collect_predictions/{sweep}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        models=scored_names,
+        roles=evaluated_roles,
+    message:
+        "Collecting what the models of {wildcards.sweep} predict"
+    script:
+        "../workflow/scripts/collect_predictions.py"
+
+
 rule make_label_set:
     """The second labels of a test set's images: all classes that may be called right."""
     input:
