@@ -115,6 +115,38 @@ rule grow_soups:
         "../workflow/scripts/grow_soups.py"
 
 
+rule evaluate_cross:
+    """Soups of all subsets of other data sets' models, with a target's zero-shot head."""
+    input:
+        unpack(cross_set),
+        start=of(WEIGHTS, model=INITIALIZATION),
+        weights=cross_weights,
+        code=code("evaluate_cross"),
+    output:
+        cross=f"{SWEEP}/cross.parquet",
+    log:
+        "results/logs/evaluate_cross/{sweep}.log",
+    wildcard_constraints:
+        sweep=one_of(STUDY.runs),
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=pool_memory,
+        runtime=analysis_minutes("cross"),
+        batch_size=EVALUATION["batch_size"],
+    params:
+        plan=analysis_plan("cross"),
+        backbone=backbone_spec,
+        precision=EVALUATION["precision"],
+        num_classes=num_classes,
+    message:
+        "Evaluating soups of other data sets on the target of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/evaluate_cross.py"
+
+
 rule approximate_pairs:
     """The loss difference of soup and ensemble of pairs, true and by the paper's approximation."""
     input:

@@ -590,6 +590,16 @@ def analysis_plan(table):
     return look_up
 
 
+def cross_set(wildcards):
+    """The test set of a zero-shot target."""
+    return sets_of(wildcards, [analysis_plan("cross")(wildcards)["dataset"]])
+
+
+def cross_weights(wildcards):
+    """The weights of the other data sets' models."""
+    return weights_of(wildcards.sweep, analysis_plan("cross")(wildcards)["models"])
+
+
 def mixed_names(wildcards):
     """The models that mixes may be made of: the start, all runs, and a plan's soups."""
     plan = analysis_plan("mixes/{mixes}")(wildcards)

@@ -19,6 +19,7 @@ from benchmark_trees import (
 from checkouts import ROOT, copy_workflow, snakemake
 from modelsoups.base.files import read_json
 from modelsoups.evaluation.logits import read_logits
+from modelsoups.weights.checkpoints import read_weights
 
 SPECIES = ["0", "1", "2"]
 
@@ -124,7 +125,38 @@ def test_cifar_is_trained_on_from_its_batches_and_tested_on_its_reproduction(tmp
     assert table.loc["Greedy soup", "shifts"] == pytest.approx(right)
 
 
-@pytest.mark.parametrize("name", ["cifar", "wilds"])
+def test_backbones_of_other_groups_are_averaged_for_a_target_with_its_own_head(tmp_path):
+    folder = copy_workflow(tmp_path)
+    config = yaml.safe_load((ROOT / "config/cross-dataset-miniature.yaml").read_text("utf-8"))
+    groups = ["activities", "food-drink", "smileys-emotion"]
+    config["views"] = {"64px": {"size": 32, "resize": 32}}
+    config["backbones"]["iconclip"] |= {"model": "test_efficientnet", "weights": "random"}
+    config["sweeps"] = {name: config["sweeps"][name] for name in groups}
+    for sweep in config["sweeps"].values():
+        sweep["finetune"] = {**sweep["finetune"], "epochs": 1}
+    targets = config["figureE1"]["targets"]
+    config["figureE1"] = {
+        "targets": [target for target in targets if target["sweep"] in groups[:2]],
+        "models": [f"{name}/000" for name in groups],
+        "max_images": 40,
+    }
+    run(folder, config, "results/figureE1.svg")
+    cross = pd.read_parquet(folder / "results/sweeps/activities/cross.parquet")
+    cross = cross[cross["metric"] == "accuracy"]
+    others = ["food-drink/000", "smileys-emotion/000"]
+    assert cross["models"].tolist() == ["", *others, " ".join(others)]
+    assert (cross["n"] == 40).all()
+    start, tuned = (
+        read_weights(folder / f"results/sweeps/food-drink/models/{name}/weights.safetensors")
+        for name in ("initialization", "000")
+    )
+    assert start["head.weight"].equal(tuned["head.weight"])  # it is frozen
+    assert not start["backbone.conv_stem.weight"].equal(tuned["backbone.conv_stem.weight"])
+    claims = read_json(folder / "results/claims/figureE1.json")["claims"]
+    assert [claim["section"] for claim in claims] == ["E"] * 3  # over targets, and on each of two
+
+
+@pytest.mark.parametrize("name", ["cifar", "wilds", "cross-dataset", "cross-dataset-miniature"])
 def test_the_papers_studies_dry_run_without_data(tmp_path, name):
     folder = copy_workflow(tmp_path)
     done = snakemake(folder, "-n", "-q", "all", "--configfile", f"config/{name}.yaml")

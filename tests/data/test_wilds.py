@@ -76,7 +76,7 @@ def test_images_that_are_not_unpacked_are_counted(tmp_path):
     root = write_fmow(tmp_path)
     for number in (8, 9):
         (root / f"images/rgb_img_{number}.png").unlink()
-    message = "images: 2 of 3 images of the table are not there, the first is rgb_img_8.png"
+    message = "images: 2 of 3 images of the list are not there, the first is rgb_img_8.png"
     with pytest.raises(ValueError, match=message):
         index_dataset(fmow(root, "test"), FMOW)
     index_dataset(fmow(root, "train"), FMOW)

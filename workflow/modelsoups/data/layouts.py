@@ -17,6 +17,7 @@ import pandas as pd
 from modelsoups.base.paths import require
 from modelsoups.data.arrays import list_cifar, list_npy
 from modelsoups.data.class_maps import ClassMap
+from modelsoups.data.listed import list_cars, list_lines
 from modelsoups.data.parquet import list_parquet
 from modelsoups.data.specs import DatasetSpec
 from modelsoups.data.wilds import list_fmow, list_iwildcam
@@ -74,6 +75,8 @@ LAYOUTS = {
     "class-folders": Layout(list_images=list_class_folders, reads=FILES),
     "numeric-folders": Layout(list_images=list_numeric_folders, reads=FILES),
     "flat": Layout(list_images=list_flat, reads=FILES),
+    "listed": Layout(list_images=list_lines, reads="the lines of its list"),
+    "cars": Layout(list_images=list_cars, reads="the rows of its annotations"),
     "cifar": Layout(list_images=list_cifar, reads="the rows of its batches"),
     "npy": Layout(list_images=list_npy, reads="the rows of its array"),
     "fmow": Layout(list_images=list_fmow, reads="the rows of rgb_metadata.csv in its splits"),

@@ -37,7 +37,7 @@ class DatasetSpec:
     layout: str = "parquet"  # one of layouts.LAYOUTS
     class_map: ClassMapName | None = None  # where the classes are not the study's own
     mappings: str | None = None  # class_map objectnet: the archive's folder of that name
-    labels: str | None = None  # layouts flat and npy: where its labels are
+    labels: str | None = None  # layouts flat, npy, listed, cars: where they are
     split: SplitSpec | None = None
     where: dict[str, list[str]] = field(default_factory=dict)  # Parquet, WILDS: column -> values
     image: str = "image"  # Parquet: column of encoded files, or of structs with the field `bytes`

@@ -4,7 +4,6 @@ Splits, labels and groups are those of the package `wilds` 2.0.0 (fmow_dataset.p
 iwildcam_dataset.py), which is not needed.
 """
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 
 from modelsoups.base.paths import require
 from modelsoups.data.class_maps import ClassMap
+from modelsoups.data.listed import list_files
 from modelsoups.data.specs import DatasetSpec
 
 SPLITS = ("train", "id_val", "id_test", "val", "test")
@@ -46,7 +46,7 @@ def list_fmow(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     names = [f"rgb_img_{number}.png" for number in chosen.index]
     return list_files(
         spec,
-        "images",
+        f"{spec.path}/images",
         names,
         chosen["category"].tolist(),
         [region.get(code, "").replace("Other", "") for code in chosen["country_code"]],
@@ -62,7 +62,7 @@ def list_iwildcam(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     chosen = table[table["split"].isin(wanted_splits(spec))]
     return list_files(
         spec,
-        "train",
+        f"{spec.path}/train",
         chosen["filename"].tolist(),
         chosen["y"].astype(np.int64).tolist(),
         chosen["location_remapped"].tolist(),
@@ -96,39 +96,3 @@ def wanted_splits(spec: DatasetSpec) -> list[str]:
             f"found {spec.where}"
         )
     return splits
-
-
-def list_files(
-    spec: DatasetSpec,
-    folder: str,
-    names: Sequence[str],
-    ids: Sequence[str] | Sequence[int],
-    groups: Sequence[str],
-) -> pd.DataFrame:
-    """A listing of files in a folder of the archive; a name may have folders of its own.
-
-    Raises:
-        ValueError: files are not there; says how many, and names the first.
-    """
-    root = require(f"{spec.path}/{folder}", "the folder of the images")
-    inside = {os.path.dirname(name) for name in names}
-    there = {
-        os.path.join(parent, entry.name)
-        for parent in inside
-        if (root / parent).is_dir()
-        for entry in os.scandir(root / parent)
-    }
-    if missing := [name for name in names if name not in there]:
-        raise ValueError(
-            f"{spec.path}/{folder}: {len(missing)} of {len(names)} images of the table are not "
-            f"there, the first is {missing[0]}; is the archive unpacked in full?"
-        )
-    return pd.DataFrame(
-        {
-            "file": [f"{spec.path}/{folder}/{name}" for name in names],
-            "row": -1,
-            "name": list(names),
-            "id": list(ids),
-            "group": list(groups),
-        }
-    )

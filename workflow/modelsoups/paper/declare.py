@@ -26,6 +26,7 @@ SECTIONS = {
     "4": "Analytically comparing soups to ensembles",
     "B": "Additional figures",
     "D": "Robust fine-tuning",
+    "E": "Cross-dataset soups",
     "G": "Additional fine-tuning and pre-training datasets",
     "H": "Additional grid searches and initializations",
     "J": "Experimental details",
@@ -51,8 +52,9 @@ class Need:
     """A table of a sweep or pool that a result reads."""
 
     sweep: str
-    # scores, correct, growth, approximation; mixes/<plan>, seeds/<match>, label-sets/<name>; or
-    # logits, which stands for a list of files: the runs' on the test set and the shift sets.
+    # scores, correct, predictions, growth, cross, approximation; mixes/<plan>, seeds/<match>,
+    # label-sets/<name>; or logits, which stands for a list of files: the runs' on the test set and
+    # the shift sets.
     table: str
 
 

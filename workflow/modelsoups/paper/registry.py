@@ -12,6 +12,7 @@ from modelsoups.paper.figure4 import RESULT as FIGURE_4
 from modelsoups.paper.figureB1 import RESULT as FIGURE_B1
 from modelsoups.paper.figureB2 import RESULT as FIGURE_B2
 from modelsoups.paper.figureD1 import RESULT as FIGURE_D1
+from modelsoups.paper.figureE1 import RESULT as FIGURE_E1
 from modelsoups.paper.figureG1 import RESULT as FIGURE_G1
 from modelsoups.paper.figureG2 import RESULT as FIGURE_G2
 from modelsoups.paper.figureG4 import RESULT as FIGURE_G4
@@ -39,6 +40,7 @@ RESULTS: dict[str, Result] = {
         FIGURE_B1,
         FIGURE_B2,
         FIGURE_D1,
+        FIGURE_E1,
         FIGURE_G1,
         FIGURE_G2,
         FIGURE_G4,

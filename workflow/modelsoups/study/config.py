@@ -16,6 +16,7 @@ from modelsoups.study.trajectories import average_problems, teacher_problems
 
 # What a check of a table or figure's key looks for -> where it is defined.
 DEFINED_IN = {"sweep": ("sweeps", "pools"), "recipe": ("recipes",), "dataset": ("datasets",)}
+WITH_LABELS = ("flat", "npy", "listed", "cars")  # layouts whose labels are a file of their own
 Named = Iterable[tuple[str, str, str]]  # key that names something, what (DEFINED_IN), its name
 
 
@@ -253,8 +254,8 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
             yield f"datasets.{name}: a {spec['role']} set has the study's own classes; no class_map"
         if (spec.get("class_map") == "objectnet") != ("mappings" in spec):
             yield f"datasets.{name}: class_map objectnet and mappings go together"
-        if (spec.get("layout") in ("flat", "npy")) != ("labels" in spec):
-            yield f"datasets.{name}: layout flat or npy and labels go together"
+        if (spec.get("layout") in WITH_LABELS) != ("labels" in spec):
+            yield f"datasets.{name}: layout {', '.join(WITH_LABELS)} and labels go together"
         if spec["role"] != "train" and "training_input" in spec:
             yield f"datasets.{name}: training_input is for the training set"
     splits = {

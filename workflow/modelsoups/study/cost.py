@@ -74,6 +74,8 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
         case "growth":
             size = len(study.pools[sweep])
             return plan["num_orders"] * (size * everything + comb(size + 1, 2) * held_out)
+        case "cross":
+            return 2 ** len(plan["models"]) * count([plan["dataset"]], plan.get("max_images"))
         case "seeds":
             return 2 * len(study.runs[sweep]) * everything
         case "approximation":
