@@ -1,12 +1,15 @@
 """DTD, Food-101, SUN397 and Stanford Cars, on small trees in the real layouts."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.lib.recfunctions import repack_fields
 from scipy.io import savemat
 
+from checkouts import ROOT
 from imagenet_trees import write_image
-from modelsoups.data.datasets import index_dataset
+from modelsoups.data.datasets import index_dataset, read_classes
 from modelsoups.data.reading import read_images
 from modelsoups.data.specs import DatasetSpec
 
@@ -84,3 +87,23 @@ def test_annotations_without_classes_are_those_of_the_test_set(tmp_path):
     spec = write_cars(tmp_path, ["bbox_x1", "fname"])
     with pytest.raises(ValueError, match="with `class`; those of the test set are in"):
         index_dataset(spec, CARS)
+
+
+REFERENCE = ROOT.parent / "shared/data/clip_prompts/clip_prompts.json"
+SHIPPED = {
+    "CIFAR10": "cifar/cifar10.csv",
+    "CIFAR100": "cifar/cifar100.csv",
+    "DescribableTextures": "cross-dataset/dtd.csv",
+    "Food101": "cross-dataset/food101.csv",
+    "SUN397": "cross-dataset/sun397.csv",
+    "StanfordCars": "cross-dataset/cars.csv",
+}
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference list is not here")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_names_of_classes_are_clips(name):
+    """Not its order, which differs from the data's in places: classes are found by their ids."""
+    classes = read_classes(ROOT / "resources" / SHIPPED[name])
+    wanted = json.loads(REFERENCE.read_text("utf-8"))[name]["classes"]
+    assert sorted(classes["name"]) == sorted(wanted)

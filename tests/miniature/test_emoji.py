@@ -320,3 +320,14 @@ def test_the_card_tells_the_numbers_of_the_file(shipped):
         assert f"{counts.loc[row.style].sum():,}" in cells
     for name, num in shipped["split"].value_counts().items():
         assert f"{name} {num:,}" in card
+
+
+def test_classes_of_the_groups_are_those_of_unicode_in_the_order_of_all() -> None:
+    """Of the study of cross-dataset soups."""
+    classes = pd.read_csv(SHIPPED / "classes.csv")
+    table = pd.read_parquet(SHIPPED / "emoji.parquet", columns=["group", "subgroup"])
+    group_of = table.drop_duplicates().set_index("subgroup")["group"]
+    for group, part in classes.groupby(classes["id"].map(group_of)):
+        shipped = pd.read_csv(SHIPPED / f"groups/{group}.csv")
+        pd.testing.assert_frame_equal(shipped, part.reset_index(drop=True))
+    assert len(list((SHIPPED / "groups").iterdir())) == group_of.nunique()
