@@ -128,6 +128,7 @@ def figure_e1(table: "pd.DataFrame", title: str) -> "Figure":
     Args: table: of `tabulate`.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     added, by_model = (table[table["panel"] == panel] for panel in ("added", "model"))
     targets = added["target"].nunique()
@@ -145,6 +146,7 @@ def figure_e1(table: "pd.DataFrame", title: str) -> "Figure":
             ylabel="Change in zero-shot accuracy (points)",
             title=f"mean of {targets} targets" if targets > 1 else f"on {added['target'].iloc[0]}",
         )
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.legend()
         changes = by_model.groupby("model")["change"].mean().sort_values()
         right.barh([sweep_in(model) for model in changes.index], 100 * changes, color="tab:blue")
