@@ -126,6 +126,8 @@ rule evaluate_cross:
         cross=f"{SWEEP}/cross.parquet",
     log:
         "results/logs/evaluate_cross/{sweep}.log",
+    benchmark:
+        of(BENCHMARK, rule="evaluate_cross", job="{sweep}")
     wildcard_constraints:
         sweep=one_of(STUDY.runs),
     conda:

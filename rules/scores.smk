@@ -52,6 +52,8 @@ rule collect_predictions:
         predictions=PREDICTIONS,
     log:
         "results/logs/collect_predictions/{sweep}.log",
+    benchmark:
+        of(BENCHMARK, rule="collect_predictions", job="{sweep}")
     conda:
         "../envs/modelsoups.yaml"
     params:
