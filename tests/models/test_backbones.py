@@ -345,6 +345,16 @@ def test_random_clip_weights_are_the_same_each_time_and_leave_the_generator_alon
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_convolutional_tower_of_open_clip_reads_any_size():
+    """ALIGN's stand-in is fine-tuned at 289 and evaluated at 360 pixels (J.2.2)."""
+    spec = BackboneSpec(library="open_clip", model="convnext_tiny", weights="random")
+    model = build_classifier(spec, 2).eval()
+    check_view(model.preprocessing, ViewSpec(size=90, resize=90))
+    with torch.inference_mode():
+        for size in (72, 90):  # 289 and 360 are as little multiples of the stride as these are
+            assert model(noise(size)).shape == (2, 2)
+
+
 def test_view_of_another_size_is_refused_where_the_tower_reads_one_size():
     vit = build_classifier(SMALL_CLIP, 2).preprocessing
     timm_vit = BackboneSpec(library="timm", model="vit_tiny_patch16_224", weights="random")

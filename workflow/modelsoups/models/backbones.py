@@ -351,12 +351,19 @@ def build_open_clip(spec: BackboneSpec) -> ImageTower:
     published = [open_clip.get_pretrained_cfg(spec.model, tag) for tag in tags]
     data = merge_preprocess_dict(PreprocessCfg(), next(filter(None, published), {}))
     size = vision.image_size
+    # Towers of timm: convolutions read any size, unless the pooling has positions.
+    timm_name = vision.timm_model_name
+    any_size = (
+        timm_name
+        and vision.timm_pool in ("", "avg")
+        and not timm.get_pretrained_cfg_value(timm_name, "fixed_input_size")
+    )
     preprocessing = Preprocessing(
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
         interpolation=data["interpolation"],
         resize_mode=data["resize_mode"],
-        fixed_size=size if isinstance(size, int) else size[0],
+        fixed_size=None if any_size else size if isinstance(size, int) else size[0],
     )
     return ImageTower(module, config["embed_dim"], preprocessing)
 
