@@ -1,6 +1,7 @@
 # Front door: sets up .venv from the lock, then hands the target to Snakemake.
 #   make results/table3.csv   (or any target of the Snakefile: make all, make results/figure1.svg)
 #   make test                 make test-quick           make lint                 make lock
+#   make appendix             the appendices' figures in the miniature
 #   make reference            docs/config.md and the JSON schema, from the config's schema
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .SUFFIXES:
-.PHONY: test test-quick lint reference lock FORCE
+.PHONY: test test-quick appendix lint reference lock FORCE
 
 # Two processes, a module of tests at a time, the slowest first. One thread each.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadscope --no-loadscope-reorder
@@ -18,6 +19,9 @@ test: .venv/installed
 
 test-quick: .venv/installed
 	$(PYTEST) -m "not slow"
+
+appendix: .venv/installed
+	snakemake appendix --configfile config/config.yaml config/overlays/appendix.yaml
 
 lint: .venv/installed
 	ruff check .

@@ -4,6 +4,7 @@
 localrules:
     all_runs,
     all_soups,
+    appendix,
     plan,
     status,
 
@@ -18,6 +19,12 @@ rule all_soups:
     """The scores of every sweep and pool: runs, soups and ensembles on every evaluation set."""
     input:
         expand(SCORES, sweep=STUDY.pools),
+
+
+rule appendix:
+    """The tables and figures that the config names under `appendix`."""
+    input:
+        files_of(of_appendix()),
 
 
 rule plan:

@@ -16,13 +16,24 @@ def everything():
         for page in ["runs.html"] * (sweep in SWEEPS)
         + ["curves.svg"] * (sweep in STUDY.runs)
     ]
-    files = [
-        f"results/{name}.{kind}"
-        for name, target in TARGETS.items()
-        for kind in FORMATS[target.result.kind]
-    ]
+    files = files_of(TARGETS)
     pages = ["results/what-holds.html", "results/time.html"]
     return [*files, *pages * bool(files), *runs]
+
+
+def files_of(targets):
+    """The files of tables and figures by their names."""
+    return [
+        f"results/{name}.{kind}"
+        for name in targets
+        for kind in FORMATS[TARGETS[name].result.kind]
+    ]
+
+
+def of_appendix():
+    """The tables and figures that the config names under `appendix`."""
+    keys = CONFIG.get("appendix", [])
+    return [name for name, target in TARGETS.items() if target.result.key in keys]
 
 
 def all_logits():

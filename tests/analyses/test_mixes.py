@@ -156,6 +156,31 @@ def test_pairs_that_differ_in_several_ways_may_be_left_out(files) -> None:
     assert pairs == ["000001", "000002", "001003", "002003"]
 
 
+def test_ends_of_every_part_of_a_grid_are_averaged(files) -> None:
+    same = [{"lr": 1e-3, "seed": 0}, {"lr": 1e-3, "seed": 1}, {"lr": 1e-2, "seed": 0}]
+    plan = {"grids": {"one": same, "two": same[1:]}}
+    mixes = PLANS["endpoints"](plan, RUNS, files)
+    assert [dict(mix.coefficients) for mix in mixes] == [
+        {"000": 0.5, "001": 0.5},
+        {"000": 0.5, "002": 0.5},
+        {"001": 0.5, "002": 0.5},
+        {"001": 0.5, "002": 0.5},
+    ]
+    about = [tuple(mix.about.values()) for mix in mixes]
+    assert about[1:] == [
+        ("one", 0, 2, "000 001 002"),
+        ("one", 1, 2, "001 002"),
+        ("two", 0, 1, "001 002"),
+    ]
+
+
+def test_a_run_that_failed_ends_no_part_and_is_not_between(files) -> None:
+    plan = {"grids": {"one": [{"lr": 1e-3, "seed": 0}, {"seed": 1, "lr": 1e-3}, {"lr": 1e-2}]}}
+    runs = {name: run for name, run in RUNS.items() if name in ("000", "002")}
+    [mix] = PLANS["endpoints"](plan, runs, files)
+    assert mix.about == {"grid": "one", "first": 0, "second": 2, "between": "000 002"}
+
+
 def test_wise_curves_start_once_and_end_at_each_model(files) -> None:
     soup = {"uniform": files["000"]}
     mixes = PLANS["wise"]({"alphas": [0.25, 1], "soups": ["uniform"]}, RUNS, {**files, **soup})

@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from modelsoups.paper.figureG4 import RESULT, describe, figure_g4, gain_claims, name_groups
+from modelsoups.paper.figureG4 import (
+    RESULT,
+    cut_to_fewest,
+    describe,
+    figure_g4,
+    gain_claims,
+    name_groups,
+)
 from modelsoups.paper.seeds import LOOKS
 
 ROLES = {"holdout": "held_out", "photos": "test"}
@@ -69,6 +76,11 @@ def test_gains_are_compared_image_by_image(measure) -> None:
     (claim,) = gain_claims(tables, ROLES)
     assert claim.value == pytest.approx(0.15)
     assert claim.here.startswith("gain of clip +20.00 points, of other +5.00 points: +15.00 points")
+
+
+def test_groups_are_cut_to_the_number_of_the_smallest() -> None:
+    many, few = (pd.DataFrame({"k": range(1, n + 1), "method": "soup"}) for n in (20, 5))
+    assert [table["k"].max() for table in cut_to_fewest([many, few])] == [5, 5]
 
 
 def test_calibrated_curves_are_not_drawn() -> None:

@@ -68,3 +68,11 @@ def test_problems_that_figures_share_are_said_once(small_study) -> None:
         "figure2: expected one run of grid with {'lr': 5.0, 'seed': 0}, found none",
         "figure2: expected one run of grid with {'lr': 5.0, 'seed': 1}, found none",
     ]
+
+
+def test_appendix_of_what_the_config_has_not_is_a_problem(small_study) -> None:
+    config = {**small_study.config, "figure1": "grid", "appendix": ["figure1", "figure2", "sweeps"]}
+    assert list(list_problems(Study(config))) == [
+        f"appendix: '{key}' is no table or figure of this config; it has ['figure1']"
+        for key in ("figure2", "sweeps")
+    ]

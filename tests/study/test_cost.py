@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from modelsoups.paper.targets import list_analyses
-from modelsoups.study.cost import count_images, models_in_training, passes_of
+from modelsoups.study.cost import count_images, count_mixes, models_in_training, passes_of
 from modelsoups.study.search import RunSpec
 from modelsoups.study.study import Study
 
@@ -65,3 +65,8 @@ def test_pairs_that_differ_in_one_hyperparameter_are_counted(config):
     config["figure3"]["pairs"] = "one"
     # 2 learning rates, 2 strengths, 2 seeds: the 12 edges of a cube, and its 8 corners.
     assert count(config)["grid", "mixes/angles"] == 20 * REPORTED
+
+
+def test_every_part_of_every_grid_is_a_mix():
+    grids = {"Optimizer": [{}] * 4, "Augmentation": [{}] * 3, "Learning rate": [{}] * 5}
+    assert count_mixes({"kind": "endpoints", "grids": grids}, {}) == 6 + 3 + 10

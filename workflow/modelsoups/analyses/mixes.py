@@ -21,7 +21,7 @@ from modelsoups.evaluation.metrics import METRICS, is_correct
 from modelsoups.evaluation.paired import pack
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import Precision, pick_device
-from modelsoups.study.search import INITIALIZATION, RunSpec, select
+from modelsoups.study.search import INITIALIZATION, RunSpec, select, select_all
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import why_no_weights
 from modelsoups.weights.geometry import (
@@ -175,11 +175,32 @@ def plan_wise(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     ]
 
 
+def plan_endpoints(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
+    """The averages of the two ends of every part of one-dimensional grids (Figure F.1).
+
+    plan: `grids`: name -> the hyper-parameters of its runs, in order. A mix says the places of its
+    ends in the grid, and which runs lie from one to the other; those that failed end no part.
+    """
+    mixes = []
+    for grid, matches in plan["grids"].items():
+        found = {
+            place: select(runs, match)
+            for place, match in enumerate(matches)
+            if select_all(runs, match)
+        }
+        for (i, first), (j, second) in combinations(found.items(), 2):
+            between = " ".join(run for place, run in found.items() if i <= place <= j)
+            about = {"grid": grid, "first": i, "second": j, "between": between}
+            mixes.append(Mix(coefficients=interpolation(first, second, 0.5), about=about))
+    return mixes
+
+
 PLANS: dict[str, Callable[[Mapping[str, Any], Runs, Files], list[Mix]]] = {
     "plane": plan_plane,
     "angles": plan_angles,
     "pairs": plan_pairs,
     "wise": plan_wise,
+    "endpoints": plan_endpoints,
 }
 
 

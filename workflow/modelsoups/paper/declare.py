@@ -27,6 +27,7 @@ SECTIONS = {
     "B": "Additional figures",
     "D": "Robust fine-tuning",
     "E": "Cross-dataset soups",
+    "F": "One-dimensional grids",
     "G": "Additional fine-tuning and pre-training datasets",
     "H": "Additional grid searches and initializations",
     "J": "Experimental details",

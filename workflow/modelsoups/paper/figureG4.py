@@ -73,6 +73,12 @@ def name_groups(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def cut_to_fewest(tables: "Sequence[pd.DataFrame]") -> "list[pd.DataFrame]":
+    """The tables without what has more runs than the group of fewest: gains are of equally many."""
+    fewest = min(table["k"].max() for table in tables)
+    return [table[table["k"] <= fewest] for table in tables]
+
+
 def gain_claims(tables: "Mapping[str, pd.DataFrame]", roles: Mapping[str, str]) -> list[Claim]:
     """Averaging gains more with the first pre-training, CLIP's in the paper, than with the others.
 
@@ -119,7 +125,7 @@ def make(given: Given) -> Made:
 
     groups = given.spec["seeds"]
     names = name_groups(groups)
-    tables = given.read_all("seeds")
+    tables = cut_to_fewest(given.read_all("seeds"))
     table = pd.concat(
         seeds_curves(table, given.roles, ["accuracy"]).assign(sweep=each["sweep"], runs=name)
         for each, name, table in zip(groups, names, tables, strict=True)
@@ -163,7 +169,8 @@ RESULT = Result(
     problems=problems,
     make=make,
     caption=(
-        "Figure G.4. The k-th run, and the soup and ensemble of the first k, differing in seed."
+        "Figure G.4. The k-th run, and the soup and ensemble of the first k, differing in seed; as "
+        "many of each group as the smallest one has."
     ),
     paper=(
         "Soup performance is correlated with ensemble performance; CLIP gains more than a model "

@@ -9,12 +9,15 @@ from modelsoups.paper.figure1 import RESULT as FIGURE_1
 from modelsoups.paper.figure2 import RESULT as FIGURE_2
 from modelsoups.paper.figure3 import RESULT as FIGURE_3
 from modelsoups.paper.figure4 import RESULT as FIGURE_4
+from modelsoups.paper.figure5 import RESULT as FIGURE_5
 from modelsoups.paper.figureB1 import RESULT as FIGURE_B1
 from modelsoups.paper.figureB2 import RESULT as FIGURE_B2
 from modelsoups.paper.figureD1 import RESULT as FIGURE_D1
 from modelsoups.paper.figureE1 import RESULT as FIGURE_E1
+from modelsoups.paper.figureF1 import RESULT as FIGURE_F1
 from modelsoups.paper.figureG1 import RESULT as FIGURE_G1
 from modelsoups.paper.figureG2 import RESULT as FIGURE_G2
+from modelsoups.paper.figureG3 import RESULT as FIGURE_G3
 from modelsoups.paper.figureG4 import RESULT as FIGURE_G4
 from modelsoups.paper.figureH import RESULT as FIGURE_H
 from modelsoups.paper.figureJ1 import RESULT as FIGURE_J1
@@ -35,14 +38,17 @@ RESULTS: dict[str, Result] = {
         FIGURE_1,
         TABLE_3,
         TABLE_4,
+        FIGURE_5,
         UNIFORM_SOUPS,
         FIGURE_K1,
         FIGURE_B1,
         FIGURE_B2,
         FIGURE_D1,
         FIGURE_E1,
+        FIGURE_F1,
         FIGURE_G1,
         FIGURE_G2,
+        FIGURE_G3,
         FIGURE_G4,
         FIGURE_H,
         FIGURE_J1,

@@ -84,6 +84,10 @@ def list_analyses(config: Mapping[str, Any]) -> Plans:
 def list_problems(study: Study) -> Iterator[str]:
     """Why recipes and targets of a study could not be made, though all they name is defined."""
     yield from recipe_problems(study)
+    known = sorted(list_schemas().keys() & study.config.keys())
+    for key in study.config.get("appendix", []):
+        if key not in known:
+            yield f"appendix: {key!r} is no table or figure of this config; it has {known}"
     found = [
         f"{target.result.key}: {problem}"
         for target in list_targets(study.config).values()

@@ -12,7 +12,11 @@ from modelsoups.soups.registry import Method
 if TYPE_CHECKING:
     import pandas as pd
 
-SWEEPS = ("all_good", "some_bad")
+CLAIMS = {
+    "all_good": "The uniform soup beats the best run where all runs are good",
+    "some_bad": "The uniform soup is below the best run where some runs are bad",
+}
+SWEEPS = tuple(CLAIMS)
 GOOD_WITHIN = 0.05  # of held-out accuracy
 
 
@@ -35,35 +39,50 @@ def uniform_claims(
         sweeps: what the sweeps are called.
         good_within: a run is good whose held-out accuracy is so far below the best one's, or less.
     """
+    return [
+        claim
+        for sort in SWEEPS
+        for claim in uniform_claim(
+            sort, scores[sort], correct[sort], roles, methods, sweeps[sort], good_within
+        )
+    ]
+
+
+def uniform_claim(
+    sort: str,
+    scores: "pd.DataFrame",
+    correct: "pd.DataFrame",
+    roles: Mapping[str, str],
+    methods: Mapping[str, Method],
+    sweep: str,
+    good_within: float = GOOD_WITHIN,
+) -> list[Claim]:
+    """The claim on one sweep, if it has a uniform soup.
+
+    Args: sort: one of SWEEPS. sweep: what it is called. Others as of `uniform_claims`, of one.
+    """
     from modelsoups.evaluation.scores import rank, the_dataset
 
     test, held_out = the_dataset(roles, "test"), the_dataset(roles, "held_out")
-    claims = []
-    for sort, claim in (
-        ("all_good", "The uniform soup beats the best run where all runs are good"),
-        ("some_bad", "The uniform soup is below the best run where some runs are bad"),
-    ):
-        uniform = by_label(methods, correct[sort].columns).get("Uniform soup")
-        if not uniform:
-            continue
-        ranked = rank(scores[sort][scores[sort]["kind"] == "run"], held_out, roles)
-        num_bad = int((ranked < ranked.iloc[0] - good_within).sum())
-        where = (
-            f"sweep {sweeps[sort]}: {len(ranked) - num_bad} of {len(ranked)} runs are good, within "
-            f"{100 * good_within:g} points of the best on the held-out set ({span(ranked)})"
-        )
-        texts = {
-            "claim": claim,
-            "section": "3.3.1",
-            "paper": "Only where all individual models achieve high accuracy",
-        }
-        if (num_bad > 0) != (sort == "some_bad"):
-            claims.append(not_judged(f"not as the claim has it, {where}", **texts))
-            continue
-        pair = (uniform, [ranked.index[0]])
-        first, second = pair if sort == "all_good" else pair[::-1]
-        claims.append(compared(correct[sort], first, second, [test], where, **texts))
-    return claims
+    uniform = by_label(methods, correct.columns).get("Uniform soup")
+    if not uniform:
+        return []
+    ranked = rank(scores[scores["kind"] == "run"], held_out, roles)
+    num_bad = int((ranked < ranked.iloc[0] - good_within).sum())
+    where = (
+        f"sweep {sweep}: {len(ranked) - num_bad} of {len(ranked)} runs are good, within "
+        f"{100 * good_within:g} points of the best on the held-out set ({span(ranked)})"
+    )
+    texts = {
+        "claim": CLAIMS[sort],
+        "section": "3.3.1",
+        "paper": "Only where all individual models achieve high accuracy",
+    }
+    if (num_bad > 0) != (sort == "some_bad"):
+        return [not_judged(f"not as the claim has it, {where}", **texts)]
+    pair = (uniform, [ranked.index[0]])
+    first, second = pair if sort == "all_good" else pair[::-1]
+    return [compared(correct, first, second, [test], where, **texts)]
 
 
 def span(accuracies: "pd.Series") -> str:

@@ -42,6 +42,8 @@ def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
             return min(plan["num_pairs"], comb(len(runs), 2))
         case "wise":
             return 1 + (len(runs) + len(plan["soups"])) * len(plan["alphas"])
+        case "endpoints":
+            return sum(comb(len(grid), 2) for grid in plan["grids"].values())
         case "angles":
             chosen = [vars(run) for run in runs.values() if run.lr < plan["below_lr"]]
             pairs = (

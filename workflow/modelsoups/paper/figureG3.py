@@ -1,0 +1,132 @@
+"""Figure G.3: Figure 1 for another pre-training, where the greedy soup helps less (Appendix G)."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from modelsoups.paper import figure1
+from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, points
+from modelsoups.paper.conditions import needs_runs
+from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec
+from modelsoups.paper.domains import sets_by_domain
+from modelsoups.paper.gains import greedy_claims, soup_and_best
+from modelsoups.paper.look import styled
+from modelsoups.soups.registry import Method
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SWEEPS = ("sweep", "reference")
+
+
+def difference_claims(
+    scores: "Sequence[pd.DataFrame]",
+    correct: "Sequence[pd.DataFrame]",
+    roles: Mapping[str, str],
+    methods: Mapping[str, Method],
+    names: Sequence[str],
+) -> list[Claim]:
+    """The greedy soup gains less over the best run than that of the reference does, compared image
+    by image. Without a greedy soup in both sweeps nothing is claimed.
+
+    Args: scores, correct, names: of the sweep and of its reference.
+    """
+    from modelsoups.evaluation.paired import strata
+    from modelsoups.evaluation.statistics import paired_difference, scaled
+
+    chosen = [soup_and_best(each, roles, methods) for each in scores]
+    claims = []
+    for domain, datasets in sets_by_domain(roles).items():
+        if not all(soup for soup, _ in chosen):
+            continue
+        gains = [
+            [
+                ours - theirs
+                for ours, theirs in zip(
+                    strata(table, soup, datasets), strata(table, best, datasets), strict=True
+                )
+            ]
+            for table, (soup, best) in zip(correct, chosen, strict=True)
+        ]
+        halves = [(other - own) / 2 for own, other in zip(*gains, strict=True)]
+        found = scaled(paired_difference(halves), 2)
+        means = [sum(each.mean() for each in gain) / len(gain) for gain in gains]
+        claims.append(
+            make_claim(
+                f"gain of {names[0]} {points(means[0])}, of {names[1]} {points(means[1])}: "
+                f"{in_points(found)}",
+                found,
+                claim=f"The greedy soup of {names[0]} gains less over the best run than that of "
+                f"{names[1]} ({WHERE[domain]})",
+                section="G",
+                paper="Pre-trained on ImageNet-22k the improvement is less substantial",
+            )
+        )
+    return claims
+
+
+def make(given: Given) -> Made:
+    """Figure G.3 and its claims."""
+    from modelsoups.evaluation.scores import read_scores
+
+    names = [given.spec[name] for name in SWEEPS]
+    scores = [read_scores(path) for path in given.paths("scores")]
+    correct = given.read_all("correct")
+    shown = {name: each for name, each in given.methods.items() if each.label in figure1.SHOWN}
+    title = f"{given.study}: sweep {names[0]}"
+    about = (given.roles, given.methods)
+    claims = greedy_claims(
+        *(scores[0], correct[0], *about, names[0]), section="G", paper="It offers an improvement"
+    )
+    with styled():
+        figure = figure1.figure_1(scores[0], given.roles, title, shown)
+    return Made(
+        table=scores[0],
+        figure=figure,
+        claims=[*claims, *difference_claims(scores, correct, *about, names)],
+        found=[
+            f"{name}: {figure1.describe(each, given.roles, shown)}"
+            for name, each in zip(names, scores, strict=True)
+        ],
+    )
+
+
+def needs(spec: Spec) -> dict[str, Need | list[Need]]:
+    """Scores, and what is right image by image, of both sweeps."""
+    return {
+        table: [Need(sweep=spec[which], table=table) for which in SWEEPS]
+        for table in ("scores", "correct")
+    }
+
+
+RESULT = Result(
+    name="figureG3",
+    title="Figure G.3",
+    section="G",
+    kind="figure",
+    about="Figure G.3: the search from another pre-training, and what the greedy soup gains there.",
+    key="figureG3",
+    schema={
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(SWEEPS),
+        "properties": {
+            "sweep": {**SWEEP, "description": "The sweep or pool that is drawn"},
+            "reference": {
+                **SWEEP,
+                "description": "The same search with the pre-training of the paper's CLIP",
+            },
+        },
+    },
+    needs=needs,
+    names=lambda spec: [("sweep", spec[which]) for which in SWEEPS],
+    problems=lambda spec, study: [
+        problem for which in SWEEPS for problem in needs_runs(study, spec[which])
+    ],
+    make=make,
+    caption=(
+        "Figure G.3. One marker a model of sweep {sweep}: accuracy on the test set and mean of the "
+        "shift sets. The ring marks the run that is best on the held-out set. Gains are compared "
+        "with the same search from another pre-training."
+    ),
+    paper="The greedy soup offers an improvement, less substantial than that of CLIP",
+)
