@@ -125,7 +125,7 @@ def test_catalog_is_told_what_the_workflow_can_do():
     software = settings["software-stack-deployment"]
     rules = "".join(path.read_text() for path in [*(ROOT / "rules").rglob("*.smk")])
     assert software["conda"] == ("conda:" in rules)
-    assert software["apptainer"] == ("container:" in rules + (ROOT / "Snakefile").read_text())
+    assert not software["apptainer"]  # an image has to be made and named first
     assert settings["report"] == ("report(" in rules)
     assert (ROOT / "config/README.md").exists()  # the catalog shows it
 
