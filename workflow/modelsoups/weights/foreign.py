@@ -2,22 +2,21 @@
 mlfoundations/model-soups) are state dicts in the layout of OpenAI's clip package."""
 
 import logging
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
-from zipfile import is_zipfile
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from modelsoups.base.files import publish, sha256, what_is
+from modelsoups.base.files import publish, sha256
 from modelsoups.base.paths import require, require_space, resolve
 from modelsoups.weights.checkpoints import Weights, read_weights
+from modelsoups.weights.torch_files import read_state
 
 logger = logging.getLogger(__name__)
 
@@ -113,56 +112,6 @@ def check_digest(path: Path, digest: str | None, source: str | None = None) -> N
             f"{source or path}: expected a file of SHA-256 {digest}, found one of {found}; {cure} "
             "`sha256` in the config if this is the right file"
         )
-
-
-def read_state(path: str | Path) -> Weights:
-    """The state dict in a file of torch.save; no code from the file is run.
-
-    Raises:
-        ValueError: the file is another kind of file, is cut, or holds something other than tensors.
-    """
-    kind = what_is(path)
-    if kind not in ("a zip archive", "a pickle"):
-        safe = kind == "a safetensors file"
-        cure = "name it *.safetensors" if safe else "put the checkpoint itself there"
-        raise ValueError(f"{path}: expected a file of torch.save, found {kind}; {cure}")
-    zipped = kind == "a zip archive"  # as torch.save writes since 1.6; can be mapped into memory
-    if zipped and not is_zipfile(path):
-        raise ValueError(f"{path}: the file is cut; copy or download it again")
-    try:
-        state = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # bytes that are no weights can fail an unpickler in any way
-        raise ValueError(f"{path}: {_why_not_loaded(error, kind)}") from error
-    if not isinstance(state, Mapping):
-        raise ValueError(
-            f"{path}: expected a state dict (names with a tensor each), found an object of type "
-            f"{type(state).__name__}; save `model.state_dict()`"
-        )
-    others = {
-        key: type(value).__name__
-        for key, value in state.items()
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor)
-    }
-    if others:
-        shown = ", ".join(f"{key!r}: {name}" for key, name in [*others.items()][:5])
-        raise ValueError(
-            f"{path}: expected a state dict (names with a tensor each), found {shown} "
-            f"({len(others)} in all); save the part that holds the weights in a file of its own"
-        )
-    return dict(state)
-
-
-def _why_not_loaded(error: Exception, kind: str) -> str:
-    """What an error of torch.load says of the file, and what to do; its advice is to run code."""
-    text = str(error)
-    if isinstance(error, EOFError) or "unexpected EOF" in text:
-        return "the file is cut; copy or download it again"
-    wanted = "expected a file of torch.save with tensors and nothing else"
-    if "TorchScript" in text:
-        return f"{wanted}, found a TorchScript program; save `torch.jit.load(file).state_dict()`"
-    if found := re.search(r"GLOBAL (\S+)", text):
-        return f"{wanted}, found {found[1]}; save `model.state_dict()` alone"
-    return f"{wanted}, found {kind} that is damaged or that torch.save did not write"
 
 
 def convert_released(state: Mapping[str, torch.Tensor], source: str) -> Weights:
