@@ -6,7 +6,12 @@ more time and memory. Locally only a limit given by `--resources` has an effect.
 
 from math import ceil
 
-from modelsoups.study.cost import count_images, models_in_training, passes_of
+from modelsoups.study.cost import (
+    ASSUMED_IMAGES,
+    count_images,
+    models_in_training,
+    passes_of,
+)
 
 DECODED_PER_SECOND = 20  # images a thread: a cautious guess, for a slow network disk
 LISTED_PER_SECOND = 1000  # files of a data set: as cautious
@@ -51,7 +56,7 @@ def on_failure_of(wildcards):
 
 def num_images(*datasets):
     """Images of several data sets together."""
-    return sum(DATASETS[name]["num_images"] for name in datasets)
+    return sum(DATASETS[name].get("num_images", ASSUMED_IMAGES) for name in datasets)
 
 
 def minutes(seconds, attempt):
@@ -194,7 +199,7 @@ def analysis_minutes(table):
 def num_listed(wildcards):
     """Files that are listed to index the data set of the wildcards; of a split those of both parts."""
     spec = DATASETS[wildcards.dataset]
-    return spec.get("split", spec)["num_images"]
+    return spec.get("split", spec).get("num_images", ASSUMED_IMAGES)
 
 
 def index_minutes(wildcards, attempt):

@@ -55,6 +55,7 @@ rule decode_view:
     input:
         index=INDEX,
         record=ancient(DATASET_RECORD),
+        model=view_file,
     output:
         images=IMAGES,
     log:
@@ -66,7 +67,7 @@ rule decode_view:
         mem_mb=decode_memory,
         runtime=decode_minutes,
     params:
-        view=lookup(within=CONFIG, dpath="views/{view}"),
+        view=view_of,
         column=image_column,
     message:
         "Decoding {wildcards.dataset} at {wildcards.view}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from modelsoups.base.files import publish
+from modelsoups.base.files import publish, read_json
 from modelsoups.base.logs import log_to
 from modelsoups.base.paths import require_space
 from modelsoups.data.specs import ViewSpec
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 index = pd.read_parquet(snakemake.input.index)
-view = ViewSpec(**snakemake.params.view)
+fields = read_json(snakemake.input.model)["view"] if snakemake.input.model else {}
+view = ViewSpec(**snakemake.params.view, **fields)
 shape = (len(index), view.size, view.size, 3)
 require_space(snakemake.output.images, prod(shape))
 with publish(snakemake.output.images) as draft:

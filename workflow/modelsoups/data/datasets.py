@@ -92,7 +92,7 @@ def check_counts(
     """
     found = np.bincount(index.label, minlength=len(ids)).tolist()
     problems = []
-    if len(index) != counts.num_images:
+    if counts.num_images not in (None, len(index)):
         problems.append(f"expected {counts.num_images:,} images, found {len(index):,}")
     if counts.num_classes not in (None, present := sum(map(bool, found))):
         empty = [id for id, count in zip(ids, found, strict=True) if not count]

@@ -56,7 +56,7 @@ def parse_dataset(fields: Mapping[str, Any]) -> DatasetSpec:
 class CountsSpec:
     """How many images a data set is known to have; anything else is an error."""
 
-    num_images: int
+    num_images: int | None = None
     num_classes: int | None = None  # with an image
     images_per_class: int | None = None  # where it is the same for all
 
@@ -67,7 +67,7 @@ class ViewSpec:
 
     size: int  # pixels: side of the square that is kept
     resize: int  # pixels: the shortest side is brought to this length first, squashed both are
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] = "bicubic"
     resize_mode: Literal["shortest", "squash"] = "shortest"  # squash: the whole image, as a square
 
     def __post_init__(self):

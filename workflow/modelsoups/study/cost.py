@@ -11,6 +11,9 @@ from typing import Any
 from modelsoups.study.search import RunSpec, average_names
 from modelsoups.study.study import Study
 
+ASSUMED_IMAGES = (
+    50_000  # of a data set whose number the config does not say; time alone depends on it
+)
 SECOND_DERIVATIVE = 20  # forward passes that one takes, about
 
 
@@ -61,7 +64,8 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
 
     Args: sweep, table, plan: of the analysis that a figure asks for (`paper.declare.Analysis`).
     """
-    sizes = {name: spec["num_images"] for name, spec in study.config["datasets"].items()}
+    datasets = study.config["datasets"]
+    sizes = {name: spec.get("num_images", ASSUMED_IMAGES) for name, spec in datasets.items()}
 
     def count(names: Iterable[str], max_images: int | None = None) -> int:
         return sum(min(sizes[name], max_images or sizes[name]) for name in names)
