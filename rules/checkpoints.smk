@@ -7,14 +7,16 @@ localrules:
 
 rule import_checkpoint:
     """The weights of an existing checkpoint, downloaded if need be, and where they are from."""
+    input:
+        file=local_checkpoint,
     output:
         weights=of(WEIGHTS, model="{imported}"),
         record=of(RECORD, model="{imported}"),
     log:
         "results/logs/import_checkpoint/{sweep}-{imported}.log",
     wildcard_constraints:
-        sweep=one_of(STUDY.checkpoints),
-        imported=one_of([INITIALIZATION, RUN]),
+        sweep=one_of([name for name in STUDY.checkpoints if name not in SOUPED]),
+        imported=one_of([INITIALIZATION, RUN, *NAMED]),
     conda:
         "../envs/modelsoups.yaml"
     resources:

@@ -66,6 +66,8 @@ from modelsoups.soups.registry import (
     parse_recipe,
 )
 from modelsoups.study.config import check_config, read_config
+from modelsoups.study.own import HELD_OUT, MODEL, OWN, add_study, recipe_of
+from modelsoups.study.checkpoints import watched_files
 from modelsoups.study.replicates import list_replicates
 from modelsoups.study.search import INITIALIZATION, as_params
 from modelsoups.study.study import PROBES, STARTS, identity, name_in
@@ -73,7 +75,7 @@ from modelsoups.study.study import PROBES, STARTS, identity, name_in
 PACKAGE = Path(modelsoups.base.__file__).parents[1]
 MANY_IMAGES = 5_000  # from here on a data set is worth more than one thread
 NONE = "(?!)"  # a pattern that matches nothing
-RUN = r"\d{3}\d*"  # names of runs: 000 and up
+RUN = r"\d{3}\d*"  # names of runs: 000 and up; models made elsewhere have names of their own
 
 os.environ.update(
     # Jobs use the package that the workflow was read with; an environment made by `--sdm conda` has
@@ -98,6 +100,9 @@ def shipped(path):
 
 try:
     CONFIG = read_config(config, shipped)
+    # Where the user's data are: the environment's word counts, then the config's.
+    os.environ.update({**CONFIG.get("folders", {}), **os.environ})
+    CONFIG = add_study(CONFIG, shipped)
     STUDY = check_config(
         CONFIG,
         complete_schema(HOME / "workflow/schemas/config.schema.yaml"),
@@ -110,8 +115,6 @@ except ValueError as error:
     raise WorkflowError(str(error)) from None
 if CONFIG.get("allow_cpu"):
     os.environ.update(MODELSOUPS_ALLOW_CPU="1")  # read by modelsoups.models.devices
-# Where the user's data are: the environment's word counts, then the config's.
-os.environ.update({**CONFIG.get("folders", {}), **os.environ})
 
 if "container" in CONFIG:
 
@@ -131,6 +134,8 @@ AVERAGED = [
     rf"{RUN}-{re.escape(average)}"
     for average in dict.fromkeys(sum(STUDY.sweeps_by_averages, ()))
 ]
+SOUPED = [OWN] if "soup" in CONFIG else []  # the sweep of models made elsewhere
+NAMED = [run for models in STUDY.checkpoints.values() for run in models]
 
 
 wildcard_constraints:
@@ -146,14 +151,18 @@ wildcard_constraints:
     recipe=one_of(CONFIG.get("recipes", [])),
     ensemble=one_of(CONFIG.get("ensembles", [])),
     start=one_of([INITIALIZATION, *STARTS]),
-    model=one_of([INITIALIZATION, *STARTS, RUN, *AVERAGED, *CONFIG.get("recipes", [])]),
+    model=one_of(
+        [INITIALIZATION, *STARTS, RUN, *AVERAGED, *NAMED, *CONFIG.get("recipes", [])]
+    ),
 
 
 @cache
 def class_ids(dataset):
     """Ids of the classes that a data set has labels of, in label order."""
-    path = shipped(STUDY.said_of(dataset, "classes"))
-    with open(path, encoding="utf-8", newline="") as file:
+    classes = STUDY.said_of(dataset, "classes")
+    if not isinstance(classes, str):
+        return list(classes)
+    with open(shipped(classes), encoding="utf-8", newline="") as file:
         return [row["id"] for row in csv.DictReader(file)]
 
 

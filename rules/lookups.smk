@@ -64,7 +64,7 @@ def plan_arrays(wildcards):
     """Data set and view -> number of images and their side, for each array that will be made."""
     views = {BACKBONES[STUDY.backbone_of(sweep)]["view"] for sweep in SWEEPS}
     return {
-        f"{name} at {view}": (num_images(name), CONFIG["views"][view]["size"])
+        f"{name} at {view}": (num_images(name), CONFIG["views"][view].get("size", 224))
         for view in sorted(views)
         for name in STUDY.with_role("train", "held_out", "test", "shift")
         if training_input(name) == "array"
@@ -379,6 +379,12 @@ def checkpoint_spec(wildcards):
     return as_params(STUDY.checkpoints[wildcards.sweep][wildcards.imported])
 
 
+def local_checkpoint(wildcards):
+    """The file of a model that is not downloaded: a replaced one is noticed."""
+    model = STUDY.checkpoints[wildcards.sweep][wildcards.imported]
+    return [shipped(os.path.expandvars(model.file))] if model.url is None else []
+
+
 def kind_of_checkpoint(wildcards):
     """The kind of the model `{imported}`."""
     return STUDY.kind_of(f"{wildcards.sweep}/{wildcards.imported}")
@@ -388,6 +394,85 @@ def checkpoint_records(wildcards):
     """The records of all models of a sweep of checkpoints."""
     models = STUDY.checkpoints[wildcards.sweep]
     return expand(RECORD, sweep=wildcards.sweep, model=models)
+
+
+# own.smk
+
+
+def own_models():
+    """Name of each model made elsewhere -> where it is."""
+    models = STUDY.checkpoints.get(OWN, {}) if "soup" in CONFIG else {}
+    return {name: model.file for name, model in models.items()}
+
+
+def own_files(wildcards):
+    """The files of all of them."""
+    return [file for path in own_models().values() for file in watched_files(path)]
+
+
+def first_own_model(wildcards):
+    """The first of them that is no initialisation."""
+    return own_models()[STUDY.runs_of(OWN)[0]]
+
+
+def first_own_files(wildcards):
+    """Its files."""
+    return watched_files(first_own_model(wildcards))
+
+
+def imported_files(wildcards):
+    """The files of the model `{imported}`."""
+    return watched_files(own_models()[wildcards.imported])
+
+
+def own_request(wildcards):
+    """The fields of Request: what the config says of the models."""
+    keys = ("library", "model", "arguments", "preprocessing", "features")
+    return {key: CONFIG["soup"][key] for key in keys if key in CONFIG["soup"]}
+
+
+def own_records(wildcards):
+    """Their records."""
+    return expand(RECORD, sweep=OWN, model=own_models())
+
+
+def said_logits(wildcards):
+    """Held-out logits of the models whose accuracy the config says."""
+    said = CONFIG["soup"].get("accuracy", {})
+    return logits_of(OWN, said, [STUDY.held_out_of(OWN)])
+
+
+def checks_of_own(wildcards):
+    """What a soup of models made elsewhere waits for: that they fit, and have known accuracies."""
+    if wildcards.sweep not in SOUPED:
+        return []
+    return [INGREDIENTS, *[ACCURACIES] * ("accuracy" in CONFIG["soup"])]
+
+
+def own_soup(path):
+    """A file of the soup that is exported."""
+    return of(path, sweep=OWN, model=recipe_of(CONFIG)) if "soup" in CONFIG else []
+
+
+def soup_files_of_own(wildcards):
+    """What `snakemake soup` makes."""
+    if "soup" not in CONFIG:
+        raise WorkflowError(
+            "the config has no section `soup`; config/own.yaml is an example of one"
+        )
+    return ["results/soup/model"]
+
+
+def view_of(wildcards):
+    """The fields of ViewSpec for a view, or the file that has them."""
+    view = CONFIG["views"][wildcards.view]
+    return {} if "from" in view else view
+
+
+def view_file(wildcards):
+    """The description of a model that says how it sees images, where the config leaves that to it."""
+    view = CONFIG["views"][wildcards.view]
+    return view.get("from", [])
 
 
 # evaluate.smk

@@ -29,6 +29,11 @@ LABEL_SET_CORRECT = f"{SWEEP}/label-sets/{{label_set}}.parquet"
 
 BENCHMARK = "results/benchmarks/{rule}/{job}.tsv"  # what a job took
 
+INGREDIENTS = (
+    "results/own/ingredients.csv"  # models made elsewhere, once they fit together
+)
+ACCURACIES = "results/own/accuracy.csv"  # of some of them, as found and as known
+
 CLAIMS = "results/claims/{name}.json"  # of a table or figure
 CAPTION = "results/captions/{name}.rst"
 

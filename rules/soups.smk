@@ -9,6 +9,7 @@ rule cook_soup:
         logits=candidate_logits,
         initialization=initialization_weights,
         groups=held_out_groups,
+        checked=checks_of_own,
         code=recipe_code,
     output:
         weights=of(WEIGHTS, model="{recipe}"),

@@ -1,4 +1,4 @@
-"""Sweeps whose models exist already: their files, by list, range or pattern.
+"""Sweeps whose models exist already: their files, by list, range, pattern or folder.
 
 Imported while Snakemake parses the workflow: standard library only.
 """
@@ -6,11 +6,24 @@ Imported while Snakemake parses the workflow: standard library only.
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from modelsoups.study.search import INITIALIZATION
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".tar")
+# Weights in a folder of their own, with their config: of transformers, timm and open_clip.
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WEIGHTS_NAMES = (
+    *("model.safetensors", "pytorch_model.bin"),
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    *("adapter_model.safetensors", "adapter_model.bin"),
+)
+BESIDE = ("config.json", "preprocessor_config.json", "adapter_config.json")
+# What training writes beside weights.
+NO_WEIGHTS = re.compile(r"(optimizer|scheduler|scaler|training_args|rng_state|random_states)")
+COPIES = ("last", "model_best", "best")  # other names that timm and others have for a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +62,135 @@ def expand_files(files: str | list[str]) -> list[str]:
     names = glob.glob(os.path.expandvars(files))
     if not names:
         raise ValueError(f"files: nothing matches {files} (here: {os.path.expandvars(files)})")
-    names.sort(key=lambda name: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", name)])
+    names.sort(key=_by_numbers)
     return [os.path.join(written, os.path.relpath(name, fixed or ".")) for name in names]
+
+
+def find_models(source: str | list[str]) -> list[str]:
+    """The models of a folder, of a pattern, or of a list of both: files, or folders with a config.
+
+    Of a folder these are its subfolders that hold a model (a Trainer's `checkpoint-*`, or one
+    folder a run), or else its files of weights. One file under several names (timm's `last` and
+    `model_best`) is there once. Sorted, with numbers by value.
+
+    Raises:
+        ValueError: there is none, or a subfolder with several files that might be meant.
+    """
+    if not isinstance(source, str):
+        return list(dict.fromkeys(each for item in source for each in find_models(item)))
+    models = [
+        found
+        for path in expand_files(source)
+        for found in (_inside(path) if os.path.isdir(os.path.expandvars(path)) else [path])
+    ]
+    first: dict[tuple[int, int], str] = {}
+    for path in sorted(models, key=lambda path: _stem(path) in COPIES):
+        if os.path.exists(resolved := os.path.expandvars(path)):
+            status = os.stat(resolved)
+            first.setdefault((status.st_dev, status.st_ino), path)
+        else:
+            first[(-1, len(first))] = path
+    kept = set(first.values())
+    return [path for path in models if path in kept]
+
+
+def _inside(folder: str) -> list[str]:
+    """The models in a folder that was named as it is."""
+    here = os.path.expandvars(folder)
+    names = sorted(os.listdir(here), key=_by_numbers)
+    below = [
+        found
+        for name in names
+        if os.path.isdir(os.path.join(here, name))
+        if (found := _model_in(os.path.join(folder, name)))
+    ]
+    if below:
+        return below
+    if own := [name for name in names if name in (*INDEXES, *WEIGHTS_NAMES)]:
+        return [folder if os.path.exists(f"{here}/config.json") else os.path.join(folder, own[0])]
+    if files := [os.path.join(folder, name) for name in names if _is_weights(name)]:
+        return files
+    raise ValueError(
+        f"{folder}: no model in it; expected files that end in {', '.join(SUFFIXES)}, or folders "
+        "with such a file each"
+    )
+
+
+def _model_in(folder: str) -> str | None:
+    """The one model that a subfolder holds, if it holds any."""
+    here = os.path.expandvars(folder)
+    names = sorted(os.listdir(here))
+    weights = [name for name in names if _is_weights(name)]
+    if {"config.json", "adapter_config.json"} & {*names} and (weights or {*INDEXES} & {*names}):
+        return folder
+    if len(weights) > 1:
+        raise ValueError(
+            f"{folder}: several files might be meant ({', '.join(weights[:5])}); give a pattern "
+            f"that says which, as {os.path.dirname(folder)}/*/{weights[0]}"
+        )
+    return os.path.join(folder, weights[0]) if weights else None
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(SUFFIXES) and not NO_WEIGHTS.match(name) and not name.startswith(".")
+
+
+def name_models(paths: Sequence[str]) -> dict[str, str]:
+    """A name for each model, made of what differs between their paths -> path.
+
+    `runs/lr-1/model.safetensors` and `runs/lr-2/model.safetensors` are `lr-1` and `lr-2`. Names
+    have small letters, digits and `-`.
+    """
+    parts = [_without_suffix(path).split(os.sep) for path in paths]
+    if len({len(each) for each in parts}) > 1:  # of several depths: from where they part on
+        depth = next(i for i, column in enumerate(zip(*parts, strict=False)) if len({*column}) > 1)
+        parts = [["-".join(each[depth:])] for each in parts]
+    differing = [i for i, column in enumerate(zip(*parts, strict=True)) if len({*column}) > 1]
+    names: dict[str, str] = {}
+    for each, path in zip(parts, paths, strict=True):
+        words = "-".join(each[i] for i in differing or [len(each) - 1])
+        name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "model"
+        while name in names:
+            name += "-again"
+        names[name] = path
+    return names
+
+
+def watched_files(path: str) -> list[str]:
+    """The files of a model that are read, so that a replaced one is noticed."""
+    path = os.path.expandvars(path)
+    if os.path.isdir(path):
+        inside = sorted(os.listdir(path))
+        read = [name for name in inside if _is_weights(name) or name in (*INDEXES, *BESIDE)]
+        return [os.path.join(path, name) for name in read]
+    return [path]
+
+
+def _without_suffix(path: str) -> str:
+    suffix = max((each for each in SUFFIXES if path.endswith(each)), key=len, default="")
+    return path.removesuffix(suffix)
+
+
+def _stem(path: str) -> str:
+    return os.path.basename(_without_suffix(path))
+
+
+def _by_numbers(name: str) -> list[Any]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def list_checkpoints(sweep: Mapping[str, Any]) -> dict[str, CheckpointSpec]:
     """The models of a sweep of `kind: checkpoints`: name -> its file.
 
-    Runs are named by their place among the files ("000", "001", ...). The file that
-    `initialization` names is the model "initialization" and no run; others keep their numbers.
+    Files that the sweep names have these names. Of others, runs are named by their place among the
+    files ("000", "001", ...); the file that `initialization` names is the model "initialization"
+    and no run, others keep their numbers.
 
     Raises:
         ValueError: no files match, or `initialization` is none of them.
     """
+    if isinstance(sweep["files"], Mapping):
+        return {name: CheckpointSpec(file=file) for name, file in sweep["files"].items()}
     files = expand_files(sweep["files"])
     start = sweep.get("initialization")
     if start not in (None, *files):

@@ -110,7 +110,7 @@ def dangling_names(study: Study, named: Collection[tuple[str, str, str]]) -> Ite
     yield from set_problems(study)
     yield from dataset_problems(config["datasets"])
     for name, view in config["views"].items():
-        if view["size"] > view["resize"]:
+        if view.get("size", 0) > view.get("resize", 0):
             yield (
                 f"views.{name}: size {view['size']} is cut out of {view['resize']} pixels; resize "
                 "to at least the size"
@@ -150,6 +150,9 @@ def clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
         if clash := sorted(config.get(first, {}).keys() & config.get(second, {}).keys()):
             yield f"{first} and {second} share the names {clash}; each needs a name of its own"
     names = recipes.keys() | ensembles.keys()
+    for sweep, spec in config["sweeps"].items():
+        if isinstance(files := spec.get("files"), Mapping) and (taken := sorted(names & {*files})):
+            yield f"sweeps.{sweep}.files: {taken} are names of recipes or ensembles; rename them"
     if taken := sorted(names & {INITIALIZATION, *STARTS}):
         yield f"recipes, ensembles: {taken} are names of starts; a model needs a name of its own"
     if numbers := sorted(name for name in names if name.isdigit()):

@@ -69,11 +69,12 @@ def editor_schema(schema: Schema) -> dict[str, Any]:
             "additionalProperties": {"anyOf": [by_role, {**described, "required": ["role"]}]},
         },
     }
+    without_catalog = schema["required"]
+    in_catalog = ["catalog", *(key for key in without_catalog if key not in from_catalog)]
     written = {
         **schema,
-        "required": [key for key in schema["required"] if key not in from_catalog],
-        "if": {"not": {"required": ["catalog"]}},
-        "then": {"required": from_catalog},
+        "anyOf": [{"required": ["soup"]}, {"required": without_catalog}, {"required": in_catalog}],
+        "required": [],
         "properties": properties,
     }
     return _with_hyperparameters(written, schema["$defs"]["hyperparameters"]["properties"])

@@ -1,0 +1,120 @@
+"""Small real models of several libraries, random weights, saved by the libraries' own functions."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def build_net() -> nn.Module:
+    """What a user's `package.module:function` builds."""
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, len(CLASSES)),
+    )
+
+
+def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
+    """A model whose weights, statistics too, depend on the seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = build().eval()
+        for name, tensor in model.state_dict().items():
+            if "running" in name:
+                tensor.copy_(torch.rand_like(tensor) + 0.5)
+    return model
+
+
+def save_timm_file(folder: Path, seed: int) -> Path:
+    """A plain state dict of timm in a safetensors file."""
+    model = seeded(seed, lambda: timm.create_model("test_resnet", num_classes=3))
+    save_file(model.state_dict(), folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def save_timm_train(folder: Path, seed: int) -> Path:
+    """A checkpoint as timm's train.py writes it, of a model that was compiled and distributed."""
+    from timm.utils import CheckpointSaver
+
+    model = seeded(seed, lambda: timm.create_model("test_efficientnet", num_classes=3))
+    args = argparse.Namespace(
+        model="test_efficientnet",
+        mean=[0.5, 0.5, 0.5],
+        std=None,
+        crop_pct=0.8,
+        interpolation="",
+        img_size=64,
+        gp=None,
+        model_kwargs={},
+    )
+    optimizer = torch.optim.AdamW(model.parameters())
+    saver = CheckpointSaver(model, optimizer, args=args, checkpoint_dir=str(folder))
+    saver.save_checkpoint(0, metric=0.5)
+    return folder / "last.pth.tar"
+
+
+def save_timm_folder(folder: Path, seed: int) -> Path:
+    """A folder as timm writes it for the hub."""
+    from timm.models import save_for_hf
+
+    model = seeded(seed, lambda: timm.create_model("test_vit", num_classes=3, img_size=64))
+    save_for_hf(model, folder, model_config={"label_names": list(CLASSES)}, safe_serialization=True)
+    return folder
+
+
+def save_transformers(folder: Path, seed: int, names: Sequence[str] = CLASSES) -> Path:
+    """A sharded folder of transformers, as a Trainer leaves it."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=16,
+        id2label=dict(enumerate(names)),
+        label2id={name: number for number, name in enumerate(names)},
+    )
+    model = seeded(seed, lambda: ViTForImageClassification(config))
+    model.save_pretrained(folder, max_shard_size="10KB")
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    torch.save({"state": {}}, folder / "optimizer.pt")
+    return folder
+
+
+def save_torchvision(folder: Path, seed: int) -> Path:
+    """A checkpoint as torchvision's reference script writes it."""
+    model = seeded(seed, lambda: torchvision.models.get_model("shufflenet_v2_x0_5", num_classes=3))
+    torch.save(
+        {"model": model.state_dict(), "epoch": 1, "args": argparse.Namespace(model="x")},
+        folder / "model_1.pth",
+    )
+    return folder / "model_1.pth"
+
+
+def save_lightning(folder: Path, seed: int) -> Path:
+    """A checkpoint in Lightning's form: the model under an attribute, a metric's weights beside."""
+    model = seeded(seed, build_net)
+    state = {f"net.{key}": tensor for key, tensor in model.state_dict().items()}
+    torch.save(
+        {
+            "state_dict": {**state, "loss.weight": torch.full((3,), float(seed))},
+            "pytorch-lightning_version": "2.5.0",
+            "hyper_parameters": {"lr": 0.1},
+            "optimizer_states": [],
+        },
+        folder / "best.ckpt",
+    )
+    return folder / "best.ckpt"

@@ -1,0 +1,154 @@
+"""From the section `soup` of a config to a study."""
+
+import json
+import os
+
+import pytest
+
+from modelsoups.study.checkpoints import find_models, name_models, watched_files
+from modelsoups.study.own import add_study, find_classes
+
+
+def write(*paths):
+    for path in paths:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "a", encoding="utf-8"):
+            pass
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("data/val/dog/1.png", "data/val/cat/1.png")
+
+
+SOUP = {
+    "checkpoints": "runs/*/model.safetensors",
+    "library": "timm",
+    "model": "resnet18",
+    "held_out": {"path": "data/val", "layout": "class-folders"},
+}
+
+
+def test_pattern_expands_sorted_and_names_are_what_differs():
+    write(*(f"runs/lr-{n}/model.safetensors" for n in (10, 9, 1)))
+    paths = find_models("runs/*/model.safetensors")
+    assert paths == [f"runs/lr-{n}/model.safetensors" for n in (1, 9, 10)]
+    assert list(name_models(paths)) == ["lr-1", "lr-9", "lr-10"]
+    assert list(name_models(["a/Soup_A.pth.tar", "a/Soup_B.pth.tar"])) == ["soup-a", "soup-b"]
+    assert list(name_models(["x/a.pt", "x/y/b.pt"])) == ["a", "y-b"]
+    assert list(name_models(["x/A.pt", "x/a.pt"])) == ["a", "a-again"]
+    assert list(name_models(["runs/one/model.safetensors"])) == ["model"]
+
+
+def test_folder_is_its_subfolders_with_a_model_or_its_files():
+    """A Trainer's output: its checkpoints, not the copy of the last one above them."""
+    write("out/model.safetensors", "out/config.json", "out/runs/events")
+    for step in (500, 1000):
+        write(
+            *(
+                f"out/checkpoint-{step}/{n}"
+                for n in ("model.safetensors", "config.json", "optimizer.pt")
+            )
+        )
+    assert find_models("out") == ["out/checkpoint-500", "out/checkpoint-1000"]
+    write("files/a.pth", "files/b.pth", "files/optimizer.pt", "files/notes.txt")
+    assert find_models("files") == ["files/a.pth", "files/b.pth"]
+    assert watched_files("out/checkpoint-500") == [
+        "out/checkpoint-500/config.json",
+        "out/checkpoint-500/model.safetensors",
+    ]
+
+
+def test_one_file_under_several_names_is_there_once():
+    """timm's train.py links the last and the best checkpoint to files of other names."""
+    write("t/checkpoint-0.pth.tar", "t/checkpoint-1.pth.tar")
+    os.link("t/checkpoint-1.pth.tar", "t/last.pth.tar")
+    os.link("t/checkpoint-0.pth.tar", "t/model_best.pth.tar")
+    assert find_models("t") == ["t/checkpoint-0.pth.tar", "t/checkpoint-1.pth.tar"]
+
+
+def test_subfolder_with_several_files_asks_for_a_pattern():
+    write("runs/a/last.pth", "runs/a/best.pth")
+    with pytest.raises(ValueError, match=r"several files might be meant.*as runs/\*/best.pth"):
+        find_models("runs")
+
+
+def test_nothing_that_matches_is_named():
+    with pytest.raises(ValueError, match=r"nothing matches runs/\*"):
+        find_models("runs/*")
+    os.makedirs("empty")
+    with pytest.raises(ValueError, match="empty: no model in it"):
+        find_models("empty")
+
+
+def test_section_becomes_a_study_and_what_the_config_says_besides_counts():
+    write("runs/a/model.safetensors", "runs/greedy/model.safetensors", "start.safetensors")
+    soup = {
+        **SOUP,
+        "tests": {"test": {"path": "t"}, "sketch": {"path": "s"}},
+        "initialization": "start.safetensors",
+        "recipe": {"kind": "learned", "epochs": 1},
+    }
+    study = add_study({"soup": soup, "evaluation": {"batch_size": 8}})
+    assert study["classes"] == ["cat", "dog"]
+    assert study["sweeps"]["own"]["files"] == {
+        "initialization": "start.safetensors",
+        "a": "runs/a/model.safetensors",
+        "greedy": "runs/greedy/model.safetensors",
+    }
+    assert study["recipes"] == {"uniform": {"kind": "uniform"}, "learned": soup["recipe"]}
+    assert {name: spec["role"] for name, spec in study["datasets"].items()} == {
+        "held-out": "held_out",
+        "test": "test",
+        "sketch": "shift",
+    }
+    assert study["evaluation"] == {"batch_size": 8}
+    named = add_study({"soup": SOUP})["sweeps"]["own"]["files"]
+    assert list(named) == ["a", "run-greedy"]  # greedy is the soup's name
+
+
+def test_config_without_the_section_stays_as_it_is():
+    assert add_study({"study": "x"}) == {"study": "x"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"held_out": None}, r"expected a mapping with .* \['held_out'\] are missing"),
+        ({"library": "keras"}, "soup.library: 'keras' is unknown; allowed: timm"),
+        (
+            {"library": "torchvision", "model": None},
+            "soup.model: files of torchvision do not say it",
+        ),
+        ({"held_out": {"path": "x.parquet"}}, "soup.classes: needed, in the order"),
+        ({"held_out": {"path": "none", "layout": "class-folders"}}, "none is no folder"),
+    ],
+)
+def test_what_is_missing_is_named(change, message):
+    write("runs/a/model.safetensors")
+    soup = {key: value for key, value in {**SOUP, **change}.items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        add_study({"soup": soup})
+
+
+def test_classes_come_from_the_config_the_model_or_the_folders():
+    def found(first="nothing", **more):
+        return find_classes({**SOUP, **more}, first, str)
+
+    assert found() == ["cat", "dog"]
+    assert found(classes=["dog", "cat"]) == ["dog", "cat"]
+    assert found(classes=3) == ["0", "1", "2"]
+    for name, text in (("a.csv", "id,name\nx,X\n"), ("a.txt", "x\n")):
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(text)
+        assert found(classes=name) == ["x"]
+    os.makedirs("m")
+    for labels, classes in (
+        ({"0": "dog", "1": "cat"}, ["dog", "cat"]),  # the model's order, not the folders'
+        ({"0": "LABEL_0", "1": "LABEL_1"}, ["cat", "dog"]),
+        ({"0": "Katze", "1": "Hund"}, ["cat", "dog"]),
+    ):
+        with open("m/config.json", "w", encoding="utf-8") as file:
+            json.dump({"id2label": labels}, file)
+        assert found("m") == classes

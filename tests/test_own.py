@@ -1,0 +1,88 @@
+"""A soup of models made elsewhere, from a folder of checkpoints to one that its library loads."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+import own_models
+from checkouts import copy_workflow, planned, snakemake
+from modelsoups.base.files import read_json
+from modelsoups.evaluation.logits import read_logits
+
+
+def write_images(folder: Path) -> list[Path]:
+    """Four images of each class, of several shapes, of noise on a colour."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for number, name in enumerate(own_models.CLASSES):
+        (folder / name).mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(0, 256, (32 + 8 * i, 32, 3)) // 2
+            pixels[..., number] += 100
+            paths.append(folder / name / f"{i}.png")
+            Image.fromarray(pixels.astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+@torch.no_grad()
+def logits_by_transformers(folder: Path, paths: list[Path]) -> np.ndarray:
+    """What the library's own model and processor make of images."""
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = AutoModelForImageClassification.from_pretrained(folder).eval()
+    images = [Image.open(path).convert("RGB") for path in paths]
+    return model(**processor(images, return_tensors="pt")).logits.numpy()
+
+
+def test_soup_of_a_trainers_checkpoints(tmp_path):
+    """The study's logits are the library's, and those of the exported soup are the soup's."""
+    copy_workflow(tmp_path)
+    paths = write_images(tmp_path / "data/val")
+    for step in (1, 2):
+        folder = tmp_path / f"out/checkpoint-{step}"
+        folder.mkdir(parents=True)
+        own_models.save_transformers(folder, step)
+    labels = np.repeat(range(3), 4)
+    first = logits_by_transformers(tmp_path / "out/checkpoint-1", paths)
+    config = {
+        "soup": {
+            "checkpoints": "out",
+            "library": "transformers",
+            "held_out": {"path": "data/val", "layout": "class-folders"},
+            "recipe": {"kind": "uniform"},
+            "accuracy": {"checkpoint-1": float((first.argmax(1) == labels).mean())},
+        }
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = snakemake(tmp_path, "soup", "--configfile", "own.yaml")
+    assert done.returncode == 0, done.stdout
+
+    def stored(model):
+        path = f"results/sweeps/own/models/{model}/logits/held-out.parquet"
+        return read_logits(tmp_path / path).logits
+
+    np.testing.assert_allclose(stored("checkpoint-1"), first, atol=1e-5)
+    soup = tmp_path / "results/soup/model"
+    np.testing.assert_allclose(stored("uniform"), logits_by_transformers(soup, paths), atol=1e-5)
+    before = {path.name for path in (tmp_path / "out/checkpoint-1").iterdir()}
+    after = {path.name for path in soup.iterdir() if path.name[0] != "."}
+    assert after == before - {"optimizer.pt"} | {"README.md"}
+    assert read_json(soup / "config.json") == read_json(tmp_path / "out/checkpoint-1/config.json")
+
+    # A replaced file is noticed: that model is taken over again, the other is not.
+    assert planned(tmp_path, "own.yaml", ("soup",)) == {}
+    own_models.save_transformers(tmp_path / "out/checkpoint-2", 3)
+    jobs = planned(tmp_path, "own.yaml", ("soup",))
+    assert (jobs["import_own"], jobs["evaluate_held_out"]) == (1, 2)  # it, and the soup
+    assert "describe_model" not in jobs
+
+
+def test_soup_of_nothing_says_what_to_write(tmp_path):
+    copy_workflow(tmp_path)
+    done = snakemake(tmp_path, "soup", "-n", "--configfile", "config/test.yaml")
+    assert done.returncode != 0
+    assert "the config has no section `soup`; config/own.yaml is an example" in done.stdout

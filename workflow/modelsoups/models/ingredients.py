@@ -1,0 +1,135 @@
+"""Models made elsewhere, taken over: their tensors under the names that the model has for them.
+
+A folder that mixes models of several architectures, numbers or orders of classes is refused as a
+whole, before anything is evaluated, with what differs in each of them.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from modelsoups.models.own import PREFIX, OwnModel, OwnSpec
+from modelsoups.study.own import classes_of_config
+from modelsoups.weights.checkpoints import Weights
+from modelsoups.weights.stored import Stored, check_shapes, fit_names, needed_of
+
+logger = logging.getLogger(__name__)
+State = Mapping[str, torch.Tensor]
+
+
+def names_in(
+    stored: Stored, spec: OwnSpec, model: OwnModel, prefix: str | None = None
+) -> dict[str, str]:
+    """Name of a tensor in a study -> its name in the file.
+
+    Args: model: of the spec. prefix: of `fit_names`.
+    Raises: ValueError if the model's tensors are not all there, or have other shapes.
+    """
+    state = model.model.state_dict()
+    own = {spec.saved_as.get(key, key): tensor for key, tensor in state.items()}
+    there = stored.entries
+    needed = needed_of(own, there)
+    if spec.library == "open_clip":
+        names = _fit_tower(stored, own, needed, prefix)
+    else:
+        names = fit_names(there, needed, prefix)
+    check_shapes(stored, names, own)
+    as_saved = {spec.saved_as.get(key, key): key for key in state}
+    return {PREFIX + as_saved[key]: name for key, name in names.items()}
+
+
+def _fit_tower(
+    stored: Stored, own: State, needed: Sequence[str], prefix: str | None
+) -> dict[str, str]:
+    """Names of an image tower of open_clip, and of the linear head beside it, however called."""
+    there = stored.entries
+    names = fit_names(there, [key for key in needed if key.startswith("visual.")], prefix)
+    tower = set(names.values())
+    shape = tuple(own["head.weight"].shape)
+    heads = [
+        name.removesuffix("weight")
+        for name, entry in there.items()
+        if name not in tower and name.endswith(".weight") and tuple(entry.shape) == shape
+    ]
+    heads = [each for each in heads if f"{each}bias" in there]
+    if len(heads) != 1:
+        raise ValueError(f"expected one linear head of shape {shape} with a bias, found {heads}")
+    return {**names, "head.weight": f"{heads[0]}weight", "head.bias": f"{heads[0]}bias"}
+
+
+def take_over(stored: Stored, spec: OwnSpec, model: OwnModel, prefix: str | None = None) -> Weights:
+    """The weights of a model under a study's names, in the dtypes of the file.
+
+    Raises: ValueError as `names_in`, naming the file.
+    """
+    try:
+        names = names_in(stored, spec, model, prefix)
+    except ValueError as error:
+        raise ValueError(f"{stored.path}: {error}") from None
+    left = sorted({*stored.left_aside, *(stored.entries.keys() - set(names.values()))})
+    if left:
+        logger.info("%s: left aside: %s", stored.path, ", ".join(left))
+    tensors = stored.load(names.values())
+    return {key: tensors[name] for key, name in names.items()}
+
+
+def check_ingredients(
+    models: Mapping[str, Stored], spec: OwnSpec, model: OwnModel, prefix: str | None = None
+) -> None:
+    """Raise a ValueError unless all are the one model with one order of classes.
+
+    Args:
+        models: name -> where it is; the first is what others are compared with.
+        spec, model: what they ought to be.
+    """
+    first, *_ = models
+    said = {name: (architecture_of(stored), classes_of(stored)) for name, stored in models.items()}
+    problems = []
+    for name, stored in models.items():
+        (kind, classes), (first_kind, first_classes) = said[name], said[first]
+        found = []
+        if None not in (kind, first_kind) and kind != first_kind:
+            found.append(f"architecture {kind}, that of {first} is {first_kind}")
+        if classes and first_classes and classes != first_classes:
+            found.append(_differing(classes, first_classes, first))
+        try:
+            names_in(stored, spec, model, prefix)
+        except ValueError as error:
+            found.append(str(error))
+        if found:
+            problems.append(f"\n  {name} ({stored.path}): {'; '.join(found)}")
+    if problems:
+        raise ValueError(
+            f"{len(problems)} of {len(models)} models cannot be ingredients of one soup: all must "
+            f"have one architecture, head and order of classes.{''.join(problems)}"
+        )
+
+
+def architecture_of(stored: Stored) -> str | None:
+    """The architecture that a file or its config names, if it does."""
+    said = stored.said
+    args = said.get("args")
+    trained = args.get("model") if isinstance(args, Mapping) else None
+    named = said.get("architecture") or said.get("arch") or said.get("architectures") or trained
+    return ", ".join(named) if isinstance(named, list) else named
+
+
+def classes_of(stored: Stored) -> list[str] | None:
+    """The classes in the order of a model's outputs, if its file or config names them."""
+    for key in ("class_to_idx", "classes", "class_names", "label_names"):
+        value = stored.said.get(key)
+        if isinstance(value, Mapping):
+            return [str(name) for name in sorted(value, key=lambda name: value[name])]
+        if isinstance(value, list | tuple):
+            return [str(name) for name in value]
+    return classes_of_config(str(stored.path)) if stored.folder else None
+
+
+def _differing(classes: Sequence[str], others: Sequence[str], name: str) -> str:
+    if len(classes) != len(others):
+        return f"{len(classes)} classes, {name} has {len(others)}"
+    if {*classes} == {*others}:
+        at = next(i for i, (a, b) in enumerate(zip(classes, others, strict=True)) if a != b)
+        return f"another order of classes: number {at} is {classes[at]!r}, in {name} {others[at]!r}"
+    return f"other classes: {sorted({*classes} ^ {*others})[:4]} are not in both it and {name}"

@@ -1,0 +1,468 @@
+"""Models made elsewhere, whole: with the head that they were trained with, and nothing added.
+
+What a model is, and how it wants to see images, comes from its checkpoint and its library; what
+neither says is assumed, and told of. It is found out once (`describe`), written down, and read by
+every job that builds the model (`build`).
+"""
+
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from modelsoups.base.files import read_json, write_json
+from modelsoups.data.specs import ViewSpec
+from modelsoups.study.own import classes_of_config
+from modelsoups.weights.checkpoints import Checkpoint
+from modelsoups.weights.stored import Stored
+
+PREPROCESSING = ("size", "resize", "resize_mode", "interpolation", "mean", "std")
+PREFIX = "model."  # of the model's own names, in the files of a study
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSpec:
+    """A model, and how it sees images."""
+
+    library: Literal["timm", "transformers", "torchvision", "open_clip", "python"]
+    model: str  # name, or module:function; of transformers the kind of its config
+    arguments: dict[str, Any]  # that it is built with; of transformers its config
+    num_classes: int
+    mean: list[float]  # of each channel, pixels in [0, 1]
+    std: list[float]
+    view: dict[str, Any]  # fields of ViewSpec
+    normalized_features: bool = False  # open_clip: whether the head reads L2-normalised features
+    assumed: list[str] = field(default_factory=list)  # what no file says
+    saved_as: dict[str, str] = field(default_factory=dict)  # tensor's name -> in a file, if another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a config says of a model of one's own."""
+
+    library: str
+    model: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)  # keys of PREPROCESSING
+    features: Literal["normalized", "plain"] | None = None  # what the head of open_clip reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a library says of a model before the config has its say."""
+
+    model: str
+    arguments: dict[str, Any]
+    seen: dict[str, Any]  # keys of PREPROCESSING
+    assumed: list[str]
+    saved_as: dict[str, str] = field(default_factory=dict)
+
+
+class OwnModel(nn.Module):
+    """A model made elsewhere and its input normalisation.
+
+    The state dict has the model's own names under `model.`.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Outputs (b, C) float32 of images (b, 3, H, W), uint8 or float in [0, 255]."""
+        pixels = (images.float() - self.mean) / self.std
+        outputs = self.model(pixels.contiguous(memory_format=torch.channels_last))
+        return getattr(outputs, "logits", outputs).float()
+
+
+class TowerWithHead(nn.Module):
+    """An image tower of open_clip and a linear head, as common fine-tuning code has them."""
+
+    def __init__(self, visual: nn.Module, num_features: int, num_classes: int, normalized: bool):
+        super().__init__()
+        self.visual, self.normalized = visual, normalized
+        self.head = nn.Linear(num_features, num_classes)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        features = self.visual(pixels)
+        if self.normalized:
+            features = nn.functional.normalize(features, dim=-1)
+        return self.head(features)
+
+
+def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpec:
+    """What a model is and how it sees images, from its file, its library and the config.
+
+    Args:
+        stored: the first of the models. classes: ids, in the order of its outputs.
+    Raises:
+        ValueError: something is needed that neither file nor config says.
+    """
+    found = LIBRARIES[request.library].describe(request, stored, len(classes))
+    seen, assumed = {**found.seen, **request.preprocessing}, list(found.assumed)
+    if missing := [key for key in ("size", "mean", "std") if key not in seen]:
+        raise ValueError(
+            f"soup.preprocessing: {', '.join(missing)} needed; nothing in {stored.path} says how "
+            "its model sees images (size in pixels, mean and std of channels in [0, 1])"
+        )
+    if request.preprocessing:
+        assumed = [each for each in assumed if not each.startswith("preprocessing")]
+    size, resize = seen["size"], seen.get("resize", seen["size"])
+    view = ViewSpec(
+        size=size,
+        resize=max(resize, size),
+        interpolation=seen.get("interpolation", "bilinear"),
+        resize_mode=seen.get("resize_mode", "shortest"),
+    )
+    named = classes_of_config(str(stored.path))
+    if named and {*named} != {*classes}:
+        assumed.append(
+            f"classes: outputs are in the order {list(classes[:3])}...; the model's own names for "
+            f"them are others ({named[:3]}...)"
+        )
+    return OwnSpec(
+        library=request.library,  # type: ignore[arg-type]
+        model=found.model,
+        arguments=found.arguments,
+        num_classes=len(classes),
+        mean=[float(each) for each in seen["mean"]],
+        std=[float(each) for each in seen["std"]],
+        view=asdict(view),
+        normalized_features=request.features == "normalized",
+        assumed=assumed,
+        saved_as=found.saved_as,
+    )
+
+
+def write_spec(path: str | Path, spec: OwnSpec) -> None:
+    """Write a description."""
+    write_json(path, asdict(spec))
+
+
+def read_spec(path: str | Path) -> OwnSpec:
+    """Read what `write_spec` wrote."""
+    return OwnSpec(**read_json(path))
+
+
+def build(spec: OwnSpec) -> OwnModel:
+    """The model, with whatever weights its library begins with.
+
+    Raises:
+        ValueError: it is no module, or has another number of outputs.
+    """
+    with torch.device("cpu"):  # callers that want names alone need its tied tensors too
+        model = LIBRARIES[spec.library].build(spec)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{spec.model}: expected a torch.nn.Module, got {type(model).__name__}")
+    own = OwnModel(model, spec.mean, spec.std)
+    return own.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+# timm.
+
+
+def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
+    """From a checkpoint of timm's train.py its arguments, from a folder its config."""
+    import timm
+
+    said = dict(stored.said)
+    trained = said["args"] if isinstance(said.get("args"), dict) else {}
+    name = request.model or said.get("architecture") or said.get("arch") or trained.get("model")
+    if not name:
+        raise ValueError(
+            f"soup.model: needed; {stored.path} does not say which model of timm it is"
+        )
+    arguments = {
+        **({"global_pool": trained["gp"]} if trained.get("gp") else {}),
+        **(trained.get("model_kwargs") or {}),
+        **said.get("model_args", {}),
+        **request.arguments,
+        "num_classes": num_classes,
+    }
+    model: Any = timm.create_model(name, **arguments)
+    size = arguments.get("img_size")
+    given = {**trained, **({"img_size": size} if isinstance(size, int) else {})}
+    seen = _seen_by_timm(name, given, {**model.pretrained_cfg, **said.get("pretrained_cfg", {})})
+    source = "that of timm's train.py and its arguments"
+    if not trained:
+        source = f"timm's default for {name}; the file does not say how its model was trained"
+    assumed = [] if "pretrained_cfg" in said else [f"preprocessing: {source}"]
+    return Found(model=name, arguments=arguments, seen=seen, assumed=assumed)
+
+
+def _seen_by_timm(name: str, args: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of PREPROCESSING from arguments of timm's scripts and a pretrained config."""
+    from timm.data import resolve_data_config
+
+    data = resolve_data_config(dict(args), pretrained_cfg=dict(config))
+    _, height, width = data["input_size"]
+    if height != width or data["crop_mode"] == "border":
+        raise ValueError(f"{name}: images of {height} x {width} ({data['crop_mode']}) are not read")
+    return {
+        "size": width,
+        "resize": math.floor(width / data["crop_pct"]),
+        "resize_mode": "squash" if data["crop_mode"] == "squash" else "shortest",
+        "interpolation": data["interpolation"],
+        "mean": data["mean"],
+        "std": data["std"],
+    }
+
+
+def build_timm(spec: OwnSpec) -> nn.Module:
+    import timm
+
+    return timm.create_model(spec.model, **spec.arguments)
+
+
+# transformers: image classification.
+
+RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+
+
+def describe_transformers(request: Request, stored: Stored, num_classes: int) -> Found:
+    """From the folder's config.json and preprocessor_config.json."""
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    folder = Path(request.model) if request.model else stored.folder
+    if folder is None or not (folder / "config.json").exists():
+        raise ValueError(
+            f"{stored.path}: no config.json beside it; give the folders that "
+            "`save_pretrained` wrote, or one of them as `model`"
+        )
+    config = AutoConfig.from_pretrained(folder, **request.arguments)
+    if config.num_labels != num_classes:
+        raise ValueError(
+            f"{folder}: its config has {config.num_labels} classes, the study {num_classes}; "
+            "correct the held-out folder or `classes`"
+        )
+    path = folder / "preprocessor_config.json"
+    size = getattr(config, "image_size", None)
+    seen = {} if size is None else {"size": size if isinstance(size, int) else size[0]}
+    if path.exists() and not {"size", "mean", "std"} <= request.preprocessing.keys():
+        seen = _seen_by_processor(read_json(path), path)
+    elif config.model_type == "timm_wrapper":  # its config is the processor's too
+        seen = _seen_by_timm(config.architecture, {}, config.pretrained_cfg)
+    return Found(
+        model=config.model_type,
+        arguments=config.to_dict(),
+        seen=seen,
+        assumed=[],
+        saved_as=names_when_saved(AutoModelForImageClassification.from_config(config)),
+    )
+
+
+@torch.no_grad()
+def names_when_saved(model: Any) -> dict[str, str]:
+    """Names of a model's tensors -> names that `save_pretrained` gives them, where they differ.
+
+    Since its version 5 transformers renames tensors as it reads and writes files. Each tensor is
+    filled with a number of its own, and found again by it.
+
+    Raises: ValueError if a tensor is split or merged on the way.
+    """
+    state = model.state_dict()
+    for number, tensor in enumerate(state.values()):
+        tensor.fill_(number)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, max_shard_size="1TB")
+        saved = Checkpoint(Path(folder, "model.safetensors")).load()
+    names, keys = {}, list(state)
+    for name, tensor in saved.items():
+        key = keys[int(tensor.flatten()[0])] if tensor.numel() else name
+        if key not in state or tensor.shape != state[key].shape:
+            raise ValueError(
+                f"{name}: transformers changes this tensor as it writes it; a soup of "
+                "such models is not made yet"
+            )
+        names[key] = name
+    return {key: name for key, name in names.items() if key != name}
+
+
+def _seen_by_processor(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Keys of PREPROCESSING from an image processor's config."""
+    unusual = [
+        key
+        for key, usual in (("do_resize", True), ("do_rescale", True), ("rescale_offset", False))
+        if config.get(key, usual) != usual
+    ]
+    size, crop = _side(config.get("size")), _side(config.get("crop_size"))
+    if unusual or size is None or abs(config.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
+        raise ValueError(
+            f"{path}: a processor with {unusual or config.get('size')} is not read; say size, mean "
+            "and std under `soup.preprocessing`, which then count in its place"
+        )
+    pixels, mode = size
+    if crop and config.get("do_center_crop"):
+        seen = {"size": crop[0], "resize": pixels, "resize_mode": mode}
+    elif mode == "shortest" and pixels < 384 and config.get("crop_pct"):  # ConvNeXT's
+        seen = {"size": pixels, "resize": int(pixels / config["crop_pct"]), "resize_mode": mode}
+    else:
+        seen = {"size": pixels, "resize": pixels, "resize_mode": "squash"}
+    normal = config.get("do_normalize", True)
+    return {
+        **seen,
+        "interpolation": RESAMPLING.get(config.get("resample", 2), "bilinear"),
+        "mean": config["image_mean"] if normal else [0.0] * 3,
+        "std": config["image_std"] if normal else [1.0] * 3,
+    }
+
+
+def _side(size: Any) -> tuple[int, str] | None:
+    """Pixels of a size in a processor's config, and which side they are of."""
+    if isinstance(size, int):
+        return size, "shortest"
+    if not isinstance(size, Mapping):
+        return None
+    if "shortest_edge" in size and "longest_edge" not in size:
+        return size["shortest_edge"], "shortest"
+    if size.get("height") == size.get("width") and "height" in size:
+        return size["height"], "squash"
+    return None
+
+
+def build_transformers(spec: OwnSpec) -> nn.Module:
+    from transformers import CONFIG_MAPPING, AutoModelForImageClassification
+
+    config = CONFIG_MAPPING[spec.model].from_dict(spec.arguments)
+    return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+
+
+# torchvision.
+
+
+def describe_torchvision(request: Request, stored: Stored, num_classes: int) -> Found:
+    """From the arguments of the reference train.py, or the published weights' preprocessing."""
+    from torchvision.models import get_model_weights
+
+    name = request.model
+    assert name
+    published = get_model_weights(name)
+    entry = getattr(published, "IMAGENET1K_V1", None) or published.DEFAULT
+    data = entry.transforms()
+    args = stored.said.get("args")
+    trained = args if isinstance(args, dict) else {}
+    seen = {
+        "size": trained.get("val_crop_size") or data.crop_size[0],
+        "resize": trained.get("val_resize_size") or data.resize_size[0],
+        "interpolation": trained.get("interpolation") or data.interpolation.value,
+        "mean": data.mean,
+        "std": data.std,
+    }
+    source = "the arguments of the reference train.py" if trained else f"that of {entry}"
+    return Found(
+        model=name,
+        arguments={**request.arguments, "num_classes": num_classes},
+        seen=seen,
+        assumed=[f"preprocessing: {source}"],
+    )
+
+
+def build_torchvision(spec: OwnSpec) -> nn.Module:
+    from torchvision.models import get_model
+
+    return get_model(spec.model, **{"weights": None, **spec.arguments})
+
+
+# open_clip.
+
+
+def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Found:
+    """The image tower of a model of open_clip, with a linear head."""
+    from modelsoups.models.backbones import BackboneSpec, build_open_clip
+
+    assert request.model
+    if request.features is None:
+        raise ValueError(
+            "soup.features: needed, `normalized` or `plain`; a file does not say whether its head "
+            "reads the L2-normalised features (as CLIP's zero-shot head does) or those as they are"
+        )
+    tower = build_open_clip(
+        BackboneSpec(library="open_clip", model=request.model, weights="random")
+    )
+    data = tower.preprocessing
+    seen = {
+        "size": data.fixed_size,
+        "resize": data.fixed_size,
+        "resize_mode": "squash" if data.resize_mode == "squash" else "shortest",
+        "interpolation": data.interpolation,
+        "mean": data.mean,
+        "std": data.std,
+    }
+    return Found(
+        model=request.model,
+        arguments=dict(request.arguments),
+        seen=seen,
+        assumed=[f"preprocessing: that of open_clip's {request.model}"],
+    )
+
+
+def build_open_clip_model(spec: OwnSpec) -> nn.Module:
+    from modelsoups.models.backbones import BackboneSpec, build_open_clip
+
+    tower = build_open_clip(BackboneSpec(library="open_clip", model=spec.model, weights="random"))
+    return TowerWithHead(
+        tower.module, tower.num_features, spec.num_classes, spec.normalized_features
+    )
+
+
+# A function of the user's own.
+
+
+def describe_python(request: Request, stored: Stored, num_classes: int) -> Found:
+    """Nothing is known but what the config says."""
+    assert request.model
+    return Found(model=request.model, arguments=dict(request.arguments), seen={}, assumed=[])
+
+
+def build_python(spec: OwnSpec) -> nn.Module:
+    return import_function(spec.model)(**spec.arguments)
+
+
+def import_function(name: str) -> Callable[..., Any]:
+    """The function that `package.module:function` names; modules in the working folder are found.
+
+    Raises:
+        ValueError: it is not there, or no function.
+    """
+    module, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{name}: expected `package.module:function`, seen from {Path.cwd()} or installed "
+            f"({error})"
+        ) from error
+    if not callable(function):
+        raise ValueError(f"{name}: expected a function, found {type(function).__name__}")
+    return function
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a source of whole models can do."""
+
+    describe: Callable[[Request, Stored, int], Found]
+    build: Callable[[OwnSpec], nn.Module]
+
+
+LIBRARIES = {
+    "timm": Library(describe_timm, build_timm),
+    "transformers": Library(describe_transformers, build_transformers),
+    "torchvision": Library(describe_torchvision, build_torchvision),
+    "open_clip": Library(describe_open_clip, build_open_clip_model),
+    "python": Library(describe_python, build_python),
+}

@@ -1,0 +1,141 @@
+"""A soup of models made elsewhere: from the section `soup` of a config to a whole study.
+
+The section says where the models are, what they are and what they are judged on; everything else
+follows. Imported while Snakemake parses: standard library only.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelsoups.study.checkpoints import find_models, name_models
+from modelsoups.study.search import INITIALIZATION
+
+OWN = "own"  # name of the sweep, its backbone and its view
+MODEL = "results/own/model.json"  # what the models are: found out by a job, read by the others
+HELD_OUT = "held-out"
+LIBRARIES = ("timm", "transformers", "torchvision", "open_clip", "python")
+MAX_LISTED = 100_000  # entries of a folder that are listed to find its classes
+
+
+def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> dict[str, Any]:
+    """The config with the study that its section `soup` describes; what it says itself stays.
+
+    Args: find: from a path as written to that of the file.
+    Raises: ValueError if models or classes cannot be found.
+    """
+    if "soup" not in config:
+        return dict(config)
+    soup = config["soup"]
+    needed = ["checkpoints", "library", "held_out"]
+    if not isinstance(soup, Mapping) or (missing := [k for k in needed if k not in soup]):
+        raise ValueError(
+            f"soup: expected a mapping with {', '.join(needed)}, {missing} are missing"
+        )
+    if soup["library"] not in LIBRARIES:
+        raise ValueError(
+            f"soup.library: {soup['library']!r} is unknown; allowed: {', '.join(LIBRARIES)}"
+        )
+    if soup["library"] in ("torchvision", "open_clip", "python") and "model" not in soup:
+        raise ValueError(f"soup.model: files of {soup['library']} do not say it; name it")
+    paths = find_models(soup["checkpoints"])
+    start = soup.get("initialization")
+    files = name_models([path for path in paths if path != start])
+    recipe = dict(soup.get("recipe", {"kind": "greedy"}))
+    recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
+    taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
+    files = {f"run-{name}" if name in taken else name: path for name, path in files.items()}
+    tests = soup.get("tests", {})
+    roles = dict.fromkeys(tests, "shift") | dict.fromkeys(list(tests)[:1], "test")
+    study = {
+        "study": f"Soup of {soup['checkpoints']}",
+        "classes": find_classes(soup, next(iter(files.values()), ""), find),
+        "views": {OWN: {"from": MODEL}},
+        "datasets": {
+            HELD_OUT: {"role": "held_out", **soup["held_out"]},
+            **{name: {"role": roles[name], **spec} for name, spec in tests.items()},
+        },
+        "backbones": {OWN: {"library": OWN, "model": MODEL, "weights": "none", "view": OWN}},
+        "evaluation": {"batch_size": 64},
+        "sweeps": {
+            OWN: {
+                "kind": "checkpoints",
+                "backbone": OWN,
+                "files": {**({INITIALIZATION: start} if start else {}), **files},
+            }
+        },
+        "recipes": recipes,
+    }
+    merged = {
+        key: {**value, **config.get(key, {})} if isinstance(value, dict) else config.get(key, value)
+        for key, value in study.items()
+    }
+    return {**config, **merged}
+
+
+def recipe_of(config: Mapping[str, Any]) -> str:
+    """Name of the recipe whose soup is exported."""
+    return config["soup"].get("recipe", {"kind": "greedy"})["kind"]
+
+
+def find_classes(soup: Mapping[str, Any], first: str, find: Callable[[str], str]) -> list[str]:
+    """The classes in the order of the models' outputs.
+
+    From `classes` (their number, a list, or a file: CSV with the column `id`, or one a line); else
+    from the first model's config.json, if it names them as the held-out folder does; else the
+    held-out folder's subfolders, sorted as torchvision's ImageFolder and timm do.
+    """
+    said = soup.get("classes")
+    if isinstance(said, list):
+        return [str(each) for each in said]
+    if isinstance(said, int):
+        return [str(number) for number in range(said)]
+    if isinstance(said, str):
+        return _read_classes(find(said))
+    named = classes_of_config(os.path.expandvars(first))
+    held_out = soup["held_out"]
+    if held_out.get("layout") != "class-folders":
+        if named:
+            return named
+        raise ValueError(
+            "soup.classes: needed, in the order of the models' outputs: a list, a file with one a "
+            "line, or how many there are if labels are numbers; only a folder of classes "
+            "(`layout: class-folders`), and a config.json with `id2label`, say it themselves"
+        )
+    root = find(os.path.expandvars(held_out["path"]))
+    if not os.path.isdir(root):
+        raise ValueError(f"soup.held_out.path: {held_out['path']} is no folder (here: {root})")
+    folders = sorted(
+        entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."
+    )
+    if not folders:
+        raise ValueError(f"soup.held_out.path: {root} has no folders, one a class")
+    return named if named and {*named} >= {*folders} else folders
+
+
+def classes_of_config(path: str) -> list[str] | None:
+    """The classes in a model's config.json, in order; None if it names none.
+
+    That of transformers has `id2label` (LABEL_0, ... are no names), that of timm `label_names`.
+    """
+    folder = Path(path) if os.path.isdir(path) else Path(path).parent
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    names = config.get("id2label") or config.get("label_names") or {}
+    if isinstance(names, Mapping):
+        names = [names[key] for key in sorted(names, key=int)]
+    names = [str(name) for name in names]
+    generic = [f"LABEL_{number}" for number in range(len(names))]
+    return names if names and names != generic else None
+
+
+def _read_classes(path: str) -> list[str]:
+    with open(path, encoding="utf-8", newline="") as file:
+        if path.endswith(".csv"):
+            return [row["id"] for row in csv.DictReader(file)]
+        return [line.strip() for line in file if line.strip()]

@@ -1,0 +1,35 @@
+"""Write the soup of models made elsewhere in the form that they came in, with its card."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelsoups.base.files import read_json
+from modelsoups.base.logs import log_to
+from modelsoups.base.paths import resolve
+from modelsoups.evaluation.scores import read_scores
+from modelsoups.models.own import read_spec
+from modelsoups.soups.own import card, export, write_text
+from modelsoups.weights.stored import open_stored
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+log_to(snakemake.log[0])
+params, given = snakemake.params, snakemake.input
+spec, record = read_spec(given.spec), read_json(given.record)
+models = {name: open_stored(resolve(path), params.part) for name, path in params.models.items()}
+records = zip(params.models, map(read_json, given.records), strict=True)
+hashes = {name: each["inputs"]["file"] for name, each in records}
+folder = Path(snakemake.output.folder)
+written = export(spec, record, given.weights, models, hashes, folder, params.prefix)
+text = card(
+    spec,
+    record,
+    read_scores(given.scores),
+    params.roles,
+    params.models,
+    hashes,
+    written,
+    params.base_model,
+)
+write_text(folder / "README.md", text)
