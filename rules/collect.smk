@@ -29,6 +29,8 @@ rule appendix:
 
 rule plan:
     """What each sweep will take, and its jobs ask for, printed. Nothing is computed."""
+    input:
+        model=[MODEL] * bool(SOUPED),
     log:
         "results/logs/plan.log",
     conda:

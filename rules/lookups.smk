@@ -460,7 +460,7 @@ def soup_files_of_own(wildcards):
         raise WorkflowError(
             "the config has no section `soup`; config/own.yaml is an example of one"
         )
-    return ["results/soup/model"]
+    return ["results/soup/model", "results/soup/report.html"]
 
 
 def view_of(wildcards):

@@ -113,6 +113,7 @@ rule export_soup:
         code=code("export_soup"),
     output:
         folder=directory("results/soup/model"),
+        report="results/soup/report.html",
     log:
         "results/logs/export_soup.log",
     conda:

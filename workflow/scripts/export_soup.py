@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelsoups.base.files import read_json
+from modelsoups.base.files import publish, read_json
 from modelsoups.base.logs import log_to
 from modelsoups.base.paths import resolve
 from modelsoups.evaluation.scores import read_scores
 from modelsoups.models.own import read_spec
-from modelsoups.soups.own import card, export, write_text
+from modelsoups.paper.card import card, report
+from modelsoups.soups.own import export
 from modelsoups.weights.stored import open_stored
 
 if TYPE_CHECKING:
@@ -22,14 +23,7 @@ records = zip(params.models, map(read_json, given.records), strict=True)
 hashes = {name: each["inputs"]["file"] for name, each in records}
 folder = Path(snakemake.output.folder)
 written = export(spec, record, given.weights, models, hashes, folder, params.prefix)
-text = card(
-    spec,
-    record,
-    read_scores(given.scores),
-    params.roles,
-    params.models,
-    hashes,
-    written,
-    params.base_model,
-)
-write_text(folder / "README.md", text)
+about = (spec, record, read_scores(given.scores), params.roles, params.models, hashes)
+(folder / "README.md").write_text(card(*about, written, params.base_model), encoding="utf-8")
+with publish(snakemake.output.report) as draft:
+    draft.write_text(report(*about), encoding="utf-8")

@@ -1,16 +1,13 @@
-"""The soup of models made elsewhere: exported in their form, with a card that says what it is."""
+"""The soup of models made elsewhere, in their form; and whether they are what their maker says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from modelsoups.base.files import publish
 from modelsoups.evaluation.logits import read_predictions
 from modelsoups.evaluation.metrics import accuracy_of_predictions
-from modelsoups.evaluation.scores import datasets_of, rank, the_dataset
-from modelsoups.evaluation.statistics import accuracy_interval
 from modelsoups.models.ingredients import names_in
 from modelsoups.models.own import OwnSpec, build
 from modelsoups.weights.checkpoints import read_weights
@@ -18,13 +15,6 @@ from modelsoups.weights.export import average_others, write_like
 from modelsoups.weights.stored import Stored
 
 TOLERANCE = 0.005  # between a user's accuracy and the one found here: decoders and kernels differ
-LOADING = {
-    "timm": 'timm.create_model("{model}", num_classes={num_classes}, checkpoint_path="{file}")',
-    "transformers": "AutoModelForImageClassification.from_pretrained({folder!r})",
-    "torchvision": 'torchvision.models.get_model("{model}", num_classes={num_classes})'
-    '.load_state_dict(torch.load("{file}"))',
-}
-LIBRARY_NAMES = {"python": "pytorch", "torchvision": "torchvision", "open_clip": "open_clip"}
 
 
 def check_accuracies(logits: Mapping[str, Path], said: Mapping[str, float]) -> pd.DataFrame:
@@ -88,166 +78,3 @@ def export(
         "held_out_accuracy": record["held_out_accuracy"],
     }
     return write_like(first, tensors, folder, provenance)
-
-
-def score_rows(
-    scores: pd.DataFrame, roles: Mapping[str, str], soup: str
-) -> list[tuple[str, str, float, int]]:
-    """Model, data set, accuracy and number of images: of the soup, the best run and other soups."""
-    held_out = the_dataset(roles, "held_out")
-    runs = scores[scores.kind == "run"]
-    best = rank(runs, held_out, roles).index[0]
-    others = [m for m in scores[scores.kind == "soup"].model.unique() if m != soup]
-    sets = [held_out, *datasets_of(roles, "test"), *datasets_of(roles, "shift")]
-    of = scores[scores.metric == "accuracy"].set_index(["model", "dataset"])
-    return [
-        (
-            model,
-            dataset,
-            float(of.loc[(model, dataset), "value"]),
-            int(of.loc[(model, dataset), "n"]),
-        )
-        for model in [soup, best, *others]
-        for dataset in sets
-    ]
-
-
-def tables(
-    record: Mapping[str, Any],
-    scores: pd.DataFrame,
-    roles: Mapping[str, str],
-    files: Mapping[str, str],
-    hashes: Mapping[str, str],
-) -> tuple[str, str]:
-    """Markdown of the scores, and of the candidates with what became of them."""
-    soup, held_out = record["model"], the_dataset(roles, "held_out")
-    rows = score_rows(scores, roles, soup)
-    sets = list(dict.fromkeys(dataset for _, dataset, _, _ in rows))
-    sizes = {dataset: n for _, dataset, _, n in rows}
-    heads = [f"{d}{', chosen on' if d == held_out else ''} (n = {sizes[d]:,})" for d in sets]
-    found = {(model, dataset): (value, n) for model, dataset, value, n in rows}
-    models = list(dict.fromkeys(model for model, *_ in rows))
-    lines = [["accuracy in %", *heads], ["---", *["---:"] * len(sets)]]
-    for model in models:
-        what = "the soup" if model == soup else "best single model" if model in files else "soup"
-        lines.append([f"{model} ({what})", *(_percent(*found[model, d]) for d in sets)])
-    coefficients = record["coefficients"]
-    shares = (
-        dict(zip(record["ingredients"], coefficients, strict=True))
-        if isinstance(coefficients, list)
-        else {}
-    )
-    ingredients = [
-        [
-            "candidate",
-            "alone, held-out accuracy in %",
-            "decision",
-            "coefficient",
-            "file",
-            "SHA-256",
-        ],
-        ["---", "---:", "---", "---:", "---", "---"],
-    ]
-    for each in record["candidates"]:
-        name = each["name"]
-        share = f"{shares[name]:.4f}" if name in shares else "–"
-        ingredients.append(
-            [
-                name,
-                f"{100 * each['held_out_accuracy']:.2f}",
-                each["decision"],
-                share,
-                f"`{files[name]}`",
-                f"`{hashes[name]}`",
-            ]
-        )
-    return _join(lines), _join(ingredients)
-
-
-def card(
-    spec: OwnSpec,
-    record: Mapping[str, Any],
-    scores: pd.DataFrame,
-    roles: Mapping[str, str],
-    files: Mapping[str, str],
-    hashes: Mapping[str, str],
-    written: Sequence[Path],
-    base_model: str | None = None,
-) -> str:
-    """The model card: the hub's metadata, then scores, ingredients, decisions and what is assumed.
-
-    Args:
-        scores, roles: of the study. files, hashes: name -> where a model was given, its SHA-256.
-        written: files of the export. base_model: what the ingredients were fine-tuned from.
-    """
-    from huggingface_hub import EvalResult, ModelCardData
-
-    soup, title = record["model"], f"{record['model']} soup of {len(record['ingredients'])} models"
-    results = [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type=dataset,
-            dataset_name=dataset,
-            dataset_split=roles[dataset],
-            metric_type="accuracy",
-            metric_value=round(value, 6),
-        )
-        for model, dataset, value, _ in score_rows(scores, roles, soup)
-        if model == soup
-    ]
-    data = ModelCardData(
-        model_name=title,
-        base_model=base_model,
-        library_name=LIBRARY_NAMES.get(spec.library, spec.library),
-        pipeline_tag="image-classification",
-        tags=["model-soup", "merge"],
-        eval_results=results,
-    )
-    scored, ingredients = tables(record, scores, roles, files, hashes)
-    loading = LOADING.get(spec.library, 'load_state_dict of "{file}"')
-    weights = next(path.name for path in written if path.suffix not in (".json", ".txt"))
-    options = {key: value for key, value in record["recipe"].items() if key != "kind"}
-    view = spec.view
-    parts = [
-        f"---\n{data.to_yaml()}\n---",
-        f"# {title.capitalize()}",
-        f"The average of the weights of {len(record['ingredients'])} of "
-        f"{len(record['candidates'])} fine-tuned models, by the recipe "
-        f"`{record['recipe']['kind']}` "
-        f"({', '.join(f'{key}: {value}' for key, value in options.items())}) of *Model soups* "
-        "(Wortsman et al. 2022), made by modelsoups. It costs what one of them costs to run.",
-        "## Scores",
-        scored,
-        "With 95 % intervals over images. The held-out set chose the ingredients, so its scores "
-        "flatter; sets that are reported chose nothing.",
-        "## Ingredients and decisions",
-        ingredients,
-        "## How to load it",
-        "```python\n"
-        + loading.format(model=spec.model, num_classes=spec.num_classes, file=weights, folder=".")
-        + "\n```",
-        f"Images are resized ({view['resize_mode']}) to {view['resize']} pixels by "
-        f"{view['interpolation']}, cut to {view['size']}, and normalised with mean {spec.mean} and "
-        f"deviation {spec.std}.",
-    ]
-    if spec.assumed:
-        parts += [
-            "Assumed, since no file says it:",
-            "\n".join(f"- {each}" for each in spec.assumed),
-        ]
-    return "\n\n".join(parts) + "\n"
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text, atomically."""
-    with publish(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-
-
-def _percent(value: float, n: int) -> str:
-    low, high = accuracy_interval(value, n)
-    return f"{100 * value:.2f} ({100 * low:.2f}–{100 * high:.2f})"
-
-
-def _join(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,70 @@
+"""The card of a soup of models made elsewhere."""
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from modelsoups.models.own import OwnSpec
+from modelsoups.paper.card import card, report
+
+SPEC = OwnSpec(
+    library="timm",
+    model="resnet18",
+    arguments={},
+    num_classes=2,
+    mean=[0.5] * 3,
+    std=[0.5] * 3,
+    view={"size": 224, "resize": 256, "interpolation": "bicubic", "resize_mode": "shortest"},
+    assumed=["preprocessing: timm's default"],
+)
+RECORD = {
+    "model": "greedy",
+    "recipe": {"kind": "greedy", "order": "held-out"},
+    "ingredients": ["b", "a"],
+    "coefficients": [0.5, 0.5],
+    "candidates": [
+        {"name": "b", "held_out_accuracy": 0.8, "decision": "kept"},
+        {"name": "a", "held_out_accuracy": 0.7, "decision": "kept"},
+        {"name": "c", "held_out_accuracy": 0.1, "decision": "rejected"},
+    ],
+}
+ROLES = {"held-out": "held_out", "test": "test"}
+FILES = {"a": "runs/a.pt", "b": "runs/b.pt", "c": "runs/c.pt"}
+HASHES = {"a": "aa", "b": "bb", "c": "cc"}
+
+
+def scores() -> pd.DataFrame:
+    values = {"a": (0.7, 0.6), "b": (0.8, 0.5), "c": (0.1, 0.1), "greedy": (0.9, 0.75)}
+    rows = [
+        (model, "soup" if model == "greedy" else "run", dataset, "accuracy", value, 100)
+        for model, pair in values.items()
+        for dataset, value in zip(ROLES, pair, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["model", "kind", "dataset", "metric", "value", "n"])
+
+
+def test_card_has_the_hubs_metadata_scores_ingredients_and_what_was_assumed():
+    text = card(
+        SPEC, RECORD, scores(), ROLES, FILES, HASHES, [Path("soup.safetensors")], "timm/resnet18"
+    )
+    _, metadata, body = text.split("---\n", 2)
+    data = yaml.safe_load(metadata)
+    assert data["base_model"] == "timm/resnet18"
+    assert data["library_name"] == "timm"
+    [model] = data["model-index"]
+    assert [each["metrics"][0]["value"] for each in model["results"]] == [0.9, 0.75]
+    assert "2 of 3 fine-tuned models" in body
+    # Wilson's interval of 75 of 100: 65.70 to 82.45.
+    assert "| greedy (the soup) | 90.00 (82.56–94.48) | 75.00 (65.70–82.45) |" in body
+    assert "| b (best single model) | 80.00" in body  # chosen on the held-out set, not the test
+    assert "| c | 10.00 | rejected | – | `runs/c.pt` | `cc` |" in body
+    assert 'checkpoint_path="soup.safetensors"' in body
+    assert "- preprocessing: timm's default" in body
+
+
+def test_report_has_both_tables_with_a_heading_between_them():
+    page = report(SPEC, RECORD, scores(), ROLES, FILES, HASHES)
+    assert page.count("<table>") == page.count("</table>") == 2
+    assert page.index("<td>90.00 (82.56–94.48)</td>") < page.index("<h2>Ingredients")
+    assert page.index("<h2>Ingredients") < page.index("<td>`runs/c.pt`</td>")
