@@ -216,7 +216,7 @@ def disagreeing_sets(study: Study) -> Iterator[str]:
             )
     for sweep in study.config["sweeps"]:
         used = {each: study.said_of(each, "classes") for each in study.sets_of([sweep])}
-        if len(set(used.values())) > 1:
+        if len(set(map(str, used.values()))) > 1:
             yield f"sweeps.{sweep}: expected data sets with the same `classes`, found {used}"
     for pool, spec in study.config.get("pools", {}).items():
         sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
