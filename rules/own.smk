@@ -12,6 +12,7 @@ rule describe_model:
     """What the models are and how they see images, found out from the first of them."""
     input:
         files=first_own_files,
+        code=code("describe_model"),
     output:
         spec=MODEL,
     log:
@@ -37,6 +38,7 @@ rule check_ingredients:
     input:
         files=own_files,
         spec=MODEL,
+        code=code("check_ingredients"),
     output:
         table=INGREDIENTS,
     log:
@@ -59,6 +61,7 @@ rule import_own:
     input:
         files=imported_files,
         spec=MODEL,
+        code=code("import_own"),
     output:
         weights=of(WEIGHTS, model="{imported}"),
         record=of(RECORD, model="{imported}"),

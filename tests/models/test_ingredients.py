@@ -161,9 +161,13 @@ def test_what_no_file_says_is_told_of_and_the_config_can_say_it(tmp_path):
         **FORMS["timm_file"], preprocessing={"size": 48, "mean": [0, 0, 0], "std": [1, 1, 1]}
     )
     spec = describe(request, open_stored(path), own_models.CLASSES)
-    assert spec.view["size"] == 48
+    assert spec.view["size"] == spec.view["resize"] == 48  # not resized as for timm's own size
     assert spec.mean == [0, 0, 0]
-    assert spec.assumed == []
+    [assumed] = spec.assumed  # what is still not said
+    assert assumed.startswith("preprocessing (resize_mode, interpolation): timm's default")
+    everything = {**request.preprocessing, "resize_mode": "squash", "interpolation": "bilinear"}
+    request = Request(**FORMS["timm_file"], preprocessing=everything)
+    assert describe(request, open_stored(path), own_models.CLASSES).assumed == []
 
 
 def test_folder_that_mixes_models_is_refused_with_what_differs(tmp_path):

@@ -63,6 +63,13 @@ def test_card_has_the_hubs_metadata_scores_ingredients_and_what_was_assumed():
     assert "- preprocessing: timm's default" in body
 
 
+def test_soup_of_one_says_that_it_is_the_best_model():
+    record = {**RECORD, "ingredients": ["b"], "coefficients": [1.0]}
+    text = card(SPEC, record, scores(), ROLES, FILES, HASHES, [Path("soup.safetensors")])
+    assert "# Greedy soup of 1 model\n" in text
+    assert "it has the weights of the best single model" in text
+
+
 def test_report_has_both_tables_with_a_heading_between_them():
     page = report(SPEC, RECORD, scores(), ROLES, FILES, HASHES)
     assert page.count("<table>") == page.count("</table>") == 2

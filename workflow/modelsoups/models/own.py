@@ -111,14 +111,21 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
         ValueError: something is needed that neither file nor config says.
     """
     found = LIBRARIES[request.library].describe(request, stored, len(classes))
-    seen, assumed = {**found.seen, **request.preprocessing}, list(found.assumed)
+    given = dict(request.preprocessing)
+    if "size" in given:  # what it was resized to for another size is of no meaning
+        given = {"resize": given["size"], **given}
+    seen, assumed = {**found.seen, **given}, list(found.assumed)
     if missing := [key for key in ("size", "mean", "std") if key not in seen]:
         raise ValueError(
             f"soup.preprocessing: {', '.join(missing)} needed; nothing in {stored.path} says how "
             "its model sees images (size in pixels, mean and std of channels in [0, 1])"
         )
-    if request.preprocessing:
-        assumed = [each for each in assumed if not each.startswith("preprocessing")]
+    if left := [key for key in found.seen if key not in given]:
+        assumed = [
+            each.replace("preprocessing", f"preprocessing ({', '.join(left)})") for each in assumed
+        ]
+    else:
+        assumed = []
     size, resize = seen["size"], seen.get("resize", seen["size"])
     view = ViewSpec(
         size=size,

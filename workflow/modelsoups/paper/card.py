@@ -15,6 +15,10 @@ FLATTERS = (
     "With 95 % intervals over images. The held-out set chose the ingredients, so its scores "
     "flatter; sets that are reported chose nothing."
 )
+ALONE = (
+    "No second model made it better on the held-out set: it has the weights of the best single "
+    "model."
+)
 LOADING = {
     "timm": 'timm.create_model("{model}", num_classes={num_classes}, checkpoint_path="{file}")',
     "transformers": "AutoModelForImageClassification.from_pretrained({folder!r})",
@@ -98,6 +102,12 @@ def tables(
     return join_markdown(lines).rstrip(), join_markdown(ingredients).rstrip()
 
 
+def title_of(record: Mapping[str, Any]) -> str:
+    """What a soup is called: its recipe, and of how many models."""
+    count = len(record["ingredients"])
+    return f"{record['model']} soup of {count} model{'s' * (count != 1)}"
+
+
 def card(
     spec: OwnSpec,
     record: Mapping[str, Any],
@@ -116,7 +126,7 @@ def card(
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    soup, title = record["model"], f"{record['model']} soup of {len(record['ingredients'])} models"
+    soup, title = record["model"], title_of(record)
     results = [
         EvalResult(
             task_type="image-classification",
@@ -150,6 +160,7 @@ def card(
         f"`{record['recipe']['kind']}` "
         f"({', '.join(f'{key}: {value}' for key, value in options.items())}) of *Model soups* "
         "(Wortsman et al. 2022), made by modelsoups. It costs what one of them costs to run.",
+        *([ALONE] if len(record["ingredients"]) == 1 else []),
         "## Scores",
         scored,
         FLATTERS,
@@ -181,7 +192,7 @@ def report(
 ) -> str:
     """The same as a page. Args: as `card`."""
     scored, ingredients = tables(record, scores, roles, files, hashes)
-    title = f"{record['model']} soup of {len(record['ingredients'])} models".capitalize()
+    title = title_of(record).capitalize()
     assumed = [f"Assumed: {each}" for each in spec.assumed]
     text = "\n".join([scored, "", FLATTERS, *assumed])
     return page(
