@@ -121,3 +121,27 @@ rule resize_images:
         "Resizing the images of {wildcards.dataset}"
     script:
         "../workflow/scripts/resize_images.py"
+
+
+rule tokenize_view:
+    """All texts of a data set as the numbers of their tokens, a memory-mapped int32 array."""
+    input:
+        index=INDEX,
+        record=ancient(DATASET_RECORD),
+        classes=asked_classes,
+    output:
+        tokens=TOKENS,
+    log:
+        "results/logs/tokenize_view/{dataset}-{view}.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    resources:
+        mem_mb=decode_memory,
+        runtime=index_minutes,
+    params:
+        view=lookup(within=CONFIG, dpath="views/{view}"),
+        columns=text_columns,
+    message:
+        "Tokenising {wildcards.dataset} at {wildcards.view}"
+    script:
+        "../workflow/scripts/tokenize_view.py"

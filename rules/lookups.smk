@@ -61,14 +61,24 @@ def plan_datasets(wildcards):
 
 
 def plan_arrays(wildcards):
-    """Data set and view -> number of images and their side, for each array that will be made."""
-    views = {BACKBONES[STUDY.backbone_of(sweep)]["view"] for sweep in SWEEPS}
-    return {
-        f"{name} at {view}": (num_images(name), CONFIG["views"][view].get("size", 224))
-        for view in sorted(views)
-        for name in STUDY.with_role("train", "held_out", "test", "shift")
+    """Data set and view -> bytes of the array, for each that will be made."""
+    used = {
+        (name, BACKBONES[STUDY.backbone_of(sweep)]["view"])
+        for sweep in SWEEPS
+        for name in STUDY.sets_of([sweep])
         if training_input(name) == "array"
     }
+    return {
+        f"{name} at {view}": num_images(name) * bytes_at(CONFIG["views"][view])
+        for name, view in sorted(used)
+    }
+
+
+def bytes_at(view):
+    """Bytes that an image or, at most, a text takes at a view."""
+    if "tokenizer" in view:
+        return 4 * view.get("length", 128)
+    return 3 * view.get("size", 224) ** 2
 
 
 def plan_backbones(wildcards):
@@ -258,8 +268,20 @@ def dataset_file(wildcards):
     """The data set's file, if it is a single one in a fixed place; others are not watched."""
     spec = DATASETS[wildcards.dataset]
     path = shipped(spec["path"]) if not set("$*?[") & set(spec["path"]) else ""
-    single = spec.get("layout", "parquet") == "parquet" and Path(path).suffix
+    layout = spec.get("layout", "parquet")
+    single = layout in ("parquet", "csv", "tsv") and Path(path).suffix
     return [path] if single else []
+
+
+def text_columns(wildcards):
+    """The columns that have the sentences of a data set of texts."""
+    return DATASETS[wildcards.dataset].get("text", ["sentence"])
+
+
+def asked_classes(wildcards):
+    """The file of the classes, where the view of the wildcards asks for one of them."""
+    asks = CONFIG["views"][wildcards.view].get("form") == "options"
+    return shipped(STUDY.said_of(wildcards.dataset, "classes")) if asks else []
 
 
 def image_column(wildcards):
@@ -360,8 +382,8 @@ def teacher_weights(wildcards):
 
 
 def size_of_view(wildcards):
-    """Side in pixels of the images that the backbone of the wildcards reads."""
-    return view_spec(wildcards)["size"]
+    """Side in pixels of the images that the backbone of the wildcards reads; of texts no matter."""
+    return view_spec(wildcards).get("size", 0)
 
 
 def fixed_precision():

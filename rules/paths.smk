@@ -7,6 +7,7 @@ DATASET_RECORD = (
     "results/data/{dataset}/record.json"  # written once the counts are right
 )
 IMAGES = "results/data/{dataset}/{view}/images.npy"
+TOKENS = "results/data/{dataset}/{view}/tokens.npy"
 CHECKED = "results/data/{dataset}/checked/index.parquet"
 RESIZED = "results/data/{dataset}/resized/index.parquet"
 LABEL_SET = "results/label-sets/{label_set}.parquet"
@@ -61,6 +62,12 @@ def logits_of(sweep, names, datasets):
     ]
 
 
+def array_of(dataset, view):
+    """The array of a data set at a view, which every model reads: images or tokens."""
+    path = TOKENS if DATASETS[dataset].get("task") == "text" else IMAGES
+    return of(path, dataset=dataset, view=view)
+
+
 def sets_of(wildcards, datasets):
     """Data sets as models are evaluated on them: examples, labels and class maps, in one order.
 
@@ -72,7 +79,7 @@ def sets_of(wildcards, datasets):
             (
                 of(INDEX, dataset=name)
                 if training_input(name) != "array"
-                else of(IMAGES, dataset=name, view=view)
+                else array_of(name, view)
             )
             for name in datasets
         ],
@@ -89,8 +96,8 @@ def training_input(dataset):
 def training_images(wildcards):
     """The training images in that form: the array of a view, or an index."""
     view = backbone_of(wildcards)["view"]
-    path = {"array": of(IMAGES, view=view), "files": CHECKED, "resized": RESIZED}
     train = train_of(wildcards)
+    path = {"array": array_of(train, view), "files": CHECKED, "resized": RESIZED}
     return of(path[training_input(train)], dataset=train)
 
 

@@ -188,7 +188,7 @@ def test_objectnet_keeps_the_folders_that_overlap(tmp_path):
 
 def test_unknown_layout_lists_those_there_are(tmp_path):
     with pytest.raises(
-        ValueError, match="layout 'tar' is unknown; allowed: parquet, class-folders"
+        ValueError, match="layout 'tar' is unknown; allowed: parquet, csv, tsv, class"
     ):
         index_dataset(spec(tmp_path, layout="tar"), WNIDS)
 

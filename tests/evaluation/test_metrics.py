@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from modelsoups.evaluation.metrics import (
     METRICS,
     accuracy,
+    accuracy_f1,
     is_correct,
     macro_f1,
     matthews,
@@ -64,6 +65,17 @@ def test_the_worst_group_is_the_one_of_lowest_accuracy() -> None:
 def test_a_metric_of_groups_needs_groups(groups: np.ndarray | None) -> None:
     with pytest.raises(ValueError, match="needs examples with a group, found none; name the colu"):
         METRICS["worst_group_accuracy"].of(np.array([0, 1]), np.array([0, 1]), groups)
+
+
+def test_accuracy_f1_is_mrpcs_metric() -> None:
+    # Class 1: 2 hits, 1 false: F1 4/5, and an accuracy of 3/4.
+    found = accuracy_f1(np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1]))
+    assert found == pytest.approx((3 / 4 + 4 / 5) / 2)
+    # All of class 0: nothing of class 1 is found.
+    assert accuracy_f1(np.array([0, 0]), np.array([0, 1])) == pytest.approx(1 / 4)
+    # Three classes: F1 scores 1, 2/3 and 0.
+    found = accuracy_f1(np.array([0, 1, 1]), np.array([0, 1, 2]))
+    assert found == pytest.approx((2 / 3 + 5 / 9) / 2)
 
 
 def test_matthews_is_the_correlation_of_predictions_and_labels() -> None:

@@ -23,8 +23,8 @@ from modelsoups.models.backbones import (
     LIBRARIES,
     BackboneSpec,
     Classifier,
-    ImageTower,
     Preprocessing,
+    Tower,
     build_classifier,
     check_view,
     create_open_clip,
@@ -39,7 +39,11 @@ from modelsoups.models.backbones import (
 )
 from modelsoups.models.heads import zero_shot_head
 from modelsoups.models.minilm import load_minilm
-from modelsoups.study.config import LIBRARIES_WITH_TEXT
+from modelsoups.study.study import (
+    LIBRARIES_OF_TEXT,
+    LIBRARIES_WITH_OPTIONS,
+    LIBRARIES_WITH_TEXT,
+)
 from modelsoups.training.augmentation import AUGMENTED
 
 LITE0 = BackboneSpec(
@@ -58,11 +62,11 @@ class Mean(nn.Module):
         return pixels.mean(dim=(2, 3))
 
 
-def mean_tower(mean=(0.5,) * 3, std=(0.25,) * 3) -> ImageTower:
+def mean_tower(mean=(0.5,) * 3, std=(0.25,) * 3) -> Tower:
     preprocessing = Preprocessing(
         mean=mean, std=std, interpolation="bicubic", resize_mode="shortest", fixed_size=None
     )
-    return ImageTower(Mean(), 3, preprocessing)
+    return Tower(Mean(), 3, preprocessing)
 
 
 def pretrained(spec: BackboneSpec, num_classes: int = 2) -> Classifier:
@@ -330,6 +334,8 @@ def test_backbone_without_texts_says_so():
 
 def test_config_check_knows_which_libraries_have_a_text_tower():
     assert set(LIBRARIES_WITH_TEXT) == {name for name, lib in LIBRARIES.items() if lib.load_text}
+    assert set(LIBRARIES_WITH_OPTIONS) == {name for name, lib in LIBRARIES.items() if lib.options}
+    assert set(LIBRARIES_OF_TEXT) == {n for n, lib in LIBRARIES.items() if lib.task == "text"}
 
 
 def test_random_clip_weights_are_the_same_each_time_and_leave_the_generator_alone():

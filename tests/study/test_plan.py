@@ -6,7 +6,6 @@ import pytest
 from modelsoups.study.plan import (
     DatasetSize,
     SweepSize,
-    arrays_gib,
     plan_study,
     plan_sweep,
     to_text,
@@ -61,10 +60,6 @@ def test_plan_of_a_study_sums_its_sweeps():
     assert plan.index.tolist() == ["a", "b", "total"]
     assert plan.num_runs["total"] == 4
     assert plan.weights_gib["total"] == 10.0
-
-
-def test_decoded_arrays_take_three_bytes_a_pixel():
-    assert arrays_gib({"test at 32px": (2**20, 32)}) == {"test at 32px": 3.0}
 
 
 def test_plan_in_print_names_the_study_and_the_disk_in_all():

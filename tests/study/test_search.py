@@ -69,7 +69,7 @@ def test_unknown_missing_and_doubled_hyperparameters_are_named_together():
         ({"augmentation": "fix-aug"}, "fix-aug is strong before the last epoch, .* got 1"),
         ({"optimizer": "lion"}, "optimizer 'lion' is none of adamw, adam, rmsprop, sgd, adafactor"),
         ({"schedule": "step"}, "schedule 'step' is none of cosine, constant, linear, cosine-rest"),
-        ({"loss": "hinge"}, "loss 'hinge' is none of softmax, binary"),
+        ({"loss": "hinge"}, "loss 'hinge' is none of softmax, binary, likelihood"),
         ({"cutmix": -0.2}, "cutmix must not be negative, got -0.2"),
         (
             {"crop_ratio": 0.75},

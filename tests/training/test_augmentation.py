@@ -9,7 +9,7 @@ from PIL import Image
 from timm.data.auto_augment import AugmentOp
 
 from modelsoups.study.search import RunSpec
-from modelsoups.training.augmentation import AugmentedImages, build_augmentation
+from modelsoups.training.augmentation import AUGMENTED, AugmentedImages, build_augmentation
 
 GREY = (0.5, 0.5, 0.5)
 
@@ -100,6 +100,13 @@ def test_magnitudes_above_ten_saturate_as_in_the_official_code(picture):
 
     assert (posterize(15) == posterize(10)).all()
     assert (posterize(5) != posterize(10)).any()
+
+
+def test_drawn_text_is_its_tokens_in_every_epoch():
+    tokens = np.array([[5, 6, 0], [7, 0, 0]], np.int32)
+    examples = AUGMENTED["text"](tokens, None, None)
+    assert len(examples) == 2
+    assert torch.equal(examples.draw(1, epoch=3), torch.tensor([7, 0, 0]))
 
 
 SPEC = RunSpec(

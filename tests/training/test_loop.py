@@ -8,12 +8,18 @@ from dataclasses import asdict, dataclass
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from modelsoups.data.questions import option_texts
+from modelsoups.data.specs import TextViewSpec
+from modelsoups.data.texts import tokenize
+from modelsoups.data.tokenizers import load_tokenizer
 from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.language import option_table
 from modelsoups.study.search import RunSpec
-from modelsoups.training.augmentation import AugmentedImages
+from modelsoups.training.augmentation import AugmentedImages, PlainTexts
 from modelsoups.training.loop import (
     ComputeSpec,
     finetune,
@@ -22,6 +28,7 @@ from modelsoups.training.loop import (
 )
 from modelsoups.training.methods import FOLLOWERS
 from modelsoups.training.processes import Terminated, torchrun_options
+from small_texts import make_bert, make_t5
 
 CPU = torch.device("cpu")
 TINY = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
@@ -67,6 +74,39 @@ def test_training_lowers_the_loss(data, tmp_path):
     curve = train(fresh_model(), data, spec, tmp_path / "resume.pt")
     assert len(curve) == 6
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (make_bert, {"loss": "likelihood", "lr": 3e-2, "epochs": 8}),
+        (make_t5, {"loss": "softmax", "lr": 1e-2, "epochs": 24}),
+    ],
+)
+def test_language_model_learns_what_a_word_decides(tmp_path, make, changes):
+    """Real BERT and T5 classes with random weights: sentences with "cat" are of class 1."""
+    random, labels = np.random.default_rng(0), np.arange(32) % 2
+    others = ["dog", "garden", "mat", "soups", "best"]
+    sentences = [(" ".join(["cat"] * label + [*random.choice(others, 3)]),) for label in labels]
+    classes = pd.DataFrame({"id": ["0", "1"], "name": ["no", "yes"]})
+    folder = str(make(tmp_path / "model"))
+    spec = BackboneSpec(library=make.__name__.removeprefix("make_"), model=folder, weights="random")
+    torch.manual_seed(0)
+    model = build_classifier(spec, num_classes=2)
+    model.head.load_state_dict({"options": option_table(spec, classes)})
+    view = TextViewSpec(tokenizer=folder, form="options")
+    tokenizer, options = load_tokenizer(folder), option_texts(classes)
+    tokens = tokenize(view, tokenizer, ["sentence"], sentences, options)
+    run = run_spec(
+        augmentation="none", mixup=0, label_smoothing=0, weight_decay=0, warmup_steps=0,
+        schedule="linear", **changes,
+    )  # fmt: skip
+    texts = PlainTexts(tokens, run, model)
+    curve = finetune(model, texts, labels, run, CPU, tmp_path / "resume.pt", {}).curve
+    assert curve[-1]["loss"] < 0.3 * curve[0]["loss"]
+    with torch.inference_mode():
+        found = model.eval()(torch.from_numpy(tokens).long()).argmax(1).numpy()
+    assert (found == labels).all()
 
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others(data, tmp_path):

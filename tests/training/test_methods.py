@@ -41,6 +41,13 @@ def test_schedule_warms_up_linearly_then_follows_a_cosine_to_zero():
     assert cosine(12, 4, 12) == pytest.approx(0)
 
 
+def test_likelihood_is_minus_the_labels_log_probability():
+    """Not normalised over the classes: logits are log-probabilities of whole texts."""
+    methods, _ = build(replace(SPEC, loss="likelihood"))
+    logits = torch.tensor([[-1.0, -5.0, -9.0], [-2.0, -3.0, -4.0]])
+    assert methods.loss(logits, torch.tensor([1, 0])).item() == (5 + 2) / 2
+
+
 def test_step_is_taken_at_its_learning_rate_and_clears_the_gradient():
     """Step 1 of a warm-up of 2 is at the peak of 0.5, which is AdamW's first step in size."""
     methods, head = build()

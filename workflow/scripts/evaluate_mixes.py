@@ -9,7 +9,7 @@ from modelsoups.analyses.mixes import Mixer, evaluate_mixes, open_evaluator, ope
 from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.data.views import ViewSpec
+from modelsoups.data.specs import parse_view
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.study.search import RunSpec
 
@@ -48,7 +48,7 @@ mixes = evaluate_mixes(
     open_sets(
         sets,
         max_examples=params.plan.get("max_images"),
-        view=ViewSpec(**params.view),
+        view=parse_view(params.view),
         column=params.column,
     ),
     plan_mixes(params.plan, runs, weights),

@@ -9,7 +9,7 @@ import torch
 from modelsoups.base.files import cached_sha256
 from modelsoups.base.logs import log_to
 from modelsoups.evaluation.evaluator import Evaluator, SetFiles, evaluate
-from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.backbones import BackboneSpec, build_for
 from modelsoups.models.devices import pick_device
 from modelsoups.weights.checkpoints import read_weights, why_no_weights
 
@@ -22,7 +22,7 @@ spec = BackboneSpec(**snakemake.params.backbone)
 name = f"{snakemake.wildcards.sweep}/{snakemake.wildcards.model}"
 failure = why_no_weights(snakemake.input.weights)
 weights = read_weights(snakemake.input.weights)
-model = build_classifier(spec, num_classes=len(weights.get("head.bias", [])))
+model = build_for(spec, weights)
 device = pick_device()
 evaluator = Evaluator(
     model,

@@ -7,7 +7,7 @@ import torch
 
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.data.specs import ViewSpec
+from modelsoups.data.specs import parse_view
 from modelsoups.data.tasks import TASKS
 from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.models.backbones import BackboneSpec, build_classifier, check_view, load_pretrained
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-view = ViewSpec(**snakemake.params.view)
+view = parse_view(snakemake.params.view)
 spec = BackboneSpec(**snakemake.params.backbone)
 model = build_classifier(spec, num_classes=1)
 check_view(model.preprocessing, view)

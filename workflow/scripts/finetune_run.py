@@ -14,7 +14,7 @@ from modelsoups.base.logs import log_to
 from modelsoups.data.tasks import TASKS
 from modelsoups.evaluation.best import BestCheckpoint
 from modelsoups.evaluation.evaluator import open_set
-from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.backbones import BackboneSpec, build_for
 from modelsoups.models.devices import pick_device
 from modelsoups.study.search import RunSpec, as_params, average_names
 from modelsoups.training.augmentation import AUGMENTED
@@ -37,10 +37,10 @@ torch.set_num_threads(threads)
 spec = RunSpec(**snakemake.params.run)
 backbone = BackboneSpec(**snakemake.params.backbone)
 start = read_weights(snakemake.input.start)
-build = partial(build_classifier, backbone, num_classes=len(start["head.bias"]))
+build = partial(build_for, backbone, start)
 model = build()
 model.load_state_dict(start)
-images = TASKS[backbone.task].open_training(snakemake.input.images, snakemake.params.size)
+examples = TASKS[backbone.task].open_training(snakemake.input.images, snakemake.params.size)
 files = dict(snakemake.input.items())
 teachers = load_teachers([files[name] for name in files if name.startswith("teacher")], build)
 inputs = process.from_first(lambda: {name: cached_sha256(path) for name, path in files.items()})
@@ -72,7 +72,7 @@ if spec.evaluate_every:
         spec,
         model,
         held_out,
-        len(images),
+        len(examples),
         device=device,
         batch_size=resources.batch_size,
         process=process,
@@ -80,7 +80,7 @@ if spec.evaluate_every:
 ended, failure = finetune_or_skip(
     resources.on_failure,
     model,
-    AUGMENTED[backbone.task](images, spec, model),
+    AUGMENTED[backbone.task](examples, spec, model),
     np.load(snakemake.input.labels),
     spec,
     device,

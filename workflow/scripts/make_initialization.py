@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from modelsoups.base.files import sha256, versions, write_json
 from modelsoups.base.logs import log_to
-from modelsoups.data.views import ViewSpec
+from modelsoups.data.specs import parse_view
 from modelsoups.models.backbones import (
     BackboneSpec,
-    build_classifier,
+    build_for,
     check_view,
     load_pretrained,
     weights_file,
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 spec = BackboneSpec(**snakemake.params.backbone)
 head = read_weights(snakemake.input.head)
-model = build_classifier(spec, num_classes=len(head["weight"]))
-check_view(model.preprocessing, ViewSpec(**snakemake.params.view))
+model = build_for(spec, head)
+check_view(model.preprocessing, parse_view(snakemake.params.view))
 load_pretrained(spec, model)
 model.head.load_state_dict(head)
 write_weights(snakemake.output.weights, model.state_dict())

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from modelsoups.base.logs import log_to
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.study.plan import (
+    GIB,
     DatasetSize,
     SweepSize,
-    arrays_gib,
     plan_study,
     to_text,
 )
@@ -51,4 +51,5 @@ plan = plan_study(
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )
 measured = [name for name, speed in trained.items() if speed] + ["evaluation"] * bool(evaluated)
-print(to_text(plan, params.study, arrays_gib(params.decoded), params.jobs, measured))
+arrays = {name: size / GIB for name, size in params.decoded.items()}
+print(to_text(plan, params.study, arrays, params.jobs, measured))

@@ -72,6 +72,10 @@ LAYOUTS = {
     "parquet": Layout(
         list_images=list_parquet, reads="the rows of its Parquet files that match `where`"
     ),
+    **{
+        kind: Layout(list_images=list_parquet, reads=f"the rows of its {kind} files")
+        for kind in ("csv", "tsv")
+    },
     "class-folders": Layout(list_images=list_class_folders, reads=FILES),
     "numeric-folders": Layout(list_images=list_numeric_folders, reads=FILES),
     "flat": Layout(list_images=list_flat, reads=FILES),

@@ -1,4 +1,5 @@
 """Data sets in Parquet files, as the Hugging Face hub has them: their rows, and the images in them.
+Text may be in CSV or TSV files as well.
 
 The column of images has encoded files: as binary values, or as structs with the field `bytes` and
 perhaps `path`, the file's name.
@@ -14,19 +15,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from modelsoups.base.paths import resolve
 from modelsoups.data.class_maps import ClassMap
 from modelsoups.data.specs import DatasetSpec
+
+CSV = (".csv", ".tsv")
+NAMES = {"csv": "CSV file", "tsv": "TSV file"}  # of kinds of files, for errors
 
 
 def list_parquet(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     """The rows of a data set's files that match `spec.where`, a listing (see layouts).
 
     An image is named by the path stored with it or, where there is none or several have the same,
-    by file and row.
+    by file and row; so is every text.
     """
-    root, found = find_files(spec.path)
+    root, found = find_files(spec.path, NAMES.get(spec.layout, "Parquet file"), spec.layout)
     listing = pd.concat([list_file(spec, f"{root}{path}") for path in found], ignore_index=True)
     return name_rows(listing, root)
 
@@ -39,19 +44,21 @@ def name_rows(listing: pd.DataFrame, root: str) -> pd.DataFrame:
     return listing.assign(name=names.where(named, by_row))
 
 
-def find_files(path: str, what: str = "Parquet file") -> tuple[str, list[str]]:
+def find_files(
+    path: str, what: str = "Parquet file", kind: str = "parquet"
+) -> tuple[str, list[str]]:
     """The files of a path: the folder that they are in, as written, and their sorted paths there.
 
     Args:
-        path: a file; a folder, for the files `*.parquet` in it; or a pattern with `*`, in the
-            names of folders too.
+        path: a file; a folder, for the files `*.<kind>` in it; or a pattern with `*`, in the names
+            of folders too.
         what: they are, for errors.
     Raises:
         ValueError: there is none.
     """
     resolved, parts = resolve(path), path.rstrip("/").split("/")
     if resolved.is_dir():
-        fixed, pattern = parts, "*.parquet"
+        fixed, pattern = parts, f"*.{kind}"
     elif resolved.exists():
         fixed, pattern = parts[:-1], glob.escape(parts[-1])
     else:
@@ -92,17 +99,23 @@ def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
     Raises:
         ValueError: a column is missing or of a wrong type, or a label is; says which and where.
     """
-    parquet = open_parquet(file)
-    schema = parquet.schema_arrow
+    parquet = None if file.endswith(CSV) else open_parquet(file)
+    schema = parquet.schema_arrow if parquet else open_table(file).schema
+    examples = spec.text if spec.task == "text" else (spec.image,)
     groups = [spec.group] if spec.group in schema.names or spec.group != "group" else []
-    if missing := {spec.image, spec.label, *groups, *spec.where} - set(schema.names):
+    if missing := {*examples, spec.label, *groups, *spec.where} - set(schema.names):
         raise ValueError(
             f"{file}: no column {sorted(missing)}; it has {schema.names}. "
             "Name the right ones in the data set's config."
         )
-    has_path = check_images_column(file, schema.field(spec.image))
+    if spec.task == "text":
+        has_path = False
+        check_text_columns(file, [schema.field(column) for column in spec.text])
+    else:
+        has_path = check_images_column(file, schema.field(spec.image))
     wanted = {spec.label, *groups, *spec.where, *([f"{spec.image}.path"] if has_path else [])}
-    table = parquet.read(columns=sorted(wanted))
+    columns = sorted(wanted)
+    table = parquet.read(columns=columns) if parquet else open_table(file).select(columns)
     chosen = np.ones(len(table), dtype=bool)
     for column, values in spec.where.items():
         chosen &= is_among(table[column], values, f"{file}: column {column!r}")
@@ -119,6 +132,38 @@ def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
             "group": as_text(table[spec.group], f"{file}: column {spec.group!r}") if groups else "",
         }
     )
+
+
+def open_table(file: str) -> pa.Table:
+    """All of a table of text: a Parquet file, or a CSV or TSV file with a header.
+
+    Of a TSV file, GLUE's own form, a quote is a character like any other.
+
+    Raises:
+        ValueError: it cannot be read; names it.
+    """
+    if not file.endswith(CSV):
+        return open_parquet(file).read()
+    is_tsv = file.endswith(".tsv")
+    parse = csv.ParseOptions(
+        delimiter="\t" if is_tsv else ",",
+        quote_char=False if is_tsv else '"',
+        newlines_in_values=not is_tsv,
+    )
+    try:
+        return csv.read_csv(resolve(file), parse_options=parse)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file}: not a readable table of text ({error})") from error
+
+
+def check_text_columns(file: str, fields: Sequence[pa.Field]) -> None:
+    """Raise a ValueError unless columns of sentences are of strings."""
+    for field in fields:
+        if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+            raise ValueError(
+                f"{file}: column {field.name!r} is of type {field.type}; expected sentences: "
+                "strings. Name the right columns as `text`"
+            )
 
 
 def check_images_column(file: str, field: pa.Field) -> bool:

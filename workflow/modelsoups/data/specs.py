@@ -40,6 +40,7 @@ class DatasetSpec:
     labels: str | None = None  # layouts flat, npy, listed, cars: where they are
     split: SplitSpec | None = None
     where: dict[str, list[str]] = field(default_factory=dict)  # Parquet, WILDS: column -> values
+    text: tuple[str, ...] = ("sentence",)  # task text: columns with the sentences of an example
     image: str = "image"  # Parquet: column of encoded files, or of structs with the field `bytes`
     label: str = "label"  # Parquet, CIFAR: column with the class: its number, or its id
     group: str = "group"  # Parquet: column kept in the index as `group`
@@ -49,7 +50,8 @@ class DatasetSpec:
 def parse_dataset(fields: Mapping[str, Any]) -> DatasetSpec:
     """The spec with these fields, in which `split` is a mapping of its own."""
     split = fields.get("split")
-    return DatasetSpec(**{**fields, "split": SplitSpec(**split) if split else None})
+    text = tuple(fields["text"]) if "text" in fields else DatasetSpec.text
+    return DatasetSpec(**{**fields, "split": SplitSpec(**split) if split else None, "text": text})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,27 @@ class ViewSpec:
                 f"{self.resize}: a square larger than the image would have a black border; raise "
                 "resize or lower size"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextViewSpec:
+    """How sentences become the numbers that a language model reads."""
+
+    tokenizer: str  # a model of `tokenizers.SOURCES`, or a folder with a tokenizer's files
+    form: Literal["sentences", "options"]  # the sentences alone, or the question of Appendix J.5
+    length: int = 128  # tokens, at most; the paper's
+
+    def __post_init__(self):
+        if self.form not in ("sentences", "options") or self.length < 8:
+            raise ValueError(
+                "view: expected form sentences or options and a length of 8 or more, got "
+                f"{self.form!r} and {self.length}"
+            )
+
+
+def parse_view(fields: Mapping[str, Any]) -> ViewSpec | TextViewSpec:
+    """The view with these fields: one of text names a tokenizer."""
+    return TextViewSpec(**fields) if "tokenizer" in fields else ViewSpec(**fields)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ ensembles, scores and analyses know none of this.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +15,7 @@ from modelsoups.data.class_maps import ClassMap
 from modelsoups.data.datasets import index_dataset
 from modelsoups.data.examples import Examples, TrainingExamples, open_examples
 from modelsoups.data.specs import DatasetSpec
+from modelsoups.data.texts import open_texts, open_training_texts
 from modelsoups.data.views import open_training
 
 
@@ -25,4 +28,16 @@ class Task:
     open_training: Callable[..., TrainingExamples]  # path, size
 
 
-TASKS = {"images": Task(index=index_dataset, open=open_examples, open_training=open_training)}
+ARRAYS = {"images.npy": "images", "tokens.npy": "text"}  # name of an array file -> kind
+TASKS = {
+    "images": Task(index=index_dataset, open=open_examples, open_training=open_training),
+    "text": Task(index=index_dataset, open=open_texts, open_training=open_training_texts),
+}
+
+
+def open_any(path: str | Path, *options: Any) -> Examples:
+    """The examples in an array file of any kind, or those of an index of images.
+
+    Args: options: view, column and threads, of an index (`examples.open_examples`).
+    """
+    return TASKS[ARRAYS.get(Path(path).name, "images")].open(path, *options)

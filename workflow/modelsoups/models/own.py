@@ -387,7 +387,7 @@ def build_torchvision(spec: OwnSpec) -> nn.Module:
 
 def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Found:
     """The image tower of a model of open_clip, with a linear head."""
-    from modelsoups.models.backbones import BackboneSpec, build_open_clip
+    from modelsoups.models.backbones import BackboneSpec, Preprocessing, build_open_clip
 
     assert request.model
     if request.features is None:
@@ -399,6 +399,7 @@ def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Fo
         BackboneSpec(library="open_clip", model=request.model, weights="random")
     )
     data = tower.preprocessing
+    assert isinstance(data, Preprocessing)
     seen = {
         "size": data.fixed_size,
         "resize": data.fixed_size,

@@ -57,8 +57,8 @@ class GreedySpec:
     replacement: bool = option(
         False, "Go through the candidates again until a pass adds none (App. I)"
     )
-    metric: Literal["accuracy", "macro_f1", "matthews", "worst_group_accuracy"] = option(
-        "accuracy", "Score on the held-out set that has to rise"
+    metric: Literal["accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"] = (
+        option("accuracy", "Score on the held-out set that has to rise")
     )
     early_rejection: bool = option(
         True,
@@ -116,8 +116,8 @@ class PrunedSpec:
         "held-out", "By the metric of each candidate alone, worst first; or random"
     )
     seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
-    metric: Literal["accuracy", "macro_f1", "matthews", "worst_group_accuracy"] = option(
-        "accuracy", "Score on the held-out set that has to rise"
+    metric: Literal["accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"] = (
+        option("accuracy", "Score on the held-out set that has to rise")
     )
     early_rejection: bool = option(
         True, "As in a greedy soup; decisions stay the same", own_row=False
@@ -140,8 +140,8 @@ class InterpolatedSpec:
         0.1, "Between the factors tried for the first and for the last layer", exclusiveMinimum=0
     )
     largest: float = option(1.0, "Largest factor tried; above 1 goes beyond the soup", minimum=1)
-    metric: Literal["accuracy", "macro_f1", "matthews", "worst_group_accuracy"] = option(
-        "accuracy", "Score on the held-out set that decides"
+    metric: Literal["accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"] = (
+        option("accuracy", "Score on the held-out set that decides")
     )
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import yaml
 from modelsoups.study.replicates import replicate_problems
 from modelsoups.study.search import INITIALIZATION, RunSpec
 from modelsoups.study.study import LIBRARIES_WITH_TEXT, PROBES, STARTS, Study
+from modelsoups.study.texts import task_problems
 from modelsoups.study.trajectories import average_problems, teacher_problems
 
 # What a check of a table or figure's key looks for -> where it is defined.
@@ -287,6 +288,7 @@ def problems_of_models(study: Study) -> Iterator[str]:
     yield from average_problems(study)
     yield from teacher_problems(study)
     yield from disagreeing_sets(study)
+    yield from task_problems(study)
     for pool in study.config.get("pools", {}):
         sweeps = dict.fromkeys(model.partition("/")[0] for model in study.pools[pool])
         backbones = {study.backbone_of(sweep) for sweep in sweeps}
@@ -312,7 +314,7 @@ def problems_of_runs(study: Study) -> Iterator[str]:
         view = study.config["views"][study.config["backbones"][study.backbone_of(name)]["view"]]
         train = study.config["datasets"][study.train_of(name) or ""]
         largest = max(run.train_size for run in runs.values())
-        if train.get("training_input", "array") == "array" and largest > view["size"]:
+        if train.get("training_input", "array") == "array" and largest > view.get("size", 0):
             yield (
                 f"sweeps.{name}: train_size {largest} is more than the {view['size']} pixels of "
                 "the view, at which training images are kept; set training_input: files"

@@ -88,11 +88,6 @@ def plan_study(
     return plan.rename_axis("sweep")
 
 
-def arrays_gib(decoded: Mapping[str, tuple[int, int]]) -> dict[str, float]:
-    """GiB of the decoded arrays: name -> images and their side in pixels, three bytes a pixel."""
-    return {name: count * side * side * 3 / GIB for name, (count, side) in decoded.items()}
-
-
 def to_text(
     plan: pd.DataFrame,
     study: str,

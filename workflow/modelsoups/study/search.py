@@ -18,7 +18,7 @@ AUGMENTATION = re.compile(
 CHOICES = {  # field of RunSpec -> the methods that it names (`training.methods`)
     "optimizer": ("adamw", "adam", "rmsprop", "sgd", "adafactor"),
     "schedule": ("cosine", "constant", "linear", "cosine-restarts"),
-    "loss": ("softmax", "binary"),
+    "loss": ("softmax", "binary", "likelihood"),
 }
 
 
@@ -78,7 +78,8 @@ class RunSpec:
     )
     loss: str = described(
         "`softmax`: cross-entropy of one class among all; `binary`: the sum over classes of each "
-        "one's own; these runs start from `binary-probe` where others do from `linear-probe`",
+        "one's own; these runs start from `binary-probe` where others do from `linear-probe`; "
+        "`likelihood`: of a language model, minus the log-probability of the label's text",
         default="softmax",
     )
     cutmix: float = described(

@@ -21,7 +21,9 @@ from modelsoups.study.search import (
 # Heads that fine-tuning can start from. A probe is fitted by the loss of the runs (`RunSpec.loss`).
 PROBES = {"linear-probe": "softmax", "binary-probe": "binary"}
 STARTS = ("zero-shot", *PROBES)
-LIBRARIES_WITH_TEXT = ("iconclip", "open_clip")  # their backbones have a text tower
+LIBRARIES_WITH_TEXT = ("iconclip", "open_clip", "minilm")  # their backbones embed class prompts
+LIBRARIES_WITH_OPTIONS = ("bert", "t5")  # they read classes as options (Appendix J.5)
+LIBRARIES_OF_TEXT = (*LIBRARIES_WITH_OPTIONS, "minilm")  # their examples are texts
 
 
 @dataclass(frozen=True)
@@ -268,8 +270,10 @@ class Study:
 
     def has_zero_shot(self, backbone: str, train: str | None) -> bool:
         """Whether a backbone has a zero-shot head for the classes of a training set: a text tower,
-        and class prompts to embed."""
+        and class prompts to embed; or it reads options."""
         library = self.config["backbones"][backbone]["library"]
+        if library in LIBRARIES_WITH_OPTIONS:
+            return True
         return library in LIBRARIES_WITH_TEXT and self.said_of(train, "prompts") is not None
 
 

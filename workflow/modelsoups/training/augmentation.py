@@ -87,6 +87,11 @@ def build_augmentation(
     return transforms_imagenet_train(size, mean=mean, normalize=False, **options)
 
 
+def fixed_size_of(model: Classifier) -> int | None:
+    """Side in pixels of the images that a model reads, if it reads one size alone."""
+    return getattr(model.preprocessing, "fixed_size", None)  # language models have none
+
+
 class AugmentedImages:
     """Training images, each (3, size, size) uint8 when drawn."""
 
@@ -97,9 +102,9 @@ class AugmentedImages:
         Raises: ValueError if the model reads images of another size than the run's alone.
         """
         size = spec.train_size or images.shape[1]
-        if spec.train_size and model.preprocessing.fixed_size not in (None, size):
+        if spec.train_size and (fixed := fixed_size_of(model)) not in (None, size):
             raise ValueError(
-                f"train_size: the backbone reads images of {model.preprocessing.fixed_size} "
+                f"train_size: the backbone reads images of {fixed} "
                 f"pixels alone, got {size}; leave it out"
             )
         before, last = MIXED.get(spec.augmentation, ((spec.augmentation,), (spec.augmentation,)))
@@ -120,8 +125,24 @@ class AugmentedImages:
         return augment(Image.fromarray(self._images[number]))
 
 
+class PlainTexts:
+    """Training texts, each (width,) int64 tokens when drawn: none is augmented."""
+
+    def __init__(self, tokens: np.ndarray, spec: RunSpec, model: Classifier):
+        """tokens: (n, width) int32."""
+        self._tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def draw(self, number: int, epoch: int) -> torch.Tensor:
+        """Text `number`, the same in every epoch; the model cuts a batch to its longest."""
+        return torch.from_numpy(self._tokens[number].astype(np.int64))
+
+
 # Task of a backbone (`BackboneSpec.task`) -> its training examples, made of what the task's
 # `open_training` gives (`data.tasks`), the run's hyper-parameters and its model.
 AUGMENTED: dict[str, Callable[[Any, RunSpec, Classifier], TrainingExamples]] = {
-    "images": AugmentedImages
+    "images": AugmentedImages,
+    "text": PlainTexts,
 }

@@ -14,7 +14,12 @@ import torch
 from timm.data import Mixup
 from timm.optim.adafactor_bv import AdafactorBigVision
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    nll_loss,
+    one_hot,
+)
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from modelsoups.models.backbones import Classifier
@@ -97,6 +102,15 @@ def binary(spec: RunSpec) -> Loss:
         return binary_cross_entropy_with_logits(logits, shares, reduction="none").sum(1).mean()
 
     return loss
+
+
+def likelihood(spec: RunSpec) -> Loss:
+    """Minus the label's logit, where logits are log-probabilities: pre-training's own loss (J.5).
+
+    A text's log-probability is the sum over its tokens, where transformers' loss is their mean:
+    with Adam the two differ at most in which gradients are clipped.
+    """
+    return nll_loss
 
 
 def adamw(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -209,7 +223,11 @@ FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Averages]] = {
     "swa": EpochAverages,
 }
 # By name; a field of RunSpec says which, where there are several (`study.search.CHOICES`):
-LOSSES: dict[str, Callable[[RunSpec], Loss]] = {"softmax": softmax, "binary": binary}
+LOSSES: dict[str, Callable[[RunSpec], Loss]] = {
+    "softmax": softmax,
+    "binary": binary,
+    "likelihood": likelihood,
+}
 OPTIMIZERS: dict[str, Callable[[RunSpec, Iterable[nn.Parameter]], Optimizer]] = {
     "adamw": adamw,
     "adam": adam,
