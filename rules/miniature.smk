@@ -1,5 +1,5 @@
-"""How what ships in resources/ was made: the emoji, and IconCLIP, which was pre-trained on open
-icons and their names (resources/iconclip/README.md). For maintainers: no study asks for it.
+"""How what ships in resources/ was made: the emoji, tasks of text from WordNet, and IconCLIP, which
+was pre-trained on open icons and their names. For maintainers: no study asks for it.
 """
 
 
@@ -23,6 +23,23 @@ rule build_emoji:
         "Drawing the emoji benchmark"
     script:
         "../workflow/scripts/build_emoji.py"
+
+
+rule build_wordnet:
+    """Tasks of text classification from WordNet 3.0 (resources/wordnet/README.md)."""
+    input:
+        sources=shipped("resources/wordnet/sources.csv"),
+        code=code("build_wordnet"),
+    output:
+        folder=directory("results/resources/wordnet"),
+    log:
+        "results/logs/build_wordnet.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    message:
+        "Making tasks of text from WordNet"
+    script:
+        "../workflow/scripts/build_wordnet.py"
 
 
 rule halve_iconclip:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from modelsoups.base.logs import log_to
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.study.plan import (
@@ -26,14 +28,18 @@ models = {
     for name, spec in params.backbones.items()
 }
 for spec, num_classes in set(models.values()):
-    model = build_classifier(spec, num_classes)
+    # Of language models shapes alone: some are large. (Image towers compute as they are made.)
+    with torch.device("meta" if spec.task == "text" else "cpu"):
+        model = build_classifier(spec, num_classes)
     num_parameters[spec, num_classes] = sum(tensor.numel() for tensor in model.parameters())
 trained = {}  # sweep -> images a second and GPU
 for sweep, rows in params.runs.items():
     runs = [
         read_run(sweep, run, epochs, Path(record), Path(log)) for run, epochs, record, log in rows
     ]
-    speed = sum_up(runs, params.sweeps[sweep]["num_training_images"]).images_per_second
+    size = params.sweeps[sweep]
+    seen = sum_up(runs, size["num_training_images"], size["images_per_second"])
+    speed = seen.images_per_second
     trained[sweep] = speed / max(run.processes for run in runs)
 jobs = read_jobs(Path(snakemake.log[0]).parents[1] / "benchmarks")
 evaluated = evaluation_speed(jobs, params.num_reported_images)

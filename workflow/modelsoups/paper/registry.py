@@ -27,6 +27,8 @@ from modelsoups.paper.figureRecipes import RESULT as FIGURE_RECIPES
 from modelsoups.paper.recipes import RESULT as RECIPES
 from modelsoups.paper.table3 import RESULT as TABLE_3
 from modelsoups.paper.table4 import RESULT as TABLE_4
+from modelsoups.paper.table5 import RESULT as TABLE_5
+from modelsoups.paper.tableJ1 import RESULT as TABLE_J1
 from modelsoups.paper.uniform_soups import RESULT as UNIFORM_SOUPS
 
 RESULTS: dict[str, Result] = {
@@ -39,6 +41,7 @@ RESULTS: dict[str, Result] = {
         TABLE_3,
         TABLE_4,
         FIGURE_5,
+        TABLE_5,
         UNIFORM_SOUPS,
         FIGURE_K1,
         FIGURE_B1,
@@ -52,6 +55,7 @@ RESULTS: dict[str, Result] = {
         FIGURE_G4,
         FIGURE_H,
         FIGURE_J1,
+        TABLE_J1,
         FIGURE_L3,
         RECIPES,
         FIGURE_RECIPES,
