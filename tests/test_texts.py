@@ -80,7 +80,11 @@ def write_study(folder):
             "cola-t5": sweep_of("cola", "t5", loss="likelihood"),
             "mrpc-encoder": {**sweep_of("mrpc", "encoder"), "start": "linear-probe"},
         },
-        "recipes": {"greedy": {"kind": "greedy", "metric": "matthews"}},
+        "recipes": {
+            "uniform": {"kind": "uniform"},
+            "greedy": {"kind": "greedy", "metric": "matthews"},
+        },
+        "table5": [{"task": "CoLA", "model": "T5-tiny", "sweep": "cola-t5", "metric": "matthews"}],
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return "study.yaml"
@@ -89,8 +93,7 @@ def write_study(folder):
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     folder = copy_workflow(tmp_path_factory.mktemp("texts"))
-    target = "results/sweeps/cola-t5/scores.parquet"
-    done = snakemake(folder, target, "--configfile", write_study(folder))
+    done = snakemake(folder, "results/table5.csv", "--configfile", write_study(folder))
     assert done.returncode == 0, done.stdout
     return folder
 
@@ -103,7 +106,7 @@ def test_tokens_are_those_of_the_question_with_its_options(texts):
 
 
 def test_runs_and_soups_keep_tied_embeddings_and_options(texts):
-    for model in ("initialization", "000", "001", "greedy"):
+    for model in ("initialization", "000", "001", "uniform", "greedy"):
         path = texts / MODELS / model / "weights.safetensors"
         assert len(find_tied(Checkpoint(path).entries)) == 3  # of T5's four names of one tensor
         assert read_weights(path)["head.options"].shape == (2, 16)
@@ -126,9 +129,17 @@ def test_scores_are_of_the_sweeps_own_sets(texts):
     assert {"matthews", "accuracy_f1"} <= set(scores.metric)
 
 
+def test_table_5_has_the_task_in_its_metric(texts):
+    table = pd.read_csv(texts / "results/table5.csv")
+    assert table.method.tolist() == ["Best individual model", "Greedy soup"]
+    assert table.n.tolist() == [20, 20]
+    printed = (texts / "results/table5.md").read_text(encoding="utf-8")
+    assert printed.startswith("| test: texts: % | Method | CoLA (Matthews correlation, n = 20) |")
+
+
 def test_sweep_of_another_task_is_planned_beside_it(texts):
     jobs = planned(texts, "study.yaml", ("results/sweeps/mrpc-encoder/scores.parquet",))
     assert jobs["tokenize_view"] == 3
     assert jobs["fit_linear_probe"] == 1
-    assert jobs["evaluate_reported_1"] == 4  # the initialisation, two runs, a soup
+    assert jobs["evaluate_reported_1"] == 5  # the initialisation, two runs, two soups
     assert "evaluate_reported" not in jobs
