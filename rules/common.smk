@@ -68,6 +68,7 @@ from modelsoups.soups.registry import (
 from modelsoups.study.config import check_config, read_config
 from modelsoups.study.own import HELD_OUT, MODEL, OWN, add_study, recipe_of
 from modelsoups.study.checkpoints import watched_files
+from modelsoups.study.groups import averages_in
 from modelsoups.study.replicates import list_replicates
 from modelsoups.study.search import INITIALIZATION, as_params
 from modelsoups.study.study import PROBES, STARTS, identity, name_in

@@ -719,9 +719,11 @@ def cross_weights(wildcards):
 
 
 def mixed_names(wildcards):
-    """The models that mixes may be made of: the start, all runs, and a plan's soups."""
-    plan = analysis_plan("mixes/{mixes}")(wildcards)
-    return [INITIALIZATION, *run_names(wildcards), *plan.get("soups", [])]
+    """The models that mixes may be made of: the start, all runs, and a plan's averages and soups."""
+    plan, runs = analysis_plan("mixes/{mixes}")(wildcards), run_names(wildcards)
+    averages = averages_in(plan.get("groups", []))
+    averaged = [f"{run}-{average}" for run in runs for average in averages]
+    return [INITIALIZATION, *runs, *averaged, *plan.get("soups", [])]
 
 
 def mixed_weights(wildcards):

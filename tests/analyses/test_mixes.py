@@ -190,6 +190,34 @@ def test_wise_curves_start_once_and_end_at_each_model(files) -> None:
     assert len(mixes) == 1 + 5 * 2
 
 
+def test_groups_are_means_of_their_runs_and_one_that_failed_is_left_out(files) -> None:
+    first, second, lost = {"lr": 1e-3, "seed": 0}, {"lr": 1e-2, "seed": 1}, {"lr": 1e-2, "seed": 0}
+    groups = [
+        {"about": {"row": "soup"}, "members": [first, second]},
+        {"about": {"row": "ensemble"}, "members": [first, second], "ensemble": True},
+        {"about": {"row": "average"}, "members": [first], "average": "swa"},
+        {"about": {"row": "lost"}, "members": [first, lost]},
+    ]
+    kept = {name: run for name, run in RUNS.items() if name != "002"}
+    mixes = PLANS["groups"]({"groups": groups}, kept, files)
+    assert [mix.about["row"] for mix in mixes] == ["soup", "ensemble", "average"]
+    assert [dict(mix.coefficients) for mix in mixes[1:]] == [
+        {"000": 0.5, "003": 0.5},
+        {"000-swa": 1},
+    ]
+    assert mixes[0].about["models"] == "000 003"
+    assert [mix.ensemble for mix in mixes] == [False, True, False]
+
+
+def test_ensemble_of_a_group_is_the_mean_of_its_models_logits(files, photos) -> None:
+    mixer = Mixer(make_evaluator(), files)
+    both = {"000": 0.5, "001": 0.5}
+    table = evaluate_mixes(mixer, [photos], [Mix(coefficients=both, ensemble=True)])
+    mean = (mixer.logits(photos, {"000": 1.0}) + mixer.logits(photos, {"001": 1.0})) / 2
+    assert table.set_index("metric")["value"]["nll"] == pytest.approx(nll(mean, photos.labels))
+    assert not np.allclose(mean, mixer.logits(photos, both), atol=1e-4)
+
+
 WISE = {"kind": "wise", "alphas": [1], "soups": []}
 
 

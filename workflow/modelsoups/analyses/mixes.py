@@ -21,6 +21,8 @@ from modelsoups.evaluation.metrics import METRICS, is_correct
 from modelsoups.evaluation.paired import pack
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import Precision, pick_device
+from modelsoups.soups.ensembles import mean_of
+from modelsoups.study.groups import members_of
 from modelsoups.study.search import INITIALIZATION, RunSpec, select, select_all
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import why_no_weights
@@ -48,6 +50,7 @@ class Mix:
 
     coefficients: Mapping[str, float]  # model -> coefficient
     about: Mapping[str, Any] = field(default_factory=dict)  # columns of its own in the result
+    ensemble: bool = False  # not of weights: the mean of its models' outputs, whatever coefficients
 
 
 def interpolation(first: str, second: str, alpha: float) -> dict[str, float]:
@@ -195,12 +198,31 @@ def plan_endpoints(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mi
     return mixes
 
 
+def plan_groups(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
+    """The mean of each group of runs or of averages along them, of weights or of outputs
+    (Appendix L).
+
+    plan: `groups` (`study.groups`). One with a run that failed is left out.
+    """
+    found = [(group, members_of(runs, group)) for group in plan["groups"]]
+    return [
+        Mix(
+            coefficients=dict.fromkeys(models, 1 / len(models)),
+            about={**group["about"], "models": " ".join(models)},
+            ensemble=group.get("ensemble", False),
+        )
+        for group, models in found
+        if models
+    ]
+
+
 PLANS: dict[str, Callable[[Mapping[str, Any], Runs, Files], list[Mix]]] = {
     "plane": plan_plane,
     "angles": plan_angles,
     "pairs": plan_pairs,
     "wise": plan_wise,
     "endpoints": plan_endpoints,
+    "groups": plan_groups,
 }
 
 
@@ -285,11 +307,17 @@ def evaluate_mixes(
         for each in sets:
             found = parts.find(each.dataset, str(number))
             if found is None:
-                logits = mixer.logits(each, mix.coefficients)
-                made = score_rows(about, each.dataset, logits, each.labels)
+                made = score_rows(about, each.dataset, outputs(mixer, each, mix), each.labels)
                 found = parts.add(each.dataset, str(number), made)
             rows += found
     return pd.DataFrame(rows)
+
+
+def outputs(mixer: Mixer, each: EvaluationSet, mix: Mix) -> np.ndarray:
+    """Logits (n, T) of a mix on a data set: of its weights or, of an ensemble, its models' mean."""
+    if not mix.ensemble:
+        return mixer.logits(each, mix.coefficients)
+    return mean_of(mixer.logits(each, {model: 1.0}) for model in mix.coefficients)
 
 
 def score_rows(

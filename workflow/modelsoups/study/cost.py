@@ -54,6 +54,9 @@ def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
                 for a, b in combinations(chosen, 2)
             )
             return len(chosen) + sum(pairs)
+        case "groups":
+            groups = plan["groups"]
+            return sum(len(each["members"]) if each.get("ensemble") else 1 for each in groups)
     raise ValueError(f"plan of kind {plan['kind']!r} is unknown")
 
 
