@@ -25,6 +25,7 @@ SECTIONS = {
     "3.3": "Model soups",
     "4": "Analytically comparing soups to ensembles",
     "B": "Additional figures",
+    "C": "BASIC",
     "D": "Robust fine-tuning",
     "E": "Cross-dataset soups",
     "F": "One-dimensional grids",

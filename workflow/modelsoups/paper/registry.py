@@ -22,13 +22,19 @@ from modelsoups.paper.figureG4 import RESULT as FIGURE_G4
 from modelsoups.paper.figureH import RESULT as FIGURE_H
 from modelsoups.paper.figureJ1 import RESULT as FIGURE_J1
 from modelsoups.paper.figureK1 import RESULT as FIGURE_K1
+from modelsoups.paper.figureL import RESULT as FIGURE_L
 from modelsoups.paper.figureL3 import RESULT as FIGURE_L3
 from modelsoups.paper.figureRecipes import RESULT as FIGURE_RECIPES
 from modelsoups.paper.recipes import RESULT as RECIPES
+from modelsoups.paper.table1 import RESULT as TABLE_1
 from modelsoups.paper.table3 import RESULT as TABLE_3
 from modelsoups.paper.table4 import RESULT as TABLE_4
 from modelsoups.paper.table5 import RESULT as TABLE_5
+from modelsoups.paper.tableC1 import RESULT as TABLE_C1
 from modelsoups.paper.tableJ1 import RESULT as TABLE_J1
+from modelsoups.paper.tableL1 import RESULT as TABLE_L1
+from modelsoups.paper.tableL2 import RESULT as TABLE_L2
+from modelsoups.paper.tableL3 import RESULT as TABLE_L3
 from modelsoups.paper.uniform_soups import RESULT as UNIFORM_SOUPS
 
 RESULTS: dict[str, Result] = {
@@ -38,6 +44,7 @@ RESULTS: dict[str, Result] = {
         FIGURE_3,
         FIGURE_4,
         FIGURE_1,
+        TABLE_1,
         TABLE_3,
         TABLE_4,
         FIGURE_5,
@@ -46,6 +53,7 @@ RESULTS: dict[str, Result] = {
         FIGURE_K1,
         FIGURE_B1,
         FIGURE_B2,
+        TABLE_C1,
         FIGURE_D1,
         FIGURE_E1,
         FIGURE_F1,
@@ -56,6 +64,10 @@ RESULTS: dict[str, Result] = {
         FIGURE_H,
         FIGURE_J1,
         TABLE_J1,
+        TABLE_L1,
+        TABLE_L2,
+        TABLE_L3,
+        FIGURE_L,
         FIGURE_L3,
         RECIPES,
         FIGURE_RECIPES,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+from modelsoups.paper import pools
 from modelsoups.paper.claims import WHERE, Claim, compared
-from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec, one_sweep
+from modelsoups.paper.declare import SWEEP, Given, Made, Result, Spec
 from modelsoups.paper.domains import sets_by_domain
 from modelsoups.paper.methods import by_label
 from modelsoups.paper.pages import join_markdown
@@ -174,42 +174,28 @@ def oracle_claims(
     return claims
 
 
+def label_sets(given: Given) -> dict[str, str]:
+    """The study's second label sets -> what there is to say of them."""
+    from modelsoups.data.label_sets import caption_label_set
+
+    return {name: caption_label_set(spec) for name, spec in given.spec["label_sets"].items()}
+
+
 def make(given: Given) -> Made:
     """Table 4 of a sweep and its claims."""
-    from modelsoups.data.label_sets import caption_label_set
-    from modelsoups.evaluation.paired import read_correct
-    from modelsoups.evaluation.scores import read_scores
-
-    correct = read_correct([given.path("correct"), *given.paths("label_sets")])
-    scores, sweep = read_scores(given.path("scores")), given.spec["sweep"]
+    scores, correct = pools.read(given)
+    sweep = given.spec["sweep"]
     table = table_4(
-        scores,
-        correct,
-        given.roles,
-        {name: caption_label_set(spec) for name, spec in given.spec["label_sets"].items()},
-        given.study,
-        sweep,
-        given.methods,
+        scores, correct, given.roles, label_sets(given), given.study, sweep, given.methods
     )
     claims = oracle_claims(scores, correct, given.roles, given.methods, sweep)
     return Made(table=table, markdown=to_markdown(table), claims=claims)
 
 
-def targets(sweeps: list[str], config: Mapping[str, Any]) -> dict[str, Spec]:
+def targets(entries: list[Any], config: Mapping[str, Any]) -> dict[str, Spec]:
     """A table a sweep, with all label sets of the study."""
-    label_sets = config.get("label_sets", {})
-    return {f"table4-{sweep}": {"sweep": sweep, "label_sets": label_sets} for sweep in sweeps}
-
-
-def needs(spec: Spec) -> dict[str, Need | list[Need]]:
-    """Scores, and what is right image by image, by each set of labels."""
-    return {
-        "scores": Need(sweep=spec["sweep"], table="scores"),
-        "correct": Need(sweep=spec["sweep"], table="correct"),
-        "label_sets": [
-            Need(sweep=spec["sweep"], table=f"label-sets/{name}") for name in spec["label_sets"]
-        ],
-    }
+    specs = [{"sweep": each} if isinstance(each, str) else each for each in entries]
+    return {f"table4-{spec['sweep']}": pools.with_labels(spec, config) for spec in specs}
 
 
 RESULT = Result(
@@ -221,13 +207,14 @@ RESULT = Result(
     key="table4",
     schema={
         "type": "array",
-        "items": SWEEP,
-        "description": "The sweeps and pools that have a Table 4",
+        "items": {"anyOf": [SWEEP, pools.SCHEMA]},
+        "description": "The sweeps and pools that have a Table 4; of pools of low and high "
+        "averages of the same runs the low one has the soups, and the best run is of either",
     },
     targets=targets,
-    needs=needs,
-    names=one_sweep,
-    problems=lambda spec, study: needs_runs(study, spec["sweep"]),
+    needs=pools.needs,
+    names=pools.names,
+    problems=pools.problems,
     make=make,
     caption=(
         "The form of Table 4. Bold: the best of the best model on the held-out set, the greedy "
