@@ -147,6 +147,7 @@ def test_overlay_dry_runs_and_leaves_the_miniatures_runs_as_they_are(tmp_path, n
 def test_numbers_of_the_papers_vit_g_are_its_own():
     """Numbers of J.2.3."""
     study = Study(merged("config/vit-g.yaml"))
+    assert "stand-in for ViT-G/14" in study.config["study"]  # which every table names
     runs = [run for sweep in study.runs.values() for run in sweep.values()]
     assert len(runs) == 58
     assert {run.optimizer for run in runs} == {"adafactor"}

@@ -189,6 +189,7 @@ RESULT = Result(
                     "items": {"type": "number"},
                     "minItems": 1,
                     "uniqueItems": True,
+                    "description": "Of the runs; each has panels of its own",
                 },
                 "schedules": {
                     "type": "array",
