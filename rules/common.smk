@@ -52,6 +52,7 @@ sys.path.insert(0, str(HOME / "workflow"))  # this package, not another
 
 import modelsoups.base
 from modelsoups.base.code import code_of, digest_of
+from modelsoups.base.functions import file_of
 from modelsoups.paper.schema import complete_schema
 from modelsoups.paper.targets import (
     list_analyses,

@@ -589,8 +589,9 @@ def recipe_spec(wildcards):
 
 def recipe_code(wildcards):
     """The modules that cooking takes, with that of the recipe: no other recipe's."""
-    kind = CONFIG["recipes"][wildcards.recipe]["kind"]
-    return code("cook_soup", module_path(RECIPES[kind].cook))
+    recipe = CONFIG["recipes"][wildcards.recipe]
+    own = metric_files(own_metrics([recipe]))
+    return code("cook_soup", module_path(RECIPES[recipe["kind"]].cook)) + own
 
 
 def soup_names(wildcards):
@@ -673,6 +674,20 @@ def evaluated_indexes(wildcards):
 def evaluated_roles(wildcards):
     """These sets with their roles."""
     return {name: STUDY.roles[name] for name in evaluated_of(wildcards)}
+
+
+def own_metrics(recipes):
+    """The metrics of the user's own that recipes choose by, each function once."""
+    metrics = [recipe.get("metric", "") for recipe in recipes]
+    said = [{"function": each} if isinstance(each, str) else each for each in metrics]
+    return list(
+        {each["function"]: each for each in said if ":" in each["function"]}.values()
+    )
+
+
+def metric_files(metrics):
+    """Their files, if in the working folder: an edit makes anew what they score."""
+    return [path for each in metrics if (path := file_of(each["function"]))]
 
 
 def label_set_of(wildcards):

@@ -1,11 +1,13 @@
 """Scores: every metric of every model of a sweep or pool, and which images each has right."""
 
+OWN_METRICS = own_metrics(CONFIG.get("recipes", {}).values())
+
 
 rule score_sweep:
     """Every metric of every model of a sweep on every evaluation set, as a tidy table."""
     input:
         logits=scored_logits,
-        code=code("score_sweep"),
+        code=code("score_sweep") + metric_files(OWN_METRICS),
     output:
         scores=SCORES,
     log:
@@ -13,6 +15,7 @@ rule score_sweep:
     conda:
         "../envs/modelsoups.yaml"
     params:
+        **({"metrics": OWN_METRICS} if OWN_METRICS else {}),
         models=scored_table("models"),
         kinds=scored_table("kinds"),
         datasets=scored_table("datasets"),

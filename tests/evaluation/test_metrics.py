@@ -13,6 +13,8 @@ from modelsoups.evaluation.metrics import (
     is_correct,
     macro_f1,
     matthews,
+    metric_of,
+    name_of,
     nll,
     worst_group_accuracy,
 )
@@ -140,3 +142,45 @@ def test_matthews_of_three_classes_may_fall_when_a_prediction_becomes_right() ->
     predictions[0] = 1
     assert matthews(predictions, labels) < before
     assert METRICS["matthews"].monotone_up_to == 2
+
+
+OUTPUTS = np.log(np.array([[0.5, 0.5], [0.9, 0.1]]))
+TARGETS = np.array([0, 0])  # squared errors 0.5^2 + 0.5^2 = 0.5 and 0.1^2 + 0.1^2 = 0.02
+
+
+def test_function_of_the_users_own_is_a_metric_of_which_more_is_better() -> None:
+    own = metric_of({"function": "own_metrics:brier", "better": "lower", "per_example": True})
+    assert own.per_example is not None
+    np.testing.assert_allclose(own.per_example(OUTPUTS, TARGETS), [0.5, 0.98])
+    assert own(OUTPUTS, TARGETS) == pytest.approx(0.74)
+    whole = metric_of({"function": "own_metrics:mean_brier", "better": "lower"})
+    assert whole.per_example is None and whole.monotone_up_to == 0
+    assert whole(OUTPUTS, TARGETS) == pytest.approx(0.74)
+    assert metric_of("own_metrics:worst_class")(OUTPUTS, TARGETS) == 1
+    assert metric_of("accuracy") is METRICS["accuracy"]
+    assert name_of({"function": "a.b:brier"}) == name_of("a.b:brier") == "brier"
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("own_metrics:brier", r"expected one number, shape \(\), found shape \(2,\)"),
+        (
+            {"function": "own_metrics:mean_brier", "per_example": True},
+            r"expected a number an example, shape \(2,\), found shape \(\)",
+        ),
+        (
+            {"function": "own_metrics:rank_of_target", "per_example": True},
+            "of examples it has to be at most 1, found 2.0",
+        ),
+        (
+            {"function": "own_metrics:share_of_errors", "better": "lower", "per_example": True},
+            "expected the number of each example from that example alone",
+        ),
+        ("own_metrics:no_such", "own_metrics:no_such: expected `package.module:function`"),
+    ],
+)
+def test_what_a_function_returns_has_to_be_what_the_config_says(metric, message) -> None:
+    outputs = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
+    with pytest.raises(ValueError, match=message):
+        metric_of(metric)(outputs, TARGETS)

@@ -47,6 +47,16 @@ def test_files_of_logits_become_one_row_a_model_dataset_and_metric(tmp_path: Pat
     assert value["uniform", "nll"] == pytest.approx(np.log(2))  # two classes, equal logits
 
 
+def test_metric_of_the_users_own_is_scored_as_it_returns_it(tmp_path: Path) -> None:
+    write_logits(tmp_path / "a", np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 0]), {})
+    brier = {"function": "own_metrics:brier", "better": "lower", "per_example": True}
+    given = [tmp_path / "a"], ["000"], ["run"], ["photos"]
+    value = score_files(*given, own=[brier]).set_index("metric")["value"]
+    assert value["brier"] == pytest.approx((0.5 + 0.02) / 2)
+    with pytest.raises(ValueError, match="there is another metric brier"):
+        score_files(*given, own=[brier, "other_metrics:brier"])
+
+
 def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
     write_logits(tmp_path / "a", np.array([[1.0, 0.0]]), np.array([0]), {})
     with pytest.raises(ValueError, match="zip"):

@@ -75,3 +75,37 @@ def test_report_has_both_tables_with_a_heading_between_them():
     assert page.count("<table>") == page.count("</table>") == 2
     assert page.index("<td>90.00 (82.56–94.48)</td>") < page.index("<h2>Ingredients")
     assert page.index("<h2>Ingredients") < page.index("<td>`runs/c.pt`</td>")
+
+
+def test_card_of_a_soup_chosen_by_another_metric_shows_it_first():
+    values = {"a": 0.2, "b": 0.4, "c": 0.9, "greedy": 0.1}
+    brier = scores()
+    brier = brier.assign(metric="brier", value=brier.model.map(values))
+    metric = {"function": "m:brier", "better": "lower"}
+    record = {**RECORD, "recipe": {"kind": "greedy", "metric": metric}}
+    text = card(
+        SPEC, record, pd.concat([scores(), brier]), ROLES, FILES, HASHES, [Path("a.safetensors")]
+    )
+    assert "| brier (less is better) | held-out, chosen on (n = 100) | test (n = 100) |" in text
+    assert "| greedy (the soup) | 0.1000 | 0.1000 |\n| a (best single model) | 0.2000" in text
+    assert "| b (best single model) | 80.00" in text
+
+
+def test_card_says_whose_layers_are_not_averaged():
+    one = {**RECORD, "coefficients": [1.0], "other_layers_of": "c"}
+    text = card_of({**one, "ingredients": ["a"]})
+    assert "those of c." in text
+    assert "the best single model." not in text  # it is not: some layers are of another
+    text = card_of({**one, "ingredients": ["c"]})
+    assert "it has the weights of the best single model." in text
+
+
+def card_of(record):
+    return card(SPEC, record, scores(), ROLES, FILES, HASHES, [Path("a.safetensors")])
+
+
+def test_card_of_a_soup_chosen_by_groups_shows_the_accuracy_that_scores_have():
+    record = {**RECORD, "recipe": {"kind": "greedy", "metric": "worst_group_accuracy"}}
+    text = card_of(record)
+    assert "| b (best single model) | 80.00" in text
+    assert "| worst_group_accuracy" not in text

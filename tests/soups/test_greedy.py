@@ -16,6 +16,7 @@ from modelsoups.soups.rejection import margins
 from modelsoups.soups.selection import Decision, order_candidates
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import read_weights, write_weights
+from own_metrics import mean_sharp_brier
 from pools_of_networks import TinyNet, make_pool
 from small_pools import make_held_out
 
@@ -354,3 +355,51 @@ def asdict_of(soup) -> list[dict]:
     """A soup's decisions as progress has them."""
     fields = Decision.__dataclass_fields__
     return [{name: tried[name] for name in fields} for tried in soup.candidates]
+
+
+BRIER = {"function": "own_metrics:sharp_brier", "better": "lower", "per_example": True}
+
+
+def test_metric_of_the_users_own_decides_and_rejects_early_as_a_full_evaluation_would(tmp_path):
+    num_early = 0
+    for seed in range(6):
+        candidates, held_out = make_pool(tmp_path, seed)
+        soup = greedy(GreedySpec(metric=BRIER), candidates, held_out, NO_TRACE)
+        whole = {"function": "own_metrics:mean_sharp_brier", "better": "lower"}
+        full = greedy(GreedySpec(metric=whole), candidates, held_out, NO_TRACE)
+        assert picks(soup) == picks(full)
+        assert all(each["bound"] is None for each in full.candidates)
+        assert soup.details["early_rejection"] == "exact"
+        assert full.details["early_rejection"].startswith("off: mean_sharp_brier is of all example")
+        num_early += sum(each["bound"] is not None for each in soup.candidates)
+        scores = [each["score"] for each in soup.candidates if each["decision"] == "kept"]
+        held_out.pour(soup.weights, "it")
+        assert scores[-1] == pytest.approx(1 - mean_sharp_brier(held_out.logits(), held_out.labels))
+        assert scores == sorted(scores)
+    assert num_early > 0
+
+
+@pytest.mark.parametrize("order", ["held-out", "random"])
+def test_soup_of_some_layers_has_the_others_of_the_best_model(tmp_path, order):
+    """The decisions are those of full evaluations of exactly such soups."""
+    for seed in range(12):  # batches of two: a check of the first candidate's logits may pass
+        candidates, held_out = make_pool(tmp_path, seed, 4, num_images=40, batch_size=2)
+        spec = GreedySpec(only=["conv.*", "head.*"], except_=["head.bias"], order=order, seed=1)
+        soup = greedy(spec, candidates, held_out, NO_TRACE)
+        accuracies = check_pool(candidates, held_out)
+        best = read_weights(candidates[order_candidates(accuracies, GreedySpec())[0]].weights)
+        kept = {
+            key: best[key] for key in best if key not in ("conv.weight", "conv.bias", "head.weight")
+        }
+        ingredients, top = [], -1.0
+        for position in order_candidates(accuracies, spec):
+            trial = [*ingredients, position]
+            held_out.pour(average([candidates[i].weights for i in trial]) | kept, "it")
+            score = METRICS["accuracy"](held_out.logits(), held_out.labels)
+            if not ingredients:
+                assert soup.candidates[0]["score"] == score
+            if score > top:
+                ingredients, top = trial, score
+        assert picks(soup) == [f"{i:03}" for i in ingredients]
+        assert soup.held_out_accuracy == top
+        assert all(soup.weights[key].equal(kept[key]) for key in kept)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
@@ -126,9 +126,17 @@ def test_schema_takes_every_option_and_no_other():
         (ensemble_schema(), ENSEMBLES, parse_ensemble),
     ):
         for kind, entry in entries.items():
-            config = {"kind": kind, **{each.name: each.default for each in fields(entry.spec)}}
+            defaults = {
+                each.name: each.default
+                for each in fields(entry.spec)
+                if each.default is not MISSING and each.metadata["written"]
+            }
+            needed = {"coefficients": {"000": 1.0}} if kind == "weighted" else {}
+            config = {"kind": kind, **defaults, **needed}
             assert problems(schema, config) == []
-            assert parse(config) == entry.spec()
+            assert parse(config) == entry.spec(**needed)
+            for name in needed:
+                assert problems(schema, {"kind": kind}) == [f"{name!r} is a required property"]
             assert "'colour' was unexpected" in problems(schema, {**config, "colour": "red"})[0]
     assert "not one of ['uniform', 'greedy']" in problems(ensemble_schema(), {"kind": "learned"})[0]
     assert problems(recipe_schema(), {}) == ["'kind' is a required property"]
@@ -193,8 +201,14 @@ def test_labels_and_markers_tell_methods_apart():
 
 def test_metrics_of_greedy_are_metrics_of_predictions():
     wanted = {name for name, metric in METRICS.items() if metric.reads == "predictions"}
-    choices = recipe_schema()["allOf"][1]["then"]["properties"]["metric"]["enum"]
-    assert set(choices) == wanted
+    metric = recipe_schema()["allOf"][1]["then"]["properties"]["metric"]
+    assert set(metric["anyOf"][0]["enum"]) == wanted
+    assert problems(recipe_schema(), {"kind": "greedy", "metric": "package.metrics:brier"}) == []
+    own = {"function": "m:f", "better": "lower", "per_example": True}
+    assert problems(recipe_schema(), {"kind": "greedy", "metric": own}) == []
+    assert problems(recipe_schema(), {"kind": "greedy", "metric": "nll"})
+    with pytest.raises(ValueError, match="metric is 'nll', allowed: accuracy.*module:function"):
+        parse_recipe({"kind": "greedy", "metric": "nll"})
     assert set(BY_GROUP) == {name for name, metric in METRICS.items() if metric.by_group}
 
 

@@ -50,6 +50,22 @@ def test_evaluation_stops_where_the_rest_cannot_help(to_beat, accept_ties, score
         assert logits[:, 0].tolist() == [1, 1, 1, 0, 0, 0]  # in the images' own order
 
 
+@pytest.mark.parametrize(
+    ("to_beat", "score", "bound", "images"),
+    [
+        # A half for each that is right, nothing for others; 1 for those not seen.
+        (0.70, None, 4 / 6, 2),  # two wrong
+        (0.60, None, 2.5 / 6, 4),  # then one more and one right
+        (0.30, 1.5 / 6, None, 6),  # nothing is left to bound
+    ],
+)
+def test_examples_not_seen_count_as_1_in_a_mean_of_the_users_own(to_beat, score, bound, images):
+    metric = {"function": "own_metrics:half_if_right", "per_example": True}
+    held_out = Script([1, 1, 1, 0, 0, 0])
+    tried, _ = attempt_early(held_out, metric, np.array([3, 4, 5, 0, 1, 2]), to_beat, False)
+    assert tried == Attempt(score=score, bound=bound, num_evaluated=images)
+
+
 GROUPS = np.array([0, 0, 0, 1, 1, -1])
 
 

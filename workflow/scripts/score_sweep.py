@@ -14,5 +14,6 @@ scores = score_files(
     models=snakemake.params.models,
     kinds=snakemake.params.kinds,
     datasets=snakemake.params.datasets,
+    own=snakemake.params.get("metrics", ()),
 )
 write_scores(snakemake.output.scores, scores)

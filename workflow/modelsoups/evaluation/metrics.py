@@ -3,16 +3,19 @@
 One is of groups of examples too, (n,) integers: a style, a region; -1 is an example of none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from modelsoups.base.functions import import_function
 from modelsoups.evaluation.calibration import expected_calibration_error
 
 Array = np.ndarray
+MetricOption = str | Mapping[str, Any]  # as a recipe names a metric: see `metric_of`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,11 @@ class Metric:
     # Number of classes up to which it never falls when a wrong prediction becomes right. So it is
     # at most what it would be with the labels in place of predictions that are not made yet.
     monotone_up_to: float = 0
+    # Of the user's own: of logits (n, C) and labels the numbers (n,) that it is the mean of, each
+    # of its own example and at most 1. So it is at most what it would be with 1 where none is yet;
+    # with any number of classes: `monotone_up_to` is infinite.
+    per_example: Callable[[Array, Array], Array] | None = None
+    lower: bool = False  # of the user's own: the less the better; it is then 1 minus what it gives
 
     def __call__(self, logits: Array, labels: Array, groups: Array | None = None) -> float:
         """Of logits (n, C) and labels (n,)."""
@@ -134,3 +142,70 @@ METRICS: dict[str, Metric] = {
         monotone_up_to=inf,
     ),
 }
+
+
+def metric_of(metric: MetricOption) -> Metric:
+    """The metric that a recipe names: one of METRICS, or a function of the user's own.
+
+    The latter is given outputs (n, C) and targets (n,) as arrays, and returns a number, or one for
+    each example whose mean counts. Scores are such that more is better: where less is, they are 1
+    minus what the function returns. Those of examples must not be above 1 (so what is to be low not
+    below 0), and each depends on its own example alone: on that rests early rejection.
+
+    Args: metric: a name, `package.module:function`, or a mapping with `function`, `better`
+        (higher or lower) and `per_example`.
+    Raises: ValueError if there is no such function; or, once it is used, if what it returns is not
+        what the config says.
+    """
+    if isinstance(metric, str) and metric in METRICS:
+        return METRICS[metric]
+    said = {"function": metric} if isinstance(metric, str) else metric
+    lower = said.get("better", "higher") == "lower"
+    given = partial(_call_own, import_function(said["function"]), said["function"], lower)
+    if said.get("per_example"):
+        each = partial(given, True)
+        mean = partial(_mean, each)
+        return Metric(
+            reads="logits", function=mean, monotone_up_to=inf, per_example=each, lower=lower
+        )
+    return Metric(reads="logits", function=partial(given, False), lower=lower)
+
+
+def name_of(metric: MetricOption) -> str:
+    """What tables and records call a metric."""
+    function = metric if isinstance(metric, str) else metric["function"]
+    return function.rpartition(":")[2]
+
+
+def _mean(scores: Callable[[Array, Array], Array], outputs: Array, targets: Array) -> float:
+    return float(scores(outputs, targets).mean())
+
+
+def _call_own(
+    function: Callable[..., Any],
+    name: str,
+    lower: bool,
+    per_example: bool,
+    outputs: Array,
+    targets: Array,
+) -> Any:
+    found = np.asarray(function(outputs, targets), dtype=np.float64)
+    wanted = (len(targets),) if per_example else ()
+    if found.shape != wanted or not np.isfinite(found).all():
+        raise ValueError(
+            f"{name}: expected {'a number an example' if per_example else 'one number'}, shape "
+            f"{wanted}, found shape {found.shape}, {(~np.isfinite(found)).sum()} not finite; "
+            "`per_example` says which of the two it returns"
+        )
+    scores = 1 - found if lower else found
+    if per_example and (scores > 1).any():
+        raise ValueError(
+            f"{name}: of examples it has to be {'0 or more' if lower else 'at most 1'}, found "
+            f"{found.min() if lower else found.max()}; scale it, or leave `per_example` out"
+        )
+    if per_example and not np.allclose(function(outputs[:1], targets[:1]), found[:1]):
+        raise ValueError(
+            f"{name}: expected the number of each example from that example alone, found another "
+            "for the first when it is given by itself; leave `per_example` out"
+        )
+    return scores if per_example else float(scores)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,24 +16,37 @@ import pyarrow.parquet as pq
 from modelsoups.base.files import publish
 from modelsoups.evaluation.failures import why_no_logits
 from modelsoups.evaluation.logits import Logits, read_logits
-from modelsoups.evaluation.metrics import METRICS
+from modelsoups.evaluation.metrics import METRICS, MetricOption, metric_of, name_of
 
 Kind = Literal["initialization", "start", "run", "average", "soup", "ensemble"]
 COLUMNS = ("model", "kind", "dataset", "metric", "value", "n")  # accuracy is a fraction
 KEY = ["model", "dataset", "metric"]
 
 
-def score(outputs: Logits) -> dict[str, float]:
+def score(outputs: Logits, own: Sequence[MetricOption] = ()) -> dict[str, float]:
     """Every metric of a model on a dataset that takes no groups.
 
     What reads predictions reads the stored ones, which no rounding to float16 has touched.
+
+    Args: own: metrics of the user's own (`metrics.metric_of`); the value is what they return.
+    Raises: ValueError if two metrics have one name.
     """
     of = {"predictions": outputs.predictions, "logits": outputs.logits}
-    return {
+    found = {
         name: metric.of(of[metric.reads], outputs.labels)
         for name, metric in METRICS.items()
         if not metric.by_group
     }
+    for each in own:
+        name = name_of(each)
+        if name in found:
+            raise ValueError(
+                f"{each}: there is another metric {name}; give the function a new name"
+            )
+        metric = metric_of(each)
+        value = metric.of(outputs.logits.astype(np.float32), outputs.labels)
+        found[name] = 1 - value if metric.lower else value
+    return found
 
 
 def score_files(
@@ -40,13 +54,16 @@ def score_files(
     models: Sequence[str],
     kinds: Sequence[str],
     datasets: Sequence[str],
+    own: Sequence[MetricOption] = (),
 ) -> pd.DataFrame:
     """Tidy scores of files of logits, one row a model, dataset and metric, in the order given.
 
     A run that failed and was skipped has none.
 
-    Args: parallel sequences, the n-th file has the logits of the n-th model, of the n-th kind, on
-        the n-th dataset.
+    Args:
+        paths, models, kinds, datasets: parallel sequences, the n-th file has the logits of the n-th
+            model, of the n-th kind, on the n-th dataset.
+        own: of `score`.
     Returns: columns `COLUMNS`; n is the number of images.
     Raises: ValueError if lengths differ or the files do not make a valid table.
     """
@@ -55,7 +72,7 @@ def score_files(
         if why_no_logits(path) is not None:
             continue
         outputs = read_logits(path)
-        for metric, value in score(outputs).items():
+        for metric, value in score(outputs, own).items():
             rows.append((model, kind, dataset, metric, value, len(outputs.labels)))
     scores = pd.DataFrame(rows, columns=list(COLUMNS))
     _check("the files given", scores)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from modelsoups.models.own import PREFIX, OwnModel, OwnSpec
+from modelsoups.models.own import OwnModel, OwnSpec
 from modelsoups.study.own import classes_of_config
-from modelsoups.weights.checkpoints import Weights
+from modelsoups.weights.checkpoints import PREFIX, Weights
 from modelsoups.weights.stored import Stored, check_shapes, fit_names, needed_of
 
 logger = logging.getLogger(__name__)

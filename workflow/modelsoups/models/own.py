@@ -6,11 +6,9 @@ every job that builds the model (`build`).
 """
 
 import math
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +16,13 @@ import torch
 from torch import nn
 
 from modelsoups.base.files import read_json, write_json
+from modelsoups.base.functions import import_function
 from modelsoups.data.specs import ViewSpec
 from modelsoups.study.own import classes_of_config
 from modelsoups.weights.checkpoints import Checkpoint
 from modelsoups.weights.stored import Stored
 
 PREPROCESSING = ("size", "resize", "resize_mode", "interpolation", "mean", "std")
-PREFIX = "model."  # of the model's own names, in the files of a study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,27 +434,6 @@ def describe_python(request: Request, stored: Stored, num_classes: int) -> Found
 
 def build_python(spec: OwnSpec) -> nn.Module:
     return import_function(spec.model)(**spec.arguments)
-
-
-def import_function(name: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names; modules in the working folder are found.
-
-    Raises:
-        ValueError: it is not there, or no function.
-    """
-    module, _, attribute = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{name}: expected `package.module:function`, seen from {Path.cwd()} or installed "
-            f"({error})"
-        ) from error
-    if not callable(function):
-        raise ValueError(f"{name}: expected a function, found {type(function).__name__}")
-    return function
 
 
 @dataclass(frozen=True)

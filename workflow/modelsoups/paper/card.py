@@ -1,15 +1,17 @@
 """The card of a soup of models made elsewhere: what it is, of what, and how good."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from modelsoups.evaluation.metrics import name_of
 from modelsoups.evaluation.scores import datasets_of, rank, the_dataset
 from modelsoups.evaluation.statistics import accuracy_interval
 from modelsoups.models.own import OwnSpec
 from modelsoups.paper.pages import join_markdown, page, part_html
+from modelsoups.soups.registry import BY_GROUP
 
 FLATTERS = (
     "With 95 % intervals over images. The held-out set chose the ingredients, so its scores "
@@ -29,25 +31,52 @@ LIBRARY_NAMES = {"python": "pytorch", "torchvision": "torchvision", "open_clip":
 
 
 def score_rows(
-    scores: pd.DataFrame, roles: Mapping[str, str], soup: str
+    scores: pd.DataFrame, roles: Mapping[str, str], soup: str, metric: Any = "accuracy"
 ) -> list[tuple[str, str, float, int]]:
-    """Model, data set, accuracy and number of images: of the soup, the best run and other soups."""
-    held_out = the_dataset(roles, "held_out")
-    runs = scores[scores.kind == "run"]
-    best = rank(runs, held_out, roles).index[0]
+    """Model, data set, score and number of images: of the soup, the best run and other soups.
+
+    Args: metric: of a recipe (`metrics.metric_of`); the best run is so by it.
+    """
+    held_out, name = the_dataset(roles, "held_out"), name_of(metric)
+    ranked = rank(scores[scores.kind == "run"], held_out, roles, name).index
+    best = ranked[-1 if is_lower(metric) else 0]
     others = [m for m in scores[scores.kind == "soup"].model.unique() if m != soup]
     sets = [held_out, *datasets_of(roles, "test"), *datasets_of(roles, "shift")]
-    of = scores[scores.metric == "accuracy"].set_index(["model", "dataset"])
-    return [
-        (
-            model,
-            dataset,
-            float(of.loc[(model, dataset), "value"]),
-            int(of.loc[(model, dataset), "n"]),
-        )
-        for model in [soup, best, *others]
-        for dataset in sets
-    ]
+    of = scores[scores.metric == name].set_index(["model", "dataset"])
+    pairs = [(model, dataset) for model in [soup, best, *others] for dataset in sets]
+    return [(*pair, float(of.loc[pair, "value"]), int(of.loc[pair, "n"])) for pair in pairs]
+
+
+def is_lower(metric: Any) -> bool:
+    """Whether less of a recipe's metric is better."""
+    return isinstance(metric, Mapping) and metric.get("better") == "lower"
+
+
+def metrics_of(record: Mapping[str, Any]) -> list[Any]:
+    """The metrics that a card shows: accuracy, and what the recipe chose by if scores have it."""
+    chosen = record["recipe"].get("metric", "accuracy")
+    return ["accuracy"] if chosen in ("accuracy", *BY_GROUP) else [chosen, "accuracy"]
+
+
+def score_table(
+    scores: pd.DataFrame, roles: Mapping[str, str], soup: str, metric: Any, runs: Collection[str]
+) -> str:
+    """Markdown of one metric. Args: runs: names of the models that there were."""
+    held_out = the_dataset(roles, "held_out")
+    rows = score_rows(scores, roles, soup, metric)
+    sets = list(dict.fromkeys(dataset for _, dataset, _, _ in rows))
+    sizes = {dataset: n for _, dataset, _, n in rows}
+    heads = [f"{d}{', chosen on' if d == held_out else ''} (n = {sizes[d]:,})" for d in sets]
+    found = {(model, dataset): (value, n) for model, dataset, value, n in rows}
+    models = list(dict.fromkeys(model for model, *_ in rows))
+    unit = "accuracy in %" if metric == "accuracy" else name_of(metric)
+    unit += " (less is better)" if is_lower(metric) else ""
+    show = _percent if metric == "accuracy" else lambda value, n: f"{value:.4f}"
+    lines = [[unit, *heads], ["---", *["---:"] * len(sets)]]
+    for model in models:
+        what = "the soup" if model == soup else "best single model" if model in runs else "soup"
+        lines.append([f"{model} ({what})", *(show(*found[model, d]) for d in sets)])
+    return join_markdown(lines)
 
 
 def tables(
@@ -58,17 +87,9 @@ def tables(
     hashes: Mapping[str, str],
 ) -> tuple[str, str]:
     """Markdown of the scores, and of the candidates with what became of them."""
-    soup, held_out = record["model"], the_dataset(roles, "held_out")
-    rows = score_rows(scores, roles, soup)
-    sets = list(dict.fromkeys(dataset for _, dataset, _, _ in rows))
-    sizes = {dataset: n for _, dataset, _, n in rows}
-    heads = [f"{d}{', chosen on' if d == held_out else ''} (n = {sizes[d]:,})" for d in sets]
-    found = {(model, dataset): (value, n) for model, dataset, value, n in rows}
-    models = list(dict.fromkeys(model for model, *_ in rows))
-    lines = [["accuracy in %", *heads], ["---", *["---:"] * len(sets)]]
-    for model in models:
-        what = "the soup" if model == soup else "best single model" if model in files else "soup"
-        lines.append([f"{model} ({what})", *(_percent(*found[model, d]) for d in sets)])
+    scored = "\n".join(
+        score_table(scores, roles, record["model"], metric, files) for metric in metrics_of(record)
+    )
     coefficients = record["coefficients"]
     shares = (
         dict(zip(record["ingredients"], coefficients, strict=True))
@@ -99,7 +120,7 @@ def tables(
                 f"`{hashes[name]}`",
             ]
         )
-    return join_markdown(lines).rstrip(), join_markdown(ingredients).rstrip()
+    return scored.rstrip(), join_markdown(ingredients).rstrip()
 
 
 def title_of(record: Mapping[str, Any]) -> str:
@@ -133,10 +154,11 @@ def card(
             dataset_type=dataset,
             dataset_name=dataset,
             dataset_split=roles[dataset],
-            metric_type="accuracy",
+            metric_type=name_of(metric),
             metric_value=round(value, 6),
         )
-        for model, dataset, value, _ in score_rows(scores, roles, soup)
+        for metric in metrics_of(record)
+        for model, dataset, value, _ in score_rows(scores, roles, soup, metric)
         if model == soup
     ]
     data = ModelCardData(
@@ -151,7 +173,7 @@ def card(
     loading = LOADING.get(spec.library, 'load_state_dict of "{file}"')
     weights = next(path.name for path in written if path.suffix not in (".json", ".txt"))
     options = {key: value for key, value in record["recipe"].items() if key != "kind"}
-    view = spec.view
+    view, whose = spec.view, record.get("other_layers_of")
     parts = [
         f"---\n{data.to_yaml()}\n---",
         f"# {title.capitalize()}",
@@ -160,7 +182,8 @@ def card(
         f"`{record['recipe']['kind']}` "
         f"({', '.join(f'{key}: {value}' for key, value in options.items())}) of *Model soups* "
         "(Wortsman et al. 2022), made by modelsoups. It costs what one of them costs to run.",
-        *([ALONE] if len(record["ingredients"]) == 1 else []),
+        *([ALONE] if {*record["ingredients"]} == {whose or record["ingredients"][0]} else []),
+        *([f"Layers that are not averaged are those of {whose}."] if whose else []),
         "## Scores",
         scored,
         FLATTERS,

@@ -14,8 +14,9 @@ import numpy as np
 
 from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits
+from modelsoups.evaluation.metrics import metric_of, name_of
 from modelsoups.models.ahead import ahead
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, of_the_best
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
 from modelsoups.soups.rejection import (
     ORDER_COUNTS,
@@ -45,7 +46,8 @@ def greedy(
     order = order_candidates(alone, spec)
     names = [candidates[position].name for position in order]
     decisions = decided_before(trace, names)
-    mean = RunningMean(spec, candidates, held_out, spec.accept_ties)
+    kept_as_is, whose = of_the_best(spec, candidates, alone)
+    mean = RunningMean(spec, candidates, held_out, spec.accept_ties, kept_as_is)
     if kept := [d.name for d in decisions if d.decision == "kept"]:
         position_of = dict(zip(names, order, strict=True))
         mean.restore([position_of[name] for name in kept])
@@ -65,6 +67,7 @@ def greedy(
 
     counts = Counter(mean.ingredients)  # in the order they were added
     weights = average([candidates[position].weights for position in mean.ingredients])
+    weights |= kept_as_is
     if spec.statistics == "estimate":
         held_out.pour(weights, "the greedy soup")
         weights |= held_out.estimate()
@@ -74,7 +77,7 @@ def greedy(
         ingredients=[candidates[position].name for position in counts],
         coefficients=[count / counts.total() for count in counts.values()],
         candidates=[
-            {**asdict(decision), f"held_out_{spec.metric}": scores[decision.name]}
+            {**asdict(decision), f"held_out_{name_of(spec.metric)}": scores[decision.name]}
             for decision in decisions
         ],
         held_out_accuracy=mean.accuracy(),
@@ -83,6 +86,7 @@ def greedy(
             "num_of_full_evaluation": (len(decisions) - 1) * len(held_out),
             "order_is_free": mean.order_is_free,
             "early_rejection": mean.early_rejection(),
+            **whose,
         },
     )
 
@@ -113,10 +117,13 @@ class RunningMean:
         candidates: Sequence[Candidate],
         held_out: HeldOut,
         accept_ties: bool = False,
+        kept_as_is: Weights | None = None,
     ):
+        """Args: kept_as_is: tensors that are not averaged; every soup has these."""
         sources = [Checkpoint(candidate.weights) for candidate in candidates]
         self._entries = check_alike(sources)
-        self._fixed = common_integers(sources, self._entries)
+        self._fixed = common_integers(sources, self._entries) | (kept_as_is or {})
+        self._partial = bool(kept_as_is)
         self._tied = find_tied(self._entries)
         self._spec, self._candidates, self._held_out = spec, candidates, held_out
         self._accept_ties = accept_ties
@@ -235,11 +242,13 @@ class RunningMean:
         """Score a single candidate, by its stored logits if they are what the model gives here.
 
         Logits in float16 are not, nor those made with the candidate's own statistics where the
-        soup's are estimated.
+        soup's are estimated, nor those of all its tensors where the soup has some of another. By a
+        metric of logits it is what the model gives here: that predictions agree is too little.
         """
         num_checked = 2 * self._held_out.batch_size
         self.order_is_free, agree = self._check_order(stored)
-        own = self._spec.statistics == "average"
+        own = self._spec.statistics == "average" and not self._partial
+        own = own and metric_of(self._spec.metric).reads == "predictions"
         if not agree or not own or stored.dtype != np.float32:
             tried = self._attempt_all()
             return replace(tried, num_evaluated=tried.num_evaluated + num_checked)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 
 from modelsoups.data.examples import Examples
 from modelsoups.evaluation.evaluator import Evaluator
-from modelsoups.evaluation.logits import read_predictions
-from modelsoups.evaluation.metrics import METRICS
+from modelsoups.evaluation.logits import read_logits, read_predictions
+from modelsoups.evaluation.metrics import MetricOption, metric_of
 from modelsoups.weights.average import estimate_statistics
-from modelsoups.weights.checkpoints import Weights
+from modelsoups.weights.checkpoints import PREFIX, Weights, read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +76,9 @@ class HeldOut:
         self.num_images += len(indices)
         return self.examples.batch(indices).to(self.evaluator.device)
 
-    def score(self, metric: str, logits: np.ndarray) -> float:
+    def score(self, metric: MetricOption, logits: np.ndarray) -> float:
         """A metric of logits (n, C) of all examples."""
-        return METRICS[metric](logits, self.labels, self.groups)
+        return metric_of(metric)(logits, self.labels, self.groups)
 
     def estimate(self) -> Weights:
         """Normalisation statistics of the model on the held-out examples (labels unused).
@@ -98,15 +99,16 @@ class HeldOut:
 
 
 def check_pool(
-    candidates: Sequence[Candidate], held_out: HeldOut, metric: str = "accuracy"
+    candidates: Sequence[Candidate], held_out: HeldOut, metric: MetricOption = "accuracy"
 ) -> list[float]:
-    """Held-out score of each candidate, from its stored predictions.
+    """Held-out score of each candidate, from its stored predictions or, by a metric of the user's
+    own, logits.
 
-    Args: metric: one of METRICS that reads predictions.
     Raises:
         ValueError: an empty pool, a name given twice, predictions of other examples, or no groups
             for a metric that needs them.
     """
+    chosen = metric_of(metric)
     names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"expected a pool of differently named candidates, found {names}")
@@ -119,9 +121,49 @@ def check_pool(
                 f"examples, expected {len(held_out)}); evaluate {candidate.name} on this held-out "
                 "set"
             )
-        predictions, labels = stored["prediction"].to_numpy(), stored["label"].to_numpy()
-        scores.append(METRICS[metric].of(predictions, labels, held_out.groups))
+        if chosen.reads == "predictions":
+            outputs = stored["prediction"].to_numpy()
+        else:
+            outputs = read_logits(candidate.logits).logits.astype(np.float32)
+        scores.append(chosen.of(outputs, held_out.labels, held_out.groups))
     return scores
+
+
+def of_the_best(
+    spec: Any, candidates: Sequence[Candidate], scores: Sequence[float]
+) -> tuple[Weights, dict[str, str]]:
+    """The tensors that a recipe leaves as they are in the best candidate; none without patterns.
+
+    Args:
+        spec: with `only` and `except_`, patterns with `*` of names as the model has them.
+        scores: of the candidates alone; of equal ones the later counts, as in a greedy soup.
+    Returns: the tensors, and for the record whose they are.
+    Raises:
+        ValueError: a pattern that fits no tensor, or together they leave nothing to average.
+    """
+    if not spec.only and not spec.except_:
+        return {}, {}
+    best = max(range(len(scores)), key=lambda position: (scores[position], position))
+    weights = read_weights(candidates[best].weights)
+    own = {key: own_name(key) for key in weights}
+    for pattern in (*spec.only, *spec.except_):
+        if not any(fnmatchcase(name, pattern) for name in own.values()):
+            some = ", ".join([*own.values()][:3])
+            raise ValueError(f"{pattern!r} fits no tensor; their names are {some}, ...")
+
+    def averaged(name: str) -> bool:
+        inside = not spec.only or any(fnmatchcase(name, pattern) for pattern in spec.only)
+        return inside and not any(fnmatchcase(name, pattern) for pattern in spec.except_)
+
+    kept = {key: tensor for key, tensor in weights.items() if not averaged(own[key])}
+    if len(kept) == len(weights):
+        raise ValueError("`only` and `except` together leave no tensor to average")
+    return kept, {"other_layers_of": candidates[best].name}
+
+
+def own_name(key: str) -> str:
+    """The name that a model made elsewhere has for a tensor, or that of this project's."""
+    return key.removeprefix(PREFIX)
 
 
 def soup_of_all(

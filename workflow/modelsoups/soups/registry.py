@@ -5,8 +5,9 @@ the config's schema follow from the fields of its spec, label and look from what
 defaults. Imported while Snakemake parses: the standard library alone.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -17,16 +18,86 @@ BY_GROUP = ("worst_group_accuracy",)  # metrics that take groups of examples
 LIMITS = ("minimum", "exclusiveMinimum")  # keys of JSON schema
 
 
-def option(default: Any, about: str, *, own_row: bool = True, **limits: float) -> Any:
+def option(
+    default: Any,
+    about: str,
+    *,
+    own_row: bool = True,
+    schema: Mapping[str, Any] | None = None,
+    written: bool = True,
+    **limits: float,
+) -> Any:
     """A field of a spec.
 
     Args:
         about: what it is, for the reference of the config.
         own_row: whether recipes that differ in it are rows of their own in a table; those that
             differ in a seed are averaged, what is only speed changes nothing.
+        schema: JSON schema of its value, where that does not follow from the type.
+        written: whether records have it at its default too; of a later option they do not, so that
+            soups made before stay as they are.
         limits: `minimum`, `exclusiveMinimum`.
     """
-    return field(default=default, metadata={"about": about, "own_row": own_row, **limits})
+    about_it = {"about": about, "own_row": own_row, "schema": schema, "written": written, **limits}
+    return field(default=default, metadata=about_it)
+
+
+# Of modelsoups.evaluation.metrics: more is better.
+METRICS = ("accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy")
+FUNCTION = {"type": "string", "pattern": r"^\w+(\.\w+)*:\w+$"}
+METRIC = {
+    "anyOf": [
+        {"enum": [*METRICS]},
+        FUNCTION,
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["function"],
+            "properties": {
+                "function": {
+                    **FUNCTION,
+                    "description": "`package.module:function` of yours, of outputs (n, C) and "
+                    "targets (n,)",
+                },
+                "better": {
+                    "enum": ["higher", "lower"],
+                    "description": "Which values are (default higher)",
+                },
+                "per_example": {
+                    "type": "boolean",
+                    "description": "Whether it returns a value an example, of that example alone, "
+                    "whose mean counts: then soups are rejected early. At most 1, or at least 0 if "
+                    "lower is better",
+                },
+            },
+        },
+    ]
+}
+PATTERNS = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+
+
+def metric_option(about: str) -> Any:
+    """The option `metric` of a recipe."""
+    return option("accuracy", f"{about}; one of these, or a function of yours", schema=METRIC)
+
+
+def layer_options() -> tuple[Any, Any]:
+    """The options `only` and `except` of a recipe."""
+    return (
+        option(
+            (),
+            "Patterns with `*` of names of tensors: the soup has these of its ingredients, all "
+            "others are those of the best model on the held-out set",
+            schema=PATTERNS,
+            written=False,
+        ),
+        option(
+            (),
+            "Patterns of names of tensors that are those of the best model instead",
+            schema=PATTERNS,
+            written=False,
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +109,29 @@ class UniformSpec:
         "Statistics of BatchNorms: those of the ingredients averaged, or estimated on the held-out "
         "images",
     )
+    only: Sequence[str] = layer_options()[0]
+    except_: Sequence[str] = layer_options()[1]
 
     def __post_init__(self) -> None:
         check_options("uniform", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedSpec:
+    """Candidates with coefficients that the config gives."""
+
+    coefficients: Mapping[str, float] = option(
+        MISSING,
+        "Candidate -> its coefficient; those that are not named are left out. Their sum is 1",
+        schema={"type": "object", "minProperties": 1, "additionalProperties": {"type": "number"}},
+    )
+    only: Sequence[str] = layer_options()[0]
+    except_: Sequence[str] = layer_options()[1]
+
+    def __post_init__(self) -> None:
+        check_options("weighted", self)
+        if abs((total := sum(self.coefficients.values())) - 1) > 1e-6:
+            raise ValueError(f"weighted: coefficients have sum 1, found {total:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +148,7 @@ class GreedySpec:
     replacement: bool = option(
         False, "Go through the candidates again until a pass adds none (App. I)"
     )
-    metric: Literal["accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"] = (
-        option("accuracy", "Score on the held-out set that has to rise")
-    )
+    metric: str | Mapping[str, Any] = metric_option("Score on the held-out set that has to rise")
     early_rejection: bool = option(
         True,
         "Stop evaluating a soup where its rejection is certain; decisions stay the same",
@@ -68,6 +157,8 @@ class GreedySpec:
     statistics: Literal["average", "estimate"] = option(
         "average", "Statistics of BatchNorms in every trial, as in a uniform soup"
     )
+    only: Sequence[str] = layer_options()[0]
+    except_: Sequence[str] = layer_options()[1]
 
     def __post_init__(self) -> None:
         check_options("greedy", self)
@@ -116,9 +207,7 @@ class PrunedSpec:
         "held-out", "By the metric of each candidate alone, worst first; or random"
     )
     seed: int = option(0, "Seed of the random order", own_row=False, minimum=0)
-    metric: Literal["accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"] = (
-        option("accuracy", "Score on the held-out set that has to rise")
-    )
+    metric: str | Mapping[str, Any] = metric_option("Score on the held-out set that has to rise")
     early_rejection: bool = option(
         True, "As in a greedy soup; decisions stay the same", own_row=False
     )
@@ -140,9 +229,7 @@ class InterpolatedSpec:
         0.1, "Between the factors tried for the first and for the last layer", exclusiveMinimum=0
     )
     largest: float = option(1.0, "Largest factor tried; above 1 goes beyond the soup", minimum=1)
-    metric: Literal["accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"] = (
-        option("accuracy", "Score on the held-out set that decides")
-    )
+    metric: str | Mapping[str, Any] = metric_option("Score on the held-out set that decides")
 
     def __post_init__(self) -> None:
         check_options("interpolated", self)
@@ -314,6 +401,19 @@ RECIPES: dict[str, Recipe] = {
         extra_passes=lambda spec, num_candidates: 4 * spec.epochs,  # a gradient is three
     ),
     # Not of the paper.
+    "weighted": Recipe(
+        spec=WeightedSpec,
+        cook="modelsoups.soups.weighted:weighted",
+        methods=[
+            (
+                {},
+                Method(
+                    label="Weighted soup",
+                    look={"color": "tab:blue", "marker": "d", "s": 70},
+                ),
+            )
+        ],
+    ),
     "pruned": Recipe(
         spec=PrunedSpec,
         cook="modelsoups.soups.pruned:pruned",
@@ -439,7 +539,17 @@ def parse_ensemble(config: Mapping[str, Any]) -> Any:
 def full_config(config: Mapping[str, Any], ensemble: bool = False) -> dict[str, Any]:
     """The config of a recipe or ensemble with every option, as records have it."""
     spec = parse_ensemble(config) if ensemble else parse_recipe(config)
-    return {"kind": config["kind"], **asdict(spec)}
+    written = {
+        key_of(each.name): asdict(spec)[each.name]
+        for each in fields(spec)
+        if each.metadata["written"] or getattr(spec, each.name) != each.default
+    }
+    return {"kind": config["kind"], **written}
+
+
+def key_of(name: str) -> str:
+    """Key in a config of a field of a spec: `except_` is a word of Python's without its `_`."""
+    return name.rstrip("_")
 
 
 def function_of(recipe: Recipe) -> Callable[..., Any]:
@@ -457,7 +567,7 @@ def method_of(config: Mapping[str, Any], ensemble: bool = False) -> Method:
     entries = ENSEMBLES if ensemble else RECIPES
     spec = parse_ensemble(config) if ensemble else parse_recipe(config)
     given = {
-        each.name: getattr(spec, each.name)
+        key_of(each.name): getattr(spec, each.name)
         for each in fields(spec)
         if each.metadata["own_row"] and getattr(spec, each.name) != each.default
     }
@@ -523,10 +633,17 @@ def check_options(what: str, spec: Any) -> None:
 
     Args: what: kind of the recipe, for the message.
     """
+    names = {key_of(each.name): each.name for each in fields(spec)}
     for name, wanted in _properties(type(spec)).items():
-        value = getattr(spec, name)
+        value = getattr(spec, names[name])
         allowed = None
-        if value not in wanted.get("enum", [value]):
+        if name == "metric":
+            named = value if isinstance(value, str) else value.get("function", "")
+            if named not in METRICS and not re.match(FUNCTION["pattern"], named):
+                allowed = f"{', '.join(METRICS)}, or package.module:function"
+        elif wanted.get("type") in ("array", "object"):
+            continue  # the schema has their form
+        elif value not in wanted.get("enum", [value]):
             allowed = ", ".join(wanted["enum"])
         elif value < wanted.get("minimum", value):
             allowed = f"{wanted['minimum']} and above"
@@ -551,17 +668,24 @@ def _parse(what: str, entries: Mapping[str, Recipe], config: Mapping[str, Any]) 
     if kind not in entries:
         raise ValueError(f"{what} kind {kind!r} is unknown, allowed: {', '.join(entries)}")
     spec = entries[kind].spec
-    allowed = [each.name for each in fields(spec)]
+    names = {key_of(each.name): each.name for each in fields(spec)}
+    allowed = list(names)
     if unknown := sorted(config.keys() - {"kind", *allowed}):
         raise ValueError(
             f"{what} of kind {kind}: {', '.join(unknown)} unknown, "
             f"allowed: {', '.join(allowed) or 'no option'}"
         )
-    return spec(**{key: value for key, value in config.items() if key != "kind"})
+    return spec(**{names[key]: value for key, value in config.items() if key != "kind"})
 
 
 def _describe(name: str, value: Any) -> str:
     words = name.replace("_", " ")
+    if name == "metric":
+        return f"metric {value if isinstance(value, str) else value['function']}"
+    if name == "coefficients":
+        return ", ".join(f"{share:g} {candidate}" for candidate, share in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"{words} {' '.join(value)}"
     if isinstance(value, bool):
         return words if value else f"no {words}"
     return f"{words} {value}"
@@ -578,6 +702,7 @@ def _schema(entries: Mapping[str, Recipe]) -> dict[str, Any]:
                 "then": {
                     "description": entry.spec.__doc__,
                     "additionalProperties": False,
+                    "required": ["kind", *_needed(entry.spec)],
                     "properties": {"kind": {"const": kind}, **_properties(entry.spec)},
                 },
             }
@@ -586,17 +711,28 @@ def _schema(entries: Mapping[str, Recipe]) -> dict[str, Any]:
     }
 
 
+def _needed(spec: type) -> list[str]:
+    """Options without a default."""
+    return [each.name for each in fields(spec) if each.default is MISSING]
+
+
 def _properties(spec: type) -> dict[str, dict[str, Any]]:
     """Option -> its JSON schema."""
     found: dict[str, dict[str, Any]] = {}
     hints = get_type_hints(spec)
     for each in fields(spec):
         hint = hints[each.name]
-        is_choice = get_origin(hint) is Literal
-        found[each.name] = {
-            **({"enum": list(get_args(hint))} if is_choice else {"type": JSON_TYPES[hint]}),
+        found[key_of(each.name)] = {
+            **(each.metadata["schema"] or _schema_of(hint)),
             **{name: each.metadata[name] for name in LIMITS if name in each.metadata},
-            "default": each.default,
+            **({"default": each.default} if each.default not in (MISSING, ()) else {}),
             "description": each.metadata["about"],
         }
     return found
+
+
+def _schema_of(hint: Any) -> dict[str, Any]:
+    """JSON schema of values of a type."""
+    if get_origin(hint) is Literal:
+        return {"enum": list(get_args(hint))}
+    return {"type": JSON_TYPES[hint]}

@@ -4,26 +4,31 @@
 at would not do: for accuracy, as soon as it has made as many mistakes as the soup it has to beat.
 So it is with every metric that never falls when a wrong prediction becomes right
 (`Metric.monotone_up_to`): with the labels in place of the predictions not yet made it is an upper
-bound, in floating point too, since rounding keeps the order of sums and of quotients. Whatever
-order the examples come in, the decision is that of a full evaluation. To make it early, examples
-come first that the soup will probably get wrong. Stored logits tell which: those of averaged
-weights are close to the average of the logits (paper Sec. 4), so examples are ordered by the margin
-of that average for the true class: first what it gets wrong, then what is contested.
+bound, in floating point too, since rounding keeps the order of sums and of quotients. And so with
+the mean of values of examples of at most 1 each (`Metric.per_example`), with 1 in place of those
+not yet known. Whatever order the examples come in, the decision is that of a full evaluation. To
+make it early, examples come first that the soup will probably get wrong. Stored logits tell which:
+those of averaged weights are close to the average of the logits (paper Sec. 4), so examples are
+ordered by the margin of that average for the true class: first what it gets wrong, then what is
+contested.
 """
 
 import numpy as np
 
-from modelsoups.evaluation.metrics import METRICS
+from modelsoups.evaluation.metrics import MetricOption, metric_of, name_of
 from modelsoups.soups.pool import HeldOut
 from modelsoups.soups.selection import Attempt
 
 ORDER_COUNTS = "logits depend on the order of examples on this device"
 
 
-def why_in_full(metric: str, num_classes: int) -> str:
+def why_in_full(metric: MetricOption, num_classes: int) -> str:
     """Why a soup has to be evaluated on all examples by a metric; empty if a part can reject it."""
-    if num_classes <= METRICS[metric].monotone_up_to:
+    chosen = metric_of(metric)
+    if num_classes <= chosen.monotone_up_to:
         return ""
+    if chosen.reads == "logits":
+        return f"{name_of(metric)} is of all examples together: a part of them does not bound it"
     return (
         f"{metric} of {num_classes} classes may fall when a wrong prediction becomes right: a part "
         "of the examples does not bound it"
@@ -43,7 +48,7 @@ def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return logits[rows, labels] - others.max(axis=1)
 
 
-def contested_first(expected: np.ndarray, held_out: HeldOut, metric: str) -> np.ndarray:
+def contested_first(expected: np.ndarray, held_out: HeldOut, metric: MetricOption) -> np.ndarray:
     """Numbers of the held-out examples, first those that decide: (n,).
 
     By a metric of groups, first those of the group that it will be lowest in.
@@ -51,7 +56,7 @@ def contested_first(expected: np.ndarray, held_out: HeldOut, metric: str) -> np.
     Args: expected: (n, C) about what the model's logits will be, up to a factor.
     """
     margin = margins(expected, held_out.labels)
-    if not METRICS[metric].by_group:
+    if not metric_of(metric).by_group:
         return margin.argsort(kind="stable")
     groups = held_out.groups
     assert groups is not None  # the metric has been computed of each candidate alone
@@ -62,7 +67,7 @@ def contested_first(expected: np.ndarray, held_out: HeldOut, metric: str) -> np.
 
 
 def attempt_early(
-    held_out: HeldOut, metric: str, order: np.ndarray, to_beat: float, accept_ties: bool
+    held_out: HeldOut, metric: MetricOption, order: np.ndarray, to_beat: float, accept_ties: bool
 ) -> tuple[Attempt, np.ndarray | None]:
     """Score the model, on examples in `order`, until it is certain to be rejected, or on all.
 
@@ -71,8 +76,10 @@ def attempt_early(
         the attempt and, if all examples were evaluated, their logits (n, C), by index.
     """
     num_examples = len(order)
+    bounded = metric_of(metric)
     logits: np.ndarray | None = None
-    predictions = held_out.labels.copy()  # full marks where nothing has been predicted
+    values = np.ones(num_examples)  # full marks where nothing has been predicted
+    predictions = held_out.labels.copy()
     bound = 0.0
     for start in range(0, num_examples, held_out.batch_size):
         indices = order[start : start + held_out.batch_size]
@@ -80,8 +87,12 @@ def attempt_early(
         if logits is None:
             logits = np.empty((num_examples, batch.shape[1]), np.float32)
         logits[indices] = batch
-        predictions[indices] = batch.argmax(axis=1)
-        bound = METRICS[metric].of(predictions, held_out.labels, held_out.groups)
+        if bounded.per_example is not None:
+            values[indices] = bounded.per_example(batch, held_out.labels[indices])
+            bound = float(values.mean())
+        else:
+            predictions[indices] = batch.argmax(axis=1)
+            bound = bounded.of(predictions, held_out.labels, held_out.groups)
         rejected = bound < to_beat or (bound == to_beat and not accept_ties)
         num_evaluated = start + len(indices)
         if rejected and num_evaluated < num_examples:

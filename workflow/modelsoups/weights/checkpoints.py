@@ -26,6 +26,7 @@ from modelsoups.base.files import publish, what_is
 logger = logging.getLogger(__name__)
 
 Weights = dict[str, torch.Tensor]
+PREFIX = "model."  # of the own names of a model made elsewhere, in the files of a study
 
 # In the order in which tensors lie in a file: the widest first, so that all are aligned.
 DTYPES = {
