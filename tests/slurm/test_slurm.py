@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,12 @@ def last_job(cluster, run: str) -> dict[str, str]:
 def test_every_rule_with_a_gpu_is_known_to_the_profile():
     """So that the GPU's partition and kind reach it."""
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    texts = re.split(r"^ *rule\b", rules, flags=re.MULTILINE)[1:]
-    named = re.compile(r'^ (\w+):|name:\s+"(\w+)"')  # by its head, or one of several in a loop
+    texts = re.split(r"^ *rule\b", rules, flags=re.MULTILINE)
+    named = re.compile(r'^ (\w+):|name:\s+"(\w+)"|grouped\(\s*"(\w+)"')  # or several in a loop
     wanting = {
-        "".join(named.search(text).groups("")) for text in texts if re.search(r"\bgpu=", text)
+        "".join((named.search(text) or [*named.finditer(before)][-1]).groups(""))
+        for before, text in pairwise(texts)
+        if re.search(r"\bgpu=", text)
     }
     profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
     (listed,) = [line for line in profile["__definitions__"] if line.startswith("gpu_rules")]
