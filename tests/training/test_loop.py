@@ -312,7 +312,7 @@ def test_accumulated_parts_of_a_batch_give_the_run_of_whole_batches(tmp_path, ki
 
 RANK = """
 import os, signal, sys, time
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
 from pathlib import Path
 from unittest import mock
 import torch

@@ -409,7 +409,7 @@ RECIPES: dict[str, Recipe] = {
                 {},
                 Method(
                     label="Weighted soup",
-                    look={"color": "tab:blue", "marker": "d", "s": 70},
+                    look={"color": "tab:blue", "marker": (5, 1, 0), "s": 80},
                 ),
             )
         ],
