@@ -30,10 +30,11 @@ def files(tmp_path, kitchen):
     return weights, logits, {"uniform": tmp_path / "soup.parquet"}
 
 
-def test_stored_logits_stand_for_evaluations_and_the_start_is_no_ingredient(files, kitchen):
+def diagnose(files, kitchen, **options):
+    """The diagnosis of these files."""
     weights, logits, soups = files
     held_out = kitchen.held_out
-    found = diagnose_pool(
+    return diagnose_pool(
         held_out.evaluator,
         held_out.examples,
         held_out.labels,
@@ -41,33 +42,28 @@ def test_stored_logits_stand_for_evaluations_and_the_start_is_no_ingredient(file
         logits=logits,
         initialization=weights["initialization"],
         soups=soups,
-        settings={"run1": {"lr": 0.02}},
+        **options,
     )
+
+
+def test_stored_logits_stand_for_evaluations_and_the_start_is_no_ingredient(files, kitchen):
+    found = diagnose(files, kitchen, settings={"run1": {"lr": 0.02}})
     facts = found.facts
     assert list(facts.models) == ["run1", "run2", "run3"]
     assert found.verdicts[0].models == ["broken"]
     # The stored soup is the one that the diagnosis makes itself.
     assert facts.soups["uniform"].value == pytest.approx(facts.soup.value)
     mean = np.mean([kitchen.logits(kitchen.good[name]) for name in facts.models], axis=0)
-    gain = (mean.argmax(axis=1) == held_out.labels).mean() - facts.models[facts.reference].score
+    accuracy = (mean.argmax(axis=1) == kitchen.examples.labels).mean()
+    gain = accuracy - facts.models[facts.reference].score
     assert facts.ensemble.value == pytest.approx(gain)
     assert facts.models["run1"].settings == {"lr": 0.02}
     assert facts.start_score == kitchen.evaluate(kitchen.start)["accuracy"].mean()
 
 
 def test_large_held_out_set_is_sampled(files, kitchen, monkeypatch):
-    weights, logits, soups = files
     monkeypatch.setattr(module, "MAX_EXAMPLES", 100)
-    held_out = kitchen.held_out
-    found = diagnose_pool(
-        held_out.evaluator,
-        held_out.examples,
-        held_out.labels,
-        weights=weights,
-        logits=logits,
-        initialization=weights["initialization"],
-        soups=soups,
-    )
+    found = diagnose(files, kitchen)
     assert found.facts.num_examples == 100
     assert found.facts.soups["uniform"].value == pytest.approx(found.facts.soup.value)
 

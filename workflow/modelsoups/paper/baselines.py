@@ -6,7 +6,17 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, not_judged
-from modelsoups.paper.declare import MAX_IMAGES, SWEEP, Analysis, Need, Spec
+from modelsoups.paper.declare import (
+    MAX_IMAGES,
+    SWEEP,
+    Analysis,
+    Given,
+    Made,
+    Need,
+    Result,
+    Spec,
+    one_sweep,
+)
 from modelsoups.paper.domains import DOMAINS, scores_by_image, sets_by_domain
 from modelsoups.paper.pages import join_markdown
 from modelsoups.study.groups import Group, group_problems
@@ -280,3 +290,31 @@ def row_claims(
                     )
                 )
     return judged
+
+
+def make_rows(given: Given, rows: Sequence[Row], claims: Sequence[Better]) -> Made:
+    """Table L.1 or L.2: its rows, and the claims that some are better than others."""
+    papers = {row.label: row.paper for row in rows}
+    mixes = given.read("mixes")
+    table = tabulate(mixes, given.roles, papers, given.study)
+    return Made(
+        table=table,
+        markdown=to_markdown(table, "CLIP ViT-B/32"),
+        claims=row_claims(mixes, given.roles, papers, claims),
+    )
+
+
+def table_of_rows(name: str, rows: Sequence[Row], **about: Any) -> Result:
+    """What Table L.1 or L.2 is. about: title, make and texts, as `Result` has them."""
+    return Result(
+        name=name,
+        section="L",
+        kind="table",
+        key=name,
+        schema=SCHEMA,
+        needs=lambda spec: need(name, spec),
+        analyses=lambda spec: [ask_for(name, spec, groups_of(rows, spec))],
+        names=one_sweep,
+        problems=lambda spec, study: problems(spec, study, groups_of(rows, spec)),
+        **about,
+    )

@@ -179,6 +179,12 @@ def one_sweep(spec: Spec) -> list[tuple[str, str]]:
     return [("sweep", spec["sweep"])]
 
 
-def table_need(name: str) -> Callable[[Spec], dict[str, Need]]:
-    """The needs of a result that reads one table of its one sweep, under the table's name."""
-    return lambda spec: {name: Need(sweep=spec["sweep"], table=name)}
+def table_need(*names: str) -> Callable[[Spec], dict[str, Need]]:
+    """The needs of a result that reads these tables of its one sweep, under the tables' names."""
+    return lambda spec: {name: Need(sweep=spec["sweep"], table=name) for name in names}
+
+
+def tables_of(sweeps: Iterable[str], *names: str) -> dict[str, Need | list[Need]]:
+    """The needs of a result that reads these tables of several sweeps, sweep by sweep."""
+    sweeps = list(sweeps)
+    return {name: [Need(sweep=sweep, table=name) for sweep in sweeps] for name in names}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelsoups.paper import figure1
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, one_sweep
+from modelsoups.paper.declare import SWEEP, Given, Made, Result, one_sweep, table_need
 from modelsoups.paper.gains import greedy_claims
 from modelsoups.paper.uniform_soups import uniform_claim
 
@@ -28,9 +28,7 @@ RESULT = Result(
     key="figure5",
     schema={**SWEEP, "description": "The sweep or pool that Figure 5 is about"},
     targets=lambda sweep, config: {"figure5": {"sweep": sweep}},
-    needs=lambda spec: {
-        name: Need(sweep=spec["sweep"], table=name) for name in ("scores", "correct")
-    },
+    needs=table_need("scores", "correct"),
     names=one_sweep,
     problems=lambda spec, study: needs_runs(study, spec["sweep"]),
     make=make,

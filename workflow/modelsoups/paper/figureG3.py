@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from modelsoups.paper import figure1
 from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, points
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec
+from modelsoups.paper.declare import SWEEP, Given, Made, Result, tables_of
 from modelsoups.paper.domains import sets_by_domain
 from modelsoups.paper.gains import greedy_claims, soup_and_best
 from modelsoups.paper.look import styled
@@ -90,14 +90,6 @@ def make(given: Given) -> Made:
     )
 
 
-def needs(spec: Spec) -> dict[str, Need | list[Need]]:
-    """Scores, and what is right image by image, of both sweeps."""
-    return {
-        table: [Need(sweep=spec[which], table=table) for which in SWEEPS]
-        for table in ("scores", "correct")
-    }
-
-
 RESULT = Result(
     name="figureG3",
     title="Figure G.3",
@@ -117,7 +109,7 @@ RESULT = Result(
             },
         },
     },
-    needs=needs,
+    needs=lambda spec: tables_of((spec[which] for which in SWEEPS), "scores", "correct"),
     names=lambda spec: [("sweep", spec[which]) for which in SWEEPS],
     problems=lambda spec, study: [
         problem for which in SWEEPS for problem in needs_runs(study, spec[which])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import WHERE, Claim, compared
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Need, Spec
+from modelsoups.paper.declare import SWEEP, Given, Need, Spec, tables_of
 from modelsoups.paper.domains import sets_by_domain
 from modelsoups.paper.methods import by_label
 from modelsoups.soups.registry import Method
@@ -52,8 +52,7 @@ def needs(spec: Spec) -> dict[str, Need | list[Need]]:
     """Scores, and what is right image by image, by each set of labels, pool by pool."""
     pools = pools_of(spec)
     return {
-        "scores": [Need(sweep=pool, table="scores") for pool in pools],
-        "correct": [Need(sweep=pool, table="correct") for pool in pools],
+        **tables_of(pools, "scores", "correct"),
         "label_sets": [
             Need(sweep=pool, table=f"label-sets/{name}")
             for pool in pools

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec
+from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec, tables_of
 from modelsoups.paper.methods import by_label
 from modelsoups.paper.pages import join_markdown
 from modelsoups.paper.table3 import BEST, in_percent, print_optimism, print_p, summarize
@@ -197,10 +197,7 @@ def make(given: Given) -> Made:
 
 def needs(spec: Spec) -> dict[str, Need | list[Need]]:
     """Scores, what is right image by image, and what soups took, of every sweep."""
-    return {
-        table: [Need(sweep=sweep, table=table) for sweep in spec["sweeps"]]
-        for table in ("scores", "correct", "costs")
-    }
+    return tables_of(spec["sweeps"], "scores", "correct", "costs")
 
 
 def names(spec: Spec) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import Claim, compared, exactly, make_claim, points
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec, one_sweep
+from modelsoups.paper.declare import SWEEP, Given, Made, Result, Spec, one_sweep, table_need
 from modelsoups.paper.methods import by_label
 from modelsoups.paper.pages import join_markdown
 from modelsoups.soups.registry import Method
@@ -280,11 +280,6 @@ def targets(sweep: str, config: Mapping[str, Any]) -> dict[str, Spec]:
     }
 
 
-def needs(spec: Spec) -> dict[str, Need | list[Need]]:
-    """Scores, and what is right image by image."""
-    return {name: Need(sweep=spec["sweep"], table=name) for name in ("scores", "correct")}
-
-
 RESULT = Result(
     name="table3",
     title="Table 3",
@@ -294,7 +289,7 @@ RESULT = Result(
     key="table3",
     schema={**SWEEP, "description": "The sweep or pool that Table 3 is about"},
     targets=targets,
-    needs=needs,
+    needs=table_need("scores", "correct"),
     names=one_sweep,
     problems=lambda spec, study: needs_runs(study, spec["sweep"]),
     make=make,

@@ -2,21 +2,14 @@
 
 from modelsoups.paper.baselines import (
     AUGMENTATIONS,
-    SCHEMA,
     Better,
-    ask_for,
-    groups_of,
-    need,
-    problems,
-    row_claims,
+    make_rows,
     single,
-    tabulate,
-    to_markdown,
+    table_of_rows,
     together,
 )
-from modelsoups.paper.declare import Given, Made, Result, one_sweep
+from modelsoups.paper.declare import Given, Made
 
-NAME = "tableL1"
 DISTILLED = "Distillation from the ensemble (stochastic aug)"
 DISTILLED_PLAIN = "Distillation from the ensemble (no aug)"
 SOUP = "Soup minimal, medium, and strong aug"
@@ -42,7 +35,6 @@ ROWS = [
         paper=[(80.19, 46.33), (80.17, 49.36)],
     ),
 ]
-PAPER = {row.label: row.paper for row in ROWS}
 CLAIMS = [
     Better(
         claim="Distillation from the ensemble is better with augmentation",
@@ -64,28 +56,15 @@ CLAIMS = [
 
 def make(given: Given) -> Made:
     """Table L.1 and its claims."""
-    mixes = given.read("mixes")
-    table = tabulate(mixes, given.roles, PAPER, given.study)
-    return Made(
-        table=table,
-        markdown=to_markdown(table, "CLIP ViT-B/32"),
-        claims=row_claims(mixes, given.roles, PAPER, CLAIMS),
-    )
+    return make_rows(given, ROWS, CLAIMS)
 
 
-RESULT = Result(
-    name=NAME,
+RESULT = table_of_rows(
+    "tableL1",
+    ROWS,
     title="Table L.1",
-    section="L",
-    kind="table",
-    about="Table L.1: soups of three augmentations against distillation of their ensemble.",
-    key=NAME,
-    schema=SCHEMA,
-    needs=lambda spec: need(NAME, spec),
-    analyses=lambda spec: [ask_for(NAME, spec, groups_of(ROWS, spec))],
-    names=one_sweep,
-    problems=lambda spec, study: problems(spec, study, groups_of(ROWS, spec)),
     make=make,
+    about="Table L.1: soups of three augmentations against distillation of their ensemble.",
     caption=(
         "Table L.1 in the form of the paper. Stochastic augmentation is minimal, medium or strong "
         "for each image at random. Teachers are the three runs of the soup, of the same learning "

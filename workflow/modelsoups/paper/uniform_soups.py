@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from modelsoups.paper.claims import Claim, compared, not_judged
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec
+from modelsoups.paper.declare import SWEEP, Given, Made, Result, tables_of
 from modelsoups.paper.methods import by_label
 from modelsoups.soups.registry import Method
 
@@ -102,14 +102,6 @@ def make(given: Given) -> Made:
     )
 
 
-def needs(spec: Spec) -> dict[str, Need | list[Need]]:
-    """Scores, and what is right image by image, of both sweeps."""
-    return {
-        table: [Need(sweep=spec[sort], table=table) for sort in SWEEPS]
-        for table in ("scores", "correct")
-    }
-
-
 RESULT = Result(
     name="uniform-soups",
     title="Uniform soups",
@@ -133,7 +125,7 @@ RESULT = Result(
         },
     },
     targets=lambda sweeps, config: {"uniform-soups": sweeps},
-    needs=needs,
+    needs=lambda spec: tables_of((spec[sort] for sort in SWEEPS), "scores", "correct"),
     names=lambda spec: [("sweep", spec[sort]) for sort in SWEEPS],
     problems=lambda spec, study: [
         problem for sort in SWEEPS for problem in needs_runs(study, spec[sort])

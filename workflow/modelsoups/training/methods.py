@@ -24,7 +24,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from modelsoups.models.backbones import Classifier
 from modelsoups.study.search import RunSpec
-from modelsoups.training.averages import EpochAverages, MovingAverages
+from modelsoups.training.averages import TrackedAverages, epoch_averages, moving_averages
 from modelsoups.training.distillation import Teachers, distillation
 from modelsoups.training.resume import Stateful
 from modelsoups.weights.checkpoints import Weights
@@ -62,14 +62,6 @@ class Follower(Stateful, Protocol):
 
     def after_epoch(self, epoch: int) -> None:
         """Called after the last step of epoch `epoch` (from 0)."""
-        ...
-
-
-class Averages(Follower, Protocol):
-    """Averages of the weights along a run: models that it ends with beside its own."""
-
-    def weights(self) -> dict[str, Weights]:
-        """Name -> weights as they are now, on the run's device."""
         ...
 
 
@@ -218,9 +210,9 @@ def sam(spec: RunSpec, model: nn.Module) -> Gradient:
 # several fields switch on is applied once:
 TRANSFORMS: dict[str, Callable[[RunSpec, int], Transform]] = {"mixup": mix, "cutmix": mix}
 GRADIENTS: dict[str, Callable[[RunSpec, nn.Module], Gradient]] = {"sam": sam}  # at most one
-FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], Averages]] = {
-    "ema": MovingAverages,
-    "swa": EpochAverages,
+FOLLOWERS: dict[str, Callable[[RunSpec, nn.Module], TrackedAverages]] = {
+    "ema": moving_averages,
+    "swa": epoch_averages,
 }
 # By name; a field of RunSpec says which, where there are several (`study.search.CHOICES`):
 LOSSES: dict[str, Callable[[RunSpec], Loss]] = {
@@ -253,7 +245,7 @@ class Methods:
     optimizer: Optimizer
     lr_at: Callable[[int], float]  # step of the run -> learning rate
     followers: dict[str, Follower]
-    averages: list[Averages]  # some of them
+    averages: list[TrackedAverages]  # some of them
 
     def transform(self, batch: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """A part of a batch as the model gets it, with its targets."""
