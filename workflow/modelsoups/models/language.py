@@ -27,14 +27,8 @@ from transformers import (
 from modelsoups.data.questions import option_texts
 from modelsoups.data.texts import option_tokens
 from modelsoups.data.tokenizers import HUB, MINILM, load_tokenizer, minilm_folder, source_of
-from modelsoups.models.backbones import (
-    BackboneSpec,
-    Reading,
-    TextTower,
-    Tower,
-    find_weights,
-    read_state_dict,
-)
+from modelsoups.models.backbones import BackboneSpec
+from modelsoups.models.towers import Reading, TextTower, Tower, find_weights, read_state_dict
 
 MAX_PIECES = 16  # tokens of an option, its end included
 NONE = -1  # in place of a token, where an option has no more

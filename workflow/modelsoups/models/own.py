@@ -385,7 +385,9 @@ def build_torchvision(spec: OwnSpec) -> nn.Module:
 
 def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Found:
     """The image tower of a model of open_clip, with a linear head."""
-    from modelsoups.models.backbones import BackboneSpec, Preprocessing, build_open_clip
+    from modelsoups.models.backbones import BackboneSpec
+    from modelsoups.models.open_clip_towers import build_open_clip
+    from modelsoups.models.towers import Preprocessing
 
     assert request.model
     if request.features is None:
@@ -415,7 +417,8 @@ def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Fo
 
 
 def build_open_clip_model(spec: OwnSpec) -> nn.Module:
-    from modelsoups.models.backbones import BackboneSpec, build_open_clip
+    from modelsoups.models.backbones import BackboneSpec
+    from modelsoups.models.open_clip_towers import build_open_clip
 
     tower = build_open_clip(BackboneSpec(library="open_clip", model=spec.model, weights="random"))
     return TowerWithHead(

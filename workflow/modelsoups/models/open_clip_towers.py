@@ -1,0 +1,109 @@
+"""Models of open_clip as towers. It is imported where it is needed: that takes seconds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from torch import nn
+
+from modelsoups.models.towers import Preprocessing, TextTower, Tower
+
+if TYPE_CHECKING:
+    from modelsoups.models.backbones import BackboneSpec
+
+
+def check_open_clip(spec: "BackboneSpec") -> None:
+    import open_clip
+
+    if spec.model not in open_clip.list_models():
+        close = [name for name in open_clip.list_models() if name.startswith(spec.model[:6])]
+        raise ValueError(f"open_clip has no model {spec.model!r}; similar: {close}")
+    if spec.weights == "random" or Path(spec.weights).is_file():
+        return
+    tag = open_clip.get_pretrained_cfg(spec.model, spec.weights)
+    if not tag:
+        raise ValueError(
+            f"open_clip has no weights {spec.weights!r} for {spec.model}, and there is no such "
+            f"file; it has {open_clip.list_pretrained_tags_by_model(spec.model)}, and "
+            f"{spec.weights!r} for {open_clip.list_pretrained_models_by_tag(spec.weights)}"
+        )
+    names = {True: "QuickGELU", False: "GELU"}
+    model_has, tag_has = is_quick_gelu(spec.model), tag.get("quick_gelu", False)
+    if model_has != tag_has:
+        plain = spec.model.removesuffix("-quickgelu")
+        raise ValueError(
+            f"open_clip's {spec.model} computes {names[model_has]}, its weights {spec.weights!r} "
+            f"were trained with {names[tag_has]}, and together they give wrong features; "
+            f"use the model {plain + '-quickgelu' if tag_has else plain}"
+        )
+
+
+def is_quick_gelu(model: str) -> bool:
+    """Whether open_clip's model of that name computes QuickGELU instead of GELU."""
+    import open_clip
+
+    return open_clip.get_model_config(model).get("quick_gelu", False)
+
+
+def build_open_clip(spec: "BackboneSpec") -> Tower:
+    import open_clip
+    from open_clip.model import CLIPVisionCfg, _build_vision_tower  # no public way without texts
+    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+    config = open_clip.get_model_config(spec.model)
+    vision = CLIPVisionCfg(**config["vision_cfg"] | {"timm_model_pretrained": False})
+    module = _build_vision_tower(config["embed_dim"], vision, is_quick_gelu(spec.model))
+    # A file does not say how its weights saw images: as the first of the published ones, then.
+    tags = [spec.weights, *open_clip.list_pretrained_tags_by_model(spec.model)]
+    published = [open_clip.get_pretrained_cfg(spec.model, tag) for tag in tags]
+    data = merge_preprocess_dict(PreprocessCfg(), next(filter(None, published), {}))
+    size = vision.image_size
+    # Towers of timm: convolutions read any size, unless the pooling has positions.
+    timm_name = vision.timm_model_name
+    any_size = (
+        timm_name
+        and vision.timm_pool in ("", "avg")
+        and not timm.get_pretrained_cfg_value(timm_name, "fixed_input_size")
+    )
+    preprocessing = Preprocessing(
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+        interpolation=data["interpolation"],
+        resize_mode=data["resize_mode"],
+        fixed_size=None if any_size else size if isinstance(size, int) else size[0],
+    )
+    return Tower(module, config["embed_dim"], preprocessing)
+
+
+def load_open_clip(spec: "BackboneSpec", module: nn.Module) -> None:
+    module.load_state_dict(create_open_clip(spec).visual.state_dict())
+
+
+def load_open_clip_text(spec: "BackboneSpec", device: torch.device) -> TextTower:
+    import open_clip
+
+    model = create_open_clip(spec).to(device).eval()
+    tokenize = open_clip.get_tokenizer(spec.model)
+
+    @torch.inference_mode()
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        return model.encode_text(tokenize(list(texts)).to(device), normalize=True).float().cpu()
+
+    return TextTower(embed, model.logit_scale.exp().item())
+
+
+def create_open_clip(spec: "BackboneSpec") -> Any:
+    """Both towers with their pre-trained weights: from the hub, its cache, or a file."""
+    import open_clip
+
+    tag = None if spec.weights == "random" else spec.weights
+    return open_clip.create_model(spec.model, pretrained=tag, pretrained_text=False)
+
+
+def find_open_clip(spec: "BackboneSpec") -> Path:
+    import open_clip
+
+    tag = open_clip.get_pretrained_cfg(spec.model, spec.weights)
+    return Path(open_clip.download_pretrained(tag) if tag else spec.weights)
