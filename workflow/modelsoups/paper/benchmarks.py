@@ -126,7 +126,7 @@ def draw_panels(tables: "Sequence[pd.DataFrame]", title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     with styled():
-        figure = Figure(figsize=(4.2 * len(tables) + 0.4, 4.6))
+        figure = Figure(figsize=(max(4.2 * len(tables) + 0.4, 6.0), 4.6))  # as wide as the legend
         grid = figure.subplots(1, len(tables), squeeze=False)[0]
         for axes, table in zip(grid, tables, strict=True):
             for label, points in table.groupby("label", sort=False):
