@@ -108,7 +108,7 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
     Raises:
         ValueError: something is needed that neither file nor config says.
     """
-    found = LIBRARIES[request.library].describe(request, stored, len(classes))
+    found = OWN_LIBRARIES[request.library].describe(request, stored, len(classes))
     given = dict(request.preprocessing)
     if "size" in given:  # what it was resized to for another size is of no meaning
         given = {"resize": given["size"], **given}
@@ -168,7 +168,7 @@ def build(spec: OwnSpec) -> OwnModel:
         ValueError: it is no module, or has another number of outputs.
     """
     with torch.device("cpu"):  # callers that want names alone need its tied tensors too
-        model = LIBRARIES[spec.library].build(spec)
+        model = OWN_LIBRARIES[spec.library].build(spec)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{spec.model}: expected a torch.nn.Module, got {type(model).__name__}")
     own = OwnModel(model, spec.mean, spec.std)
@@ -440,17 +440,17 @@ def build_python(spec: OwnSpec) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Library:
+class OwnLibrary:
     """What a source of whole models can do."""
 
     describe: Callable[[Request, Stored, int], Found]
     build: Callable[[OwnSpec], nn.Module]
 
 
-LIBRARIES = {
-    "timm": Library(describe_timm, build_timm),
-    "transformers": Library(describe_transformers, build_transformers),
-    "torchvision": Library(describe_torchvision, build_torchvision),
-    "open_clip": Library(describe_open_clip, build_open_clip_model),
-    "python": Library(describe_python, build_python),
+OWN_LIBRARIES = {
+    "timm": OwnLibrary(describe_timm, build_timm),
+    "transformers": OwnLibrary(describe_transformers, build_transformers),
+    "torchvision": OwnLibrary(describe_torchvision, build_torchvision),
+    "open_clip": OwnLibrary(describe_open_clip, build_open_clip_model),
+    "python": OwnLibrary(describe_python, build_python),
 }

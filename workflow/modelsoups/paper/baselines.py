@@ -66,7 +66,14 @@ def together(label: str, augmentations: Sequence[str], **options: Any) -> Row:
     return Row(label=label, members=[{"augmentation": each} for each in augmentations], **options)
 
 
-# Schemas of the keys of Tables L.1 and L.2.
+# Of schemas: learning rates of runs.
+RATES: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "number"},
+    "minItems": 1,
+    "uniqueItems": True,
+}
+# Schema of the keys of Tables L.1 and L.2.
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -74,11 +81,8 @@ SCHEMA: dict[str, Any] = {
     "properties": {
         "sweep": SWEEP,
         "learning_rates": {
-            "type": "array",
-            "items": {"type": "number"},
-            "minItems": 1,
+            **RATES,
             "maxItems": len(PAPER_RATES),
-            "uniqueItems": True,
             "description": "One or two, the larger first: beside them stand the paper's numbers at "
             "3e-5 and at 1e-5",
         },

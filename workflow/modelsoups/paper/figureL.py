@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.baselines import AUGMENTATIONS, ask_for, need, problems
+from modelsoups.paper.baselines import AUGMENTATIONS, RATES, ask_for, need, problems
 from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, not_judged, points
 from modelsoups.paper.declare import MAX_IMAGES, SWEEP, Given, Made, Result, Spec, one_sweep
 from modelsoups.paper.domains import (
@@ -185,10 +185,7 @@ RESULT = Result(
             "properties": {
                 "sweep": SWEEP,
                 "learning_rates": {
-                    "type": "array",
-                    "items": {"type": "number"},
-                    "minItems": 1,
-                    "uniqueItems": True,
+                    **RATES,
                     "description": "Of the runs; each has panels of its own",
                 },
                 "schedules": {
