@@ -450,3 +450,19 @@ def test_a_compiled_model_learns_the_same(tmp_path, monkeypatch):
     np.testing.assert_allclose(soup.details["curve"], plain.details["curve"], rtol=1e-4)
     for key in plain.weights:
         torch.testing.assert_close(soup.weights[key], plain.weights[key], rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_stored_channels_last_learns_the_same_and_stays_so(tmp_path):
+    # Compiled code checks the strides of the weights that it was made for.
+    candidates, held_out = make_pool(tmp_path)
+    plain = learned(spec_for("layer"), candidates, held_out, NO_TRACE)
+    network = TinyNet().to(memory_format=torch.channels_last)
+    strides = network.blocks[0][0].weight.stride()
+    assert strides != TinyNet().blocks[0][0].weight.stride()
+    evaluator = Evaluator(network, batch_size=20)
+    held_out = HeldOut(evaluator, held_out.examples, held_out.labels)
+    soup = learned(spec_for("layer"), candidates, held_out, NO_TRACE)
+    assert network.blocks[0][0].weight.stride() == strides
+    np.testing.assert_allclose(soup.details["curve"], plain.details["curve"], rtol=1e-4)
+    for key in plain.weights:
+        torch.testing.assert_close(soup.weights[key], plain.weights[key], rtol=1e-3, atol=1e-4)

@@ -120,9 +120,10 @@ class Mixture:
     """A model whose weights are a mix of K files, and the gradient of the coefficients.
 
     The model's parameters and normalisation statistics become views of one vector of P elements;
-    gradients likewise. Statistics are mixed like their layer but receive no gradient, as in
-    autograd; of affine coefficients they stay the plain mean, since negative ones could make a
-    variance negative.
+    gradients likewise. A convolution that is stored channels last stays so, which a compiled model
+    insists on: it is copied to and from the vector. Statistics are mixed like their layer but
+    receive no gradient, as in autograd; of affine coefficients they stay the plain mean, since
+    negative ones could make a variance negative.
     """
 
     def __init__(
@@ -157,12 +158,18 @@ class Mixture:
         device = next(iter(tensors)).device
         self._mix, self._gradient = torch.zeros(2, size, device=device)
         self._parts: list[tuple[str, int, int]] = []  # key, where it starts, number of elements
+        self._apart: list[tuple[Tensor, slice]] = []  # that are no views of the vector
         start = 0
         for tensor, key in tensors.items():
             span = slice(start, start + tensor.numel())
-            tensor.data = self._mix[span].view(tensor.shape)
+            gradient = self._gradient[span].view(tensor.shape)
+            if tensor.is_contiguous():
+                tensor.data = self._mix[span].view(tensor.shape)
+            else:
+                gradient = torch.zeros_like(tensor)
+                self._apart.append((tensor, span))
             if isinstance(tensor, nn.Parameter):
-                tensor.grad = self._gradient[span].view(tensor.shape)
+                tensor.grad = gradient
             self._parts.append((key, start, tensor.numel()))
             start = span.stop
         self._resident: list[Block] | None = None
@@ -185,10 +192,17 @@ class Mixture:
         factors = torch.cat([coefficients.sum(dim=0, keepdim=True), coefficients[1:]]).float()
         for group, span, block in self._blocks():
             torch.mv(block.T, factors[:, group], out=self._mix[span])
+        for tensor, span in self._apart:
+            tensor.copy_(self._mix[span].view(tensor.shape))
+            if tensor.grad is not None:
+                tensor.grad.zero_()
 
     @torch.no_grad()
     def gradient(self) -> Tensor:
         """Gradient of the coefficients (K, num_groups) float64, from the gradients in the model."""
+        for tensor, span in self._apart:
+            if tensor.grad is not None:
+                self._gradient[span].view(tensor.shape).copy_(tensor.grad)
         shape = (self.num_ingredients, len(self.groups))
         total = self._gradient.new_zeros(shape, dtype=torch.float64)
         for group, span, block in self._blocks():
