@@ -91,12 +91,13 @@ def training_memory(wildcards, attempt, input):
 
 def training_minutes(wildcards, attempt):
     """Minutes of one run: its epochs over the training set, in as many passes as its methods take, and
-    passes over the held-out set."""
+    passes over the held-out set, of the run and of each moving average."""
     compute = compute_of_sweep(wildcards.sweep)
     run = STUDY.runs[wildcards.sweep][wildcards.run]
     images = run.epochs * passes_of(run) * num_images(train_of(wildcards))
     if run.evaluate_every:
-        images += ceil(1 / run.evaluate_every) * num_images(held_out_of(wildcards))
+        passes = ceil(1 / run.evaluate_every) * (1 + len(run.ema))
+        images += passes * num_images(held_out_of(wildcards))
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 

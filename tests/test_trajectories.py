@@ -19,7 +19,7 @@ def add_trajectories(config):
     """A sweep with SAM and averages, a pool of these, and a run that both of them teach."""
     finetune = {**config["sweeps"]["tiny-grid"]["finetune"], "lr": 1.0e-3}
     sweep = {"backbone": "tiny", "start": "linear-probe", "recipes": ["uniform"], "ensembles": []}
-    averages = {"ema": [0.9, 0.99], "swa": 0, "sam": 0.05}
+    averages = {"ema": [0.9, 0.99], "swa": 0, "sam": 0.05, "evaluate_every": 1}  # at the end
     config["sweeps"]["averaged"] = {
         **sweep,
         "finetune": {**finetune, **averages},
@@ -52,6 +52,9 @@ def test_averages_are_pooled_and_teach(study, tmp_path):
     assert (record["model"], record["kind"], record["run"]) == ("000-ema0.9", "average", "000")
     assert record["spec"] == read_json(models / "000/record.json")["spec"]
     assert record["spec"]["ema"] == [0.9, 0.99]
+    assert record["best"] != read_json(models / "000-ema0.99/record.json")["best"]
+    assert len(record["best"]["trials"]) == 1
+    assert "best" not in read_json(models / "000-swa/record.json")
     run, low, swa = (
         read_weights(models / name / "weights.safetensors")
         for name in ("000", "000-ema0.9", "000-swa")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,9 +44,10 @@ def follow(model, **options):
     return BestCheckpoint(SPEC, model, HELD_OUT, len(LABELS), device=CPU, **options)
 
 
-def train(model, resume, followers, **how):
-    examples = AugmentedImages(pictures(0, 24), SPEC, model)
-    finetune(model, examples, LABELS, SPEC, CPU, resume, {}, followers=followers, **how)
+def train(model, resume, followers, spec=SPEC, **how):
+    examples = AugmentedImages(pictures(0, 24), spec, model)
+    made = followers if callable(followers) else lambda methods: followers
+    finetune(model, examples, LABELS, spec, CPU, resume, {}, followers=made, **how)
 
 
 class History:
@@ -100,6 +103,33 @@ def test_kept_weights_are_the_first_of_those_with_the_best_held_out_accuracy(run
     assert {int(t["step"]): t["held_out_accuracy"] for t in best.trials} == accuracies
     assert best.step == min(s for s, each in accuracies.items() if each == max(accuracies.values()))
     assert_equal(best.kept, weights[best.step])
+
+
+def test_an_average_is_followed_apart_from_its_run(run, tmp_path):
+    """The best of the averages is kept, and the run goes on as if nobody had looked at it."""
+    spec = replace(SPEC, ema=[0.5])
+    model, averages, best = fresh_model(), {}, {}
+
+    def followers(methods):
+        def average():
+            averages[len(averages)] = methods.average("ema0.5")
+            return averages[len(averages) - 1]
+
+        best["run"], best["average"] = follow(model), follow(model, average=average)
+        return best
+
+    train(model, tmp_path / "r.pt", followers, spec)
+    assert_equal(model.state_dict(), run[0].state_dict())
+    assert best["run"].trials == run[2].trials
+    assert_equal(best["run"].kept, run[2].kept)
+    evaluator, accuracies = Evaluator(fresh_model()), []
+    for weights in averages.values():
+        evaluator.pour(weights)
+        predictions = evaluator.logits(HELD_OUT).argmax(axis=1)
+        accuracies.append((predictions == HELD_OUT.labels).mean())
+    assert [t["held_out_accuracy"] for t in best["average"].trials] == accuracies
+    assert accuracies != [t["held_out_accuracy"] for t in run[2].trials]
+    assert_equal(best["average"].kept, averages[int(np.argmax(accuracies))])
 
 
 def test_of_equal_checkpoints_the_first_is_kept():

@@ -28,7 +28,7 @@ def test_methods_of_a_run_cost_passes_and_memory():
     assert passes_of(RunSpec(**RUN, sam=0.1)) == 2
     assert passes_of(RunSpec(**RUN, teachers=["a/0", "a/1", "a/2"])) == pytest.approx(2)
     every = RunSpec(**RUN, sam=0.1, ema=[0.5, 0.9], swa=0, teachers="a/0", evaluate_every=0.5)
-    assert models_in_training(every) == 8 + 1 + 1 + 2 + 3 * 4
+    assert models_in_training(every) == 8 + 1 + 1 + 2 * 3 + 3 * 4
 
 
 def count(config):

@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from modelsoups.evaluation.best import BestCheckpoint
 from modelsoups.evaluation.evaluator import open_set
 from modelsoups.models.backbones import BackboneSpec, build_for
 from modelsoups.models.devices import pick_device
-from modelsoups.study.search import RunSpec, as_params, average_names
+from modelsoups.study.search import RunSpec, as_params, average_names, moving_average_names
 from modelsoups.training.augmentation import AUGMENTED
 from modelsoups.training.distillation import load_teachers
 from modelsoups.training.finished import code_digest, keep_finished
 from modelsoups.training.loop import ComputeSpec, finetune_or_skip
+from modelsoups.training.methods import Methods
 from modelsoups.training.processes import join, split_up
 from modelsoups.weights.checkpoints import read_weights, write_run
 
@@ -65,18 +66,34 @@ made = {
 }
 if process.from_first(lambda: keep_finished(made, identity)):
     sys.exit()
-best = None
-if spec.evaluate_every:
-    held_out = open_set("held-out", snakemake.input.held_out, snakemake.input.held_out_labels)
-    best = BestCheckpoint(
-        spec,
-        model,
-        held_out,
-        len(examples),
-        device=device,
-        batch_size=resources.batch_size,
-        process=process,
-    )
+best: dict[str, BestCheckpoint] = {}
+
+
+def follow(methods: Methods) -> dict[str, BestCheckpoint]:
+    """What keeps the best checkpoint of the run, and of each moving average."""
+    if spec.evaluate_every:
+        held_out = open_set("held-out", snakemake.input.held_out, snakemake.input.held_out_labels)
+        make = partial(
+            BestCheckpoint,
+            spec,
+            model,
+            held_out,
+            len(examples),
+            device=device,
+            batch_size=resources.batch_size,
+            process=process,
+        )
+        best["best"] = make()
+        for name in moving_average_names(spec):
+            best[name] = make(average=partial(methods.average, name))
+    return best
+
+
+def best_of(name: str) -> dict[str, Any]:
+    """What a record says of a best checkpoint, if there is one."""
+    return {"best": {"step": best[name].step, "trials": best[name].trials}} if name in best else {}
+
+
 ended, failure = finetune_or_skip(
     resources.on_failure,
     model,
@@ -89,11 +106,12 @@ ended, failure = finetune_or_skip(
     name=f"{snakemake.wildcards.sweep} {snakemake.wildcards.run}",
     compute=compute,
     process=process,
-    followers={"best": best} if best else {},
+    followers=follow,
     teachers=teachers,
 )
 if process.is_first:
-    write_run(snakemake.output.weights, best.kept if best else model.state_dict(), failure)
+    ends = ended.averages | {name: each.kept for name, each in best.items()}
+    write_run(snakemake.output.weights, ends.get("best", model.state_dict()), failure)
     record = {
         "model": snakemake.wildcards.run,
         "kind": "run",
@@ -110,10 +128,9 @@ if process.is_first:
     }
     averages = snakemake.output.averages, snakemake.output.average_records
     for name, weights, its_record in zip(average_names(spec), *averages, strict=True):
-        write_run(weights, ended.averages.get(name, {}), failure)
+        write_run(weights, ends.get(name, {}), failure)
         of_run = {"model": f"{snakemake.wildcards.run}-{name}", "kind": "average"}
-        write_json(its_record, {**record, **of_run, "run": snakemake.wildcards.run})
-    if best and failure is None:
-        record["best"] = {"step": best.step, "trials": best.trials}
-    write_json(snakemake.output.record, record)
+        of_run["run"] = snakemake.wildcards.run
+        write_json(its_record, record | of_run | ({} if failure else best_of(name)))
+    write_json(snakemake.output.record, record | ({} if failure else best_of("best")))
     resume.unlink(missing_ok=True)

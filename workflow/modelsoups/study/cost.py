@@ -32,7 +32,9 @@ def models_in_training(run: RunSpec) -> int:
     weights that it began at; the best checkpoint is in memory and in the state; an average is so in
     float64.
     """
-    kept = bool(run.sam) + len(run.teachers) + 2 * bool(run.evaluate_every)
+    kept = bool(run.sam) + len(run.teachers)
+    if run.evaluate_every:
+        kept += 2 * (1 + len(run.ema))
     return 8 + kept + 4 * len(average_names(run))
 
 

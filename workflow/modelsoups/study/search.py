@@ -98,7 +98,8 @@ class RunSpec:
     )
     evaluate_every: float = described(
         "Share of the run's steps after which its accuracy on the held-out set is measured, again "
-        "and again; the weights with the best one are kept. 0 is off: the last ones are",
+        "and again, and that of each moving average; the weights with the best one are kept. 0 is "
+        "off: the last ones are",
         default=0.0,
     )
     sam: float = described(
@@ -218,9 +219,14 @@ def as_tuple(value: Any) -> tuple:
 def average_names(spec: RunSpec) -> list[str]:
     """What the averages along a run's trajectory are called: models beside the run's own."""
     return [
-        *(f"ema{decay}" for decay in spec.ema),
+        *moving_average_names(spec),
         *(f"swa{share}" if share else "swa" for share in spec.swa),
     ]
+
+
+def moving_average_names(spec: RunSpec) -> list[str]:
+    """What the averages over steps are called, which are there at every step."""
+    return [f"ema{decay}" for decay in spec.ema]
 
 
 def check_type(name: str, value: Any, expected: Any) -> None:

@@ -8,13 +8,12 @@ processes and of parts of a batch by rounding alone.
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -36,7 +35,7 @@ from modelsoups.training.batches import (
     seed_all,
 )
 from modelsoups.training.machine import READ_AHEAD, check_shared_memory, deterministic
-from modelsoups.training.methods import Follower, build_methods
+from modelsoups.training.methods import Follower, Methods, build_methods
 from modelsoups.training.processes import Process, Terminated, ignore_sigterm, noting_sigterm
 from modelsoups.training.resume import Progress, Stateful, load_state, save_state
 from modelsoups.weights.checkpoints import Weights
@@ -102,7 +101,7 @@ def finetune(
     name: str = "run",
     compute: ComputeSpec = ComputeSpec(),
     process: Process = Process(),  # noqa: B008
-    followers: Mapping[str, Follower] = MappingProxyType({}),
+    followers: Callable[[Methods], Mapping[str, Follower]] = lambda methods: {},
     teachers: Sequence[nn.Module] = (),
 ) -> Ended:
     """Fine-tune all parameters of `model` in place; with `freeze_head` all but the head's.
@@ -114,7 +113,8 @@ def finetune(
             inputs goes on from it and ends with the same weights.
         inputs: name -> SHA-256 of what the run starts from, to tell its state from another's.
         process: this one, if several share the run; each calls this function.
-        followers: what follows the weights besides what the hyper-parameters name, by a name.
+        followers: what follows the weights besides what the hyper-parameters name, by a name; made
+            from the run's methods.
         teachers: the models that `spec.teachers` names, in this order.
     Returns:
         how it went, and averages along its trajectory.
@@ -148,7 +148,7 @@ def finetune(
         identity["precision"] = compute.precision
     progress = Progress(precision=choose_precision(device, compute.precision))
     state: dict[str, Stateful] = {"model": model, "optimizer": methods.optimizer}
-    methods.followers.update(followers)
+    methods.followers.update(followers(methods))
     state |= {"progress": progress, **methods.followers}
     if load_state(resume, identity, state, process):
         where = progress.epoch + 1, progress.step + 1

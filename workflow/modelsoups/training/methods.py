@@ -271,6 +271,10 @@ class Methods:
         """The models that the run ends with beside its own: name -> weights."""
         return {name: found for each in self.averages for name, found in each.weights().items()}
 
+    def average(self, name: str) -> Weights:
+        """One of them as it is now."""
+        return self.averaged()[name]
+
 
 def build_methods(
     spec: RunSpec, model: Classifier, num_steps: int, teachers: Sequence[nn.Module] = ()
