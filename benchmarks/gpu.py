@@ -3,10 +3,16 @@
 Self-contained: images are noise, the model is open_clip's ViT-B/32 with random weights, the pool 72
 perturbations of it. Checks: a training step eager against compiled, bfloat16 against float32, a run
 that is stopped and goes on, evaluation and greedy picks against the CPU, streamed against held
-ingredients. Speeds, each as a figure of its own: compute alone, loader alone, both, evaluation,
+ingredients. Speeds, each as a figure of its own: compute alone, loader alone, both (images
+augmented by Pillow in workers, and by torch on the device, whose pixels are compared), evaluation,
 greedy, learned; with the share of the matrix products' own speed, measured beside, and the memory.
-Run `python benchmarks/gpu.py` (30 GB of disk in --folder; --parts for some of it alone); `--device
-cpu --tiny` goes through every line in a minute, as a test. What is not met makes the exit status 1.
+Run `python benchmarks/gpu.py` (30 GB of disk in --folder), or some of it alone:
+    python benchmarks/gpu.py --parts training                    loader and augmentation, 2 minutes
+    python benchmarks/gpu.py --parts step resume cpu             checks alone
+    python benchmarks/gpu.py --parts evaluation soups            speed of evaluation and of soups
+    python benchmarks/gpu.py --parts soups --models 24           soups of fewer models: 8 GB of disk
+    python benchmarks/gpu.py --device cpu --tiny                 every line in a minute, as a test
+What is not met makes the exit status 1.
 """
 
 import argparse
@@ -31,7 +37,7 @@ import torch
 from common import THREADS, machine, memory_mib
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.flop_counter import FlopCounterMode
 
 from modelsoups.base.progress import Trace
@@ -45,7 +51,11 @@ from modelsoups.soups.greedy import greedy
 from modelsoups.soups.pool import Candidate, HeldOut
 from modelsoups.soups.registry import GreedySpec, LearnedSpec
 from modelsoups.study.search import RunSpec
-from modelsoups.training.augmentation import AugmentedImages
+from modelsoups.training.augmentation import (
+    AugmentedImages,
+    ImagesAugmentedThere,
+    augmented_images,
+)
 from modelsoups.training.batches import SeededExamples, batches_of_epoch, parts_of
 from modelsoups.training.loop import ComputeSpec, finetune
 from modelsoups.training.methods import build_methods
@@ -409,8 +419,8 @@ def time_products(bench: Bench) -> None:
 
 
 def time_training(bench: Bench) -> None:
-    """Compute alone, the loader alone, and both in a run."""
-    size, workers = bench.size, max(1, (os.cpu_count() or 2) - 1)
+    """Compute alone, the loader alone, and both in a run, augmented by Pillow or on the device."""
+    size = bench.size
     spec = bench.run_spec()
     model = bench.model().train()
     forward = torch.compile(model) if bench.on_gpu else model
@@ -431,35 +441,73 @@ def time_training(bench: Bench) -> None:
         took = bench.seconds(step, size.steps, warm=4)
     bench.speed("training, compute alone", size.batch_size / took, "bfloat16", flop, 10_000)
 
-    examples = AugmentedImages(bench.train_images, spec, bench.model())
+    check_augmentation(bench)
+    for where, on_device in [("workers", False), ("device", True)]:
+        time_loader(bench, replace(spec, augment_on_device=on_device), where, flop)
+
+
+def check_augmentation(bench: Bench) -> None:
+    """Batches augmented on the device against Pillow, image by image; and how fast they are."""
+    size, report = bench.size, bench.report
+
+    def draw(kind: type[AugmentedImages], spec: RunSpec, count: int) -> tuple[AugmentedImages, Any]:
+        examples = kind(bench.train_images, spec, bench.model())
+        seeded = SeededExamples(examples, bench.train_labels, spec.seed)
+        return examples, default_collate([seeded[0, number][0] for number in range(count)])
+
+    for name in ("medium", "strong", "autoaugment"):
+        spec = bench.run_spec(augmentation=name)
+        found, wanted = (
+            examples.ready(drawn, bench.device).int()
+            for kind in (ImagesAugmentedThere, AugmentedImages)
+            for examples, drawn in [draw(kind, spec, size.num_checked)]
+        )
+        apart = (found - wanted).abs()
+        share = (apart > 0).float().mean().item()
+        report.check(f"{name} on the device: pixels other than Pillow's", share, 1e-4, "share")
+        report.add("  farthest of them", apart.max().item(), "levels")
+        examples, (pixels, rows) = draw(ImagesAugmentedThere, spec, size.batch_size)
+        take = partial(examples.ready, (pixels.to(bench.device), rows), bench.device)
+        with bench.memory(f"{name} on the device"):
+            took = bench.seconds(take, size.steps)
+        report.add(f"{name} on the device, alone", size.batch_size / took, "images/s")
+
+
+def time_loader(bench: Bench, spec: RunSpec, where: str, flop: float) -> None:
+    """The loader alone and a run with it, images augmented by workers or on the device."""
+    size, workers = bench.size, max(1, (os.cpu_count() or 2) - 1)
+    examples = augmented_images(bench.train_images, spec, bench.model())
+    seeded = SeededExamples(examples, bench.train_labels, spec.seed)
     batches = batches_of_epoch(len(examples), size.batch_size, spec.seed, 0)
     loader = DataLoader(
-        SeededExamples(examples, bench.train_labels, spec.seed),
+        seeded,
         batch_sampler=parts_of(batches, 0, 1, Process()),
         num_workers=workers,
         pin_memory=bench.on_gpu,
     )
     start = time.perf_counter()
-    for images, _ in loader:
-        images.to(bench.device, non_blocking=True)
+    for drawn, _ in loader:
+        examples.ready(drawn, bench.device)
     bench.wait()
-    images_per_second = len(batches) * size.batch_size / (time.perf_counter() - start)
-    bench.report.add(f"training, loader alone, {workers} workers", images_per_second, "images/s")
+    found = len(batches) * size.batch_size / (time.perf_counter() - start)
+    what = f"loader alone, {workers} workers, augmented by {where}"
+    bench.report.add(f"training, {what}", found, "images/s")
 
     model = bench.model()
-    done = finetune(
-        model,
-        AugmentedImages(bench.train_images, spec, model),
-        bench.train_labels,
-        replace(spec, epochs=3),
-        bench.device,
-        bench.folder / "both.pt",
-        {},
-        "both",
-        ComputeSpec(num_workers=workers, save_epochs=0),
-    )
+    with bench.memory(f"training, augmented by {where}"):
+        done = finetune(
+            model,
+            augmented_images(bench.train_images, spec, model),
+            bench.train_labels,
+            replace(spec, epochs=3),
+            bench.device,
+            bench.folder / f"{where}.pt",
+            {},
+            where,
+            ComputeSpec(num_workers=workers, save_epochs=0),
+        )
     both = max(row["images_per_second"] for row in done.curve[1:])
-    bench.speed("training, both", both, "bfloat16", flop, 8_000)
+    bench.speed(f"training, both, augmented by {where}", both, "bfloat16", flop, 8_000)
 
 
 def time_evaluation(bench: Bench) -> None:

@@ -21,6 +21,6 @@ def test_gpu_benchmark_checks_and_times_everything_on_a_cpu(tmp_path):
     assert done.returncode == 0, done.stdout
     rows = {row["what"]: row for row in json.loads((tmp_path / "gpu.json").read_text())["rows"]}
     assert rows["weights that differ when a run is resumed"]["ok"]
-    for name in ("training, both", "greedy of 3, tf32", "learned, streamed"):
+    for name in ("training, both, augmented by device", "greedy of 3, tf32", "learned, streamed"):
         assert rows[name]["value"] > 0
     assert not list(tmp_path.glob("modelsoups-gpu-*"))

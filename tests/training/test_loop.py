@@ -19,7 +19,7 @@ from modelsoups.data.tokenizers import load_tokenizer
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.language import option_table
 from modelsoups.study.search import RunSpec
-from modelsoups.training.augmentation import AugmentedImages, PlainTexts
+from modelsoups.training.augmentation import PlainTexts, augmented_images
 from modelsoups.training.loop import (
     ComputeSpec,
     finetune,
@@ -61,7 +61,7 @@ def fresh_model():
 def arguments_of(model, data, spec, resume):
     """What `finetune` is called with."""
     images, labels = data
-    return model, AugmentedImages(images, spec, model), labels, spec, CPU, resume, {}
+    return model, augmented_images(images, spec, model), labels, spec, CPU, resume, {}
 
 
 def train(model, data, spec, resume, **how):
@@ -184,6 +184,19 @@ def test_killed_run_with_a_method_ends_with_the_weights_of_an_uninterrupted_one(
     assert_same_weights(resumed, uninterrupted)
     weights = resumed.backbone.conv_stem.weight
     assert not torch.equal(weights, whole[0].backbone.conv_stem.weight)  # it does something
+
+
+@pytest.mark.parametrize("step", [None, 5])
+def test_run_augmented_on_its_device_ends_as_one_augmented_by_pillow_killed_or_not(
+    data, tmp_path, whole, step
+):
+    arguments = (data, run_spec(augment_on_device=True), tmp_path / "resume.pt")
+    if step:
+        with pytest.raises(Killed):
+            train(raise_at(fresh_model(), step, Killed), *arguments)
+    model = fresh_model()
+    train(model, *arguments, compute=ComputeSpec(num_workers=1))
+    assert_same_weights(model, whole[0])
 
 
 def test_frozen_head_stays_as_it_was_and_the_backbone_does_not(data, tmp_path):

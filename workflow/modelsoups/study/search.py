@@ -93,6 +93,11 @@ class RunSpec:
     train_size: int = described(
         "Side in pixels that training images are brought to; 0 is that of the view", default=0
     )
+    augment_on_device: bool = described(
+        "Whether images are augmented in batches on the model's device, with the random draws and "
+        "the arithmetic of Pillow, which does it otherwise; for GPUs, slower on a CPU",
+        default=False,
+    )
     freeze_head: bool = described(
         "Whether the head stays that of the start: the backbone alone is fine-tuned", default=False
     )

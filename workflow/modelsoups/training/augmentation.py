@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_train
+from torchvision.transforms import Compose
 
 from modelsoups.data.views import EncodedImages
 from modelsoups.models.backbones import Classifier
 from modelsoups.study.search import RunSpec
+from modelsoups.training.drawn import cut_out, recorder
+from modelsoups.training.pixels import augment
 
 
 class TrainingExamples(Protocol):
@@ -22,11 +25,15 @@ class TrainingExamples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def draw(self, number: int, epoch: int) -> torch.Tensor:
-        """What a model of the task takes for this example, augmented for this epoch.
+    def draw(self, number: int, epoch: int) -> Any:
+        """This example for this epoch, as a tensor or several.
 
         Every random number comes from the global generators, which the loop has seeded.
         """
+        ...
+
+    def ready(self, drawn: Any, device: torch.device) -> torch.Tensor:
+        """What a model of the task takes, on its device, for a batch of what `draw` gives."""
         ...
 
 
@@ -71,7 +78,7 @@ MIXED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def build_augmentation(
     name: str, min_crop: float, size: int, mean: tuple[float, ...], crop_ratio: float = 4 / 3
-) -> Callable[[Image.Image], torch.Tensor]:
+) -> Compose:
     """The augmentation called `name`: PIL image -> (3, size, size) uint8.
 
     Args:
@@ -85,6 +92,11 @@ def build_augmentation(
     crop = {"scale": (min_crop, 1.0), "ratio": (1 / crop_ratio, crop_ratio)}
     options = crop | POLICIES.get(name, {"auto_augment": name})
     return transforms_imagenet_train(size, mean=mean, normalize=False, **options)
+
+
+def fill_color(mean: tuple[float, ...]) -> tuple[int, ...]:
+    """The levels of a mean colour, as timm fills with it."""
+    return tuple(min(255, round(255 * each)) for each in mean)
 
 
 def fixed_size_of(model: Classifier) -> int | None:
@@ -112,17 +124,60 @@ class AugmentedImages:
             name: build_augmentation(name, spec.min_crop, size, model.mean_color, spec.crop_ratio)
             for name in {*before, *last}
         }
-        self._images, self._last_epoch = images, spec.epochs - 1
+        self._images, self._last_epoch, self._size = images, spec.epochs - 1, size
         self._before, self._last = [made[name] for name in before], [made[name] for name in last]
 
     def __len__(self) -> int:
         return len(self._images)
 
+    def policy(self, epoch: int) -> Compose:
+        """A policy of an epoch; of several one is drawn."""
+        policies = self._last if epoch == self._last_epoch else self._before
+        return random.choice(policies) if len(policies) > 1 else policies[0]
+
     def draw(self, number: int, epoch: int) -> torch.Tensor:
         """Image `number`, by a policy of its epoch."""
-        policies = self._last if epoch == self._last_epoch else self._before
-        augment = random.choice(policies) if len(policies) > 1 else policies[0]
-        return augment(Image.fromarray(self._images[number]))
+        return self.policy(epoch)(Image.fromarray(self._images[number]))
+
+    def ready(self, drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """A batch of images, on the device."""
+        return drawn.to(device, non_blocking=True)
+
+
+class ImagesAugmentedThere(AugmentedImages):
+    """Training images that are augmented in batches on the model's device, by the same draws.
+
+    Workers only read pixels and draw. Images that are decoded whenever they are read are of all
+    sizes: they are cropped and resized where they are decoded, and get the rest on the device.
+    """
+
+    def __init__(self, images: np.ndarray | EncodedImages, spec: RunSpec, model: Classifier):
+        """As of AugmentedImages."""
+        super().__init__(images, spec, model)
+        self._record = recorder([*self._before, *self._last])
+        self._fill = fill_color(model.mean_color)
+
+    def draw(self, number: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels (H, W, 3) uint8 of image `number`, and the row of what is done to it."""
+        pixels = np.array(self._images[number])  # an array on disk cannot be written to
+        row = self._record(self.policy(epoch), *pixels.shape[:2])
+        if isinstance(self._images, EncodedImages):
+            pixels = cut_out(pixels, row, self._size)
+        return torch.from_numpy(pixels), torch.from_numpy(row)
+
+    def ready(self, drawn: tuple[torch.Tensor, torch.Tensor], device: torch.device) -> torch.Tensor:
+        """A batch of augmented images, on the device."""
+        pixels, rows = drawn
+        pixels = pixels.to(device, non_blocking=True)
+        return augment(pixels, rows, self._size, self._fill)
+
+
+def augmented_images(
+    images: np.ndarray | EncodedImages, spec: RunSpec, model: Classifier
+) -> AugmentedImages:
+    """The training images of a run, augmented where its hyper-parameters say."""
+    kind = ImagesAugmentedThere if spec.augment_on_device else AugmentedImages
+    return kind(images, spec, model)
 
 
 class PlainTexts:
@@ -139,10 +194,14 @@ class PlainTexts:
         """Text `number`, the same in every epoch; the model cuts a batch to its longest."""
         return torch.from_numpy(self._tokens[number].astype(np.int64))
 
+    def ready(self, drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """A batch of texts, on the device."""
+        return drawn.to(device, non_blocking=True)
+
 
 # Task of a backbone (`BackboneSpec.task`) -> its training examples, made of what the task's
 # `open_training` gives (`data.tasks`), the run's hyper-parameters and its model.
 AUGMENTED: dict[str, Callable[[Any, RunSpec, Classifier], TrainingExamples]] = {
-    "images": AugmentedImages,
+    "images": augmented_images,
     "text": PlainTexts,
 }

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ def seed_all(*numbers: int) -> None:
     number = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(number)
     np.random.seed(number)
-    torch.manual_seed(number)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # else manual_seed notes it, which takes longer than an image
+        torch.cuda.manual_seed_all(number)
 
 
 class SeededExamples(Dataset):
@@ -32,7 +35,7 @@ class SeededExamples(Dataset):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, key: Key) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, key: Key) -> tuple[Any, int]:
         epoch, number = key
         seed_all(self.seed, EXAMPLE, epoch, number)
         return self.examples.draw(number, epoch), int(self.labels[number])

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -43,7 +44,7 @@ from modelsoups.weights.checkpoints import Weights
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Part = list[Tensor]  # examples and labels
+Part = list[Any]  # what was drawn of the examples, and labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +138,9 @@ def finetune(
     forward = torch.compile(parallel or model) if on_gpu else parallel or model
     seeded = SeededExamples(examples, labels, spec.seed)
     if compute.num_workers:
-        example, _ = seeded[0, 0]
+        num_bytes = sum(tensor.nbytes for tensor in tree_leaves(seeded[0, 0][0]))
         part_size = spec.batch_size // (compute.accumulate * process.num_processes)
-        check_shared_memory(compute.num_workers * process.num_processes, part_size * example.nbytes)
+        check_shared_memory(compute.num_workers * process.num_processes, part_size * num_bytes)
     steps_per_epoch = len(examples) // spec.batch_size
     num_steps = spec.epochs * steps_per_epoch
     methods = build_methods(spec, model, num_steps, [each.to(device) for each in teachers])
@@ -159,8 +160,8 @@ def finetune(
         """Add the gradient of this process's parts of a batch, or `together` that of all processes;
         the parts' shares of its mean loss."""
         losses = []
-        for number, (batch, targets) in enumerate(parts, 1):
-            batch = batch.to(device, non_blocking=True)
+        for number, (drawn, targets) in enumerate(parts, 1):
+            batch = examples.ready(drawn, device)
             targets = targets.to(device, non_blocking=True)
             seed_all(spec.seed, STEP, progress.epoch, step)
             is_shared = together and number == len(parts)
