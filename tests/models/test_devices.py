@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modelsoups.models import devices
-from modelsoups.models.devices import autocast, choose_precision, pick_device
+from modelsoups.models.devices import autocast, choose_precision, pick_device, with_tf32
 
 
 @pytest.fixture
@@ -108,3 +108,24 @@ def test_products_are_computed_in_the_precision_asked_for(precision):
     with autocast(CPU, precision):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == getattr(torch, precision)
+
+
+def test_tf32_is_refused_where_there_is_no_gpu():
+    assert choose_precision(torch.device("cuda"), "tf32") == "tf32"
+    with pytest.raises(ValueError, match="tf32, which GPUs alone compute, and this job has none"):
+        choose_precision(CPU, "tf32")
+
+
+@pytest.mark.parametrize("was", [False, True])
+def test_tf32_is_on_while_it_is_asked_for_and_then_as_it_was(was):
+    def found():
+        return [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
+
+    before = found()
+    pick_device()  # both are off from then on
+    with with_tf32(was):
+        for is_on in (True, False):
+            with with_tf32(is_on):
+                assert found() == [was or is_on] * 2
+            assert found() == [was] * 2
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

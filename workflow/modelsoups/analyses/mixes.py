@@ -20,7 +20,7 @@ from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, open_set
 from modelsoups.evaluation.metrics import METRICS, is_correct
 from modelsoups.evaluation.paired import pack
 from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.models.devices import Precision, pick_device
+from modelsoups.models.devices import EvaluationPrecision, pick_device
 from modelsoups.soups.ensembles import mean_of
 from modelsoups.study.groups import members_of
 from modelsoups.study.search import INITIALIZATION, RunSpec, select, select_all
@@ -270,7 +270,10 @@ class Mixer:
 
 
 def open_evaluator(
-    backbone: BackboneSpec, num_classes: int, batch_size: int, precision: Precision = "float32"
+    backbone: BackboneSpec,
+    num_classes: int,
+    batch_size: int,
+    precision: EvaluationPrecision = "float32",
 ) -> Evaluator:
     """The evaluator of a backbone's classifier, on the GPU if there is one, and compiled there."""
     device = pick_device()

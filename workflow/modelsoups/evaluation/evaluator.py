@@ -24,7 +24,12 @@ from modelsoups.data.tasks import open_any
 from modelsoups.evaluation.failures import write_no_logits
 from modelsoups.evaluation.logits import read_metadata, write_logits
 from modelsoups.models.ahead import ahead_on
-from modelsoups.models.devices import Precision, autocast, choose_precision
+from modelsoups.models.devices import (
+    EvaluationPrecision,
+    autocast,
+    choose_precision,
+    with_tf32,
+)
 from modelsoups.weights.average import copy_into
 
 logger = logging.getLogger(__name__)
@@ -63,7 +68,7 @@ class Evaluator:
         device: torch.device | str = "cpu",
         batch_size: int = 64,
         compiled: bool = False,
-        precision: Precision = "float32",
+        precision: EvaluationPrecision = "float32",
         fill: bool = True,
         name: str = "the model",
     ):
@@ -72,9 +77,11 @@ class Evaluator:
         Args:
             model: from what `Examples.batch` gives to outputs (b, d); its weights may be replaced.
             compiled: run it through `torch.compile`.
-            precision: of the forward pass; a classifier's head is float32 always.
+            precision: of the forward pass in `outputs`; a classifier's head is float32, but with
+                TF32 like the rest.
             fill: whether the last batch is filled up; the last bits of its outputs depend on it.
             name: of what the model is, for errors, until other weights are poured.
+        Raises: ValueError if TF32 is wanted and the device is no GPU.
         """
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
@@ -95,7 +102,7 @@ class Evaluator:
     ) -> np.ndarray:
         """Outputs (len(indices), d) float32 of the model on these examples, by default on all.
 
-        In float32 a GPU's TF32 stays off.
+        TF32 is on with that precision alone, and within this call.
 
         Args: label: name of the examples, of a progress bar and in errors; None: there is no bar.
         Raises: ValueError if outputs are NaN or infinite.
@@ -107,7 +114,7 @@ class Evaluator:
         parts = []
         batches = self._batches(examples, chosen, size)
         for each, batch in zip(bar, batches, strict=True):
-            with autocast(self.device, self.precision):
+            with autocast(self.device, self.precision), with_tf32(self.precision == "tf32"):
                 parts.append(self.forward(batch)[: len(each)])
         outputs = torch.cat(parts).float().cpu().numpy()
         self._check_finite(outputs, indices, label)

@@ -2,7 +2,9 @@
 
 import logging
 import os
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeVar
 
 import torch
 
@@ -11,6 +13,8 @@ from modelsoups.models.gpus import take_gpus
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "bfloat16", "float32"]  # of forward passes
+EvaluationPrecision = Precision | Literal["tf32"]
+P = TypeVar("P", Precision, EvaluationPrecision)
 
 # Instructions that multiply matrices in bfloat16 faster than in float32: either will do.
 BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
@@ -70,12 +74,19 @@ def compute_in_full_float32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def choose_precision(device: torch.device, wanted: Precision) -> Precision:
+def choose_precision(device: torch.device, wanted: P) -> P | Precision:
     """The precision that is asked for; of `auto` bfloat16 where the hardware is faster with it.
 
     That is every GPU of today, and CPUs with AMX or AVX512-BF16
     (benchmarks/training_speed.py measures it); others emulate bfloat16, slowly.
+
+    Raises: ValueError if TF32 is wanted of a CPU.
     """
+    if wanted == "tf32" and device.type != "cuda":
+        raise ValueError(
+            "evaluation.precision is tf32, which GPUs alone compute, and this job has none; set "
+            "float32 or bfloat16, so that the logits of all models are of one precision"
+        )
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -84,6 +95,20 @@ def choose_precision(device: torch.device, wanted: Precision) -> Precision:
     return "bfloat16" if any(has.get(name) for name in BFLOAT16_INSTRUCTIONS) else "float32"
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+@contextmanager
+def with_tf32(is_on: bool) -> Iterator[None]:
+    """Float32 products on a GPU by TF32, whose factors have 10 bits; if off all stays as it is."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [each.allow_tf32 for each in backends]
+    for each, was in zip(backends, before, strict=True):
+        each.allow_tf32 = was or is_on
+    try:
+        yield
+    finally:
+        for each, was in zip(backends, before, strict=True):
+            each.allow_tf32 = was
+
+
+def autocast(device: torch.device, precision: EvaluationPrecision) -> torch.autocast:
     """A forward pass in that precision. Weights and their gradients stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
