@@ -1,9 +1,11 @@
-"""Averaging K checkpoints of 88 M parameters: ours against timm's script and a plain loop.
+"""Averaging K checkpoints of 88 M parameters: ours against timm's script and a plain loop, and what
+one model more takes beside reading its file once.
 
 Peers: timm's `avg_checkpoints.py --no-sort` (its loop, with timm's own `load_state_dict`), and the
 official repository's step 3 (`torch.load`, float32 running sum). Every one ends with the soup in a
-file. The K files are `--distinct` different ones, each linked as often as needed, so that they stay
-in the page cache and the disk is not what is measured.
+file. `read` only reads the files, into a buffer that is used again. The K files are `--distinct`
+different ones, each linked as often as needed, so that they stay in the page cache and the disk is
+not what is measured.
 Run `python benchmarks/uniform_soup.py`: some minutes, and 9 GB in a temporary folder.
 """
 
@@ -60,6 +62,15 @@ def torch_loop(paths: list[Path], output: Path) -> None:
     torch.save(soup, output)
 
 
+def read(paths: list[Path], block: int = 2**20) -> None:
+    """Every byte of the files once, into memory that is used again."""
+    buffer = memoryview(bytearray(block))
+    for path in paths:
+        with open(path, "rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
 def make_checkpoints(folder: Path, distinct: int) -> int:
     """Write ViT-B/32 checkpoints in both formats; the bytes of one model."""
     model = timm.create_model("vit_base_patch32_clip_224")
@@ -82,6 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = make_checkpoints(folder, args.distinct)
+        seconds: dict[str, dict[int, float]] = {"ours": {}, "read": {}}
         for count in args.models:
             paths = {}
             for suffix in ("safetensors", "pt"):
@@ -98,8 +110,12 @@ def main() -> None:
             def loop_run(files=paths["pt"]) -> Run:
                 return run_alone(torch_loop, files, folder / "loop")
 
+            def read_run(files=paths["safetensors"]) -> Run:
+                return run_alone(read, files)
+
             ours_run()  # reads the files into the page cache
-            runs = alternate({"ours": ours_run, "timm": timm_run, "loop": loop_run}, args.repeats)
+            kinds = {"ours": ours_run, "read": read_run, "timm": timm_run, "loop": loop_run}
+            runs = alternate(kinds, args.repeats)
             soup, other = read_weights(folder / "ours"), torch.load(folder / "timm")
             assert all(soup[key].equal(other[key]) for key in other)
             for peer in runs:
@@ -109,6 +125,15 @@ def main() -> None:
                     f" {median_ratio(runs[peer], runs['ours']):5.2f} times ours,"
                     f" peak memory {peak:.2f} models"
                 )
+            for name, found in seconds.items():
+                found[count] = median_seconds(runs[name])
+        few, most = min(args.models), max(args.models)
+        if few < most:
+            more = {name: (each[most] - each[few]) / (most - few) for name, each in seconds.items()}
+            print(
+                f"a model more: {more['ours']:.3f} s, {more['ours'] / more['read']:.2f} times "
+                f"reading its file once ({more['read']:.3f} s)"
+            )
 
 
 if __name__ == "__main__":

@@ -409,7 +409,7 @@ def test_gradient_keeps_its_digits_however_alike_ingredients_are(tmp_path, sprea
         assert error(float32_gradient(mixture, candidates, column)) > 5e-5
 
 
-@pytest.mark.parametrize("size", [*STREAMED_BLOCK.values(), RESIDENT_BLOCK])
+@pytest.mark.parametrize("size", [*STREAMED_BLOCK.values(), *RESIDENT_BLOCK.values()])
 def test_blocks_of_72_large_models_cover_them_in_products_that_gpus_compute(size):
     """ViT-L/14's largest tensors and all of its weights in one; 2^31 elements overflow."""
     mixture = object.__new__(Mixture)
@@ -427,7 +427,7 @@ def test_streamed_blocks_are_those_read_at_once_however_many_are_read_ahead(tmp_
     candidates, held_out = make_pool(tmp_path)
     paths = [c.weights for c in candidates]
     mixture = Mixture(held_out.evaluator.model, paths, spec_for(resident=False))
-    whole = [block.clone() for *_, block in mixture._read_blocks(RESIDENT_BLOCK)]
+    whole = [block.clone() for *_, block in mixture._read_blocks(RESIDENT_BLOCK["cpu"])]
     monkeypatch.setitem(READ_AHEAD, "cpu", 3)
     cut: dict[int, list[torch.Tensor]] = {}
     for (_, start, *_), (_, span, block) in zip(

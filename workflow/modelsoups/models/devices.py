@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -98,7 +98,7 @@ def choose_precision(device: torch.device, wanted: P) -> P | Precision:
 @contextmanager
 def with_tf32(is_on: bool) -> Iterator[None]:
     """Float32 products on a GPU by TF32, whose factors have 10 bits; if off all stays as it is."""
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [each.allow_tf32 for each in backends]
     for each, was in zip(backends, before, strict=True):
         each.allow_tf32 = was or is_on

@@ -55,7 +55,7 @@ STATISTICS = "statistics"  # group of what is not learned
 # whose cache they stay) and on a GPU (which few large copies suit), and those that are held. Far
 # below 2^31, where products on GPUs overflow.
 STREAMED_BLOCK = {"cpu": 2**20, "cuda": 2**25}
-RESIDENT_BLOCK = 2**24
+RESIDENT_BLOCK = {"cpu": 2**24, "cuda": 2**26}
 READ_AHEAD = {"cpu": 1, "cuda": 4}  # blocks, each by a thread of its own
 
 
@@ -174,7 +174,7 @@ class Mixture:
             start = span.stop
         self._resident: list[Block] | None = None
         if 4 * size * self.num_ingredients <= spec.resident_gib * 2**30:
-            self._resident = list(self._read_blocks(RESIDENT_BLOCK))
+            self._resident = list(self._read_blocks(RESIDENT_BLOCK[device.type]))
 
     def coefficients(self, raw: Tensor) -> Tensor:
         """Coefficients (K, num_groups) float64 from what is learned (K, num_groups)."""
