@@ -575,6 +575,17 @@ def test_what_follows_the_weights_goes_on_with_an_interrupted_run(data, tmp_path
     assert torch.equal(whole.sum, resumed.sum)
 
 
+def test_curve_is_shown_when_a_run_begins_or_goes_on_and_after_each_epoch(data, tmp_path):
+    shown = []
+    watch = {"watch": lambda curve: shown.append([row["loss"] for row in curve])}
+    with pytest.raises(Killed):
+        train(raise_at(fresh_model(), 8, Killed), data, run_spec(), tmp_path / "resume.pt", **watch)
+    curve = train(fresh_model(), data, run_spec(), tmp_path / "resume.pt", **watch)
+    losses = [row["loss"] for row in curve]
+    # Killed in the third of three epochs, of three steps each.
+    assert shown == [losses[:n] for n in (0, 1, 2, 2, 3)]
+
+
 def test_normalisation_statistics_stay_as_they_were_and_gains_do_not(data, tmp_path):
     model = fresh_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

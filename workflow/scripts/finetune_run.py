@@ -17,6 +17,7 @@ from modelsoups.evaluation.evaluator import open_set
 from modelsoups.models.backbones import BackboneSpec, build_for
 from modelsoups.models.devices import pick_device
 from modelsoups.study.search import RunSpec, as_params, average_names, moving_average_names
+from modelsoups.training import curves
 from modelsoups.training.augmentation import AUGMENTED
 from modelsoups.training.distillation import load_teachers
 from modelsoups.training.finished import code_digest, keep_finished
@@ -94,6 +95,7 @@ def best_of(name: str) -> dict[str, Any]:
     return {"best": {"step": best[name].step, "trials": best[name].trials}} if name in best else {}
 
 
+kind = resources.curves if process.is_first else "nothing"
 ended, failure = finetune_or_skip(
     resources.on_failure,
     model,
@@ -108,6 +110,7 @@ ended, failure = finetune_or_skip(
     process=process,
     followers=follow,
     teachers=teachers,
+    watch=curves.KINDS[kind](Path(snakemake.output.weights).parent),
 )
 if process.is_first:
     ends = ended.averages | {name: each.kept for name, each in best.items()}

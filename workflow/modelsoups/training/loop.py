@@ -35,6 +35,7 @@ from modelsoups.training.batches import (
     parts_of,
     seed_all,
 )
+from modelsoups.training.curves import Watch
 from modelsoups.training.machine import READ_AHEAD, check_shared_memory, deterministic
 from modelsoups.training.methods import Follower, Methods, build_methods
 from modelsoups.training.processes import Process, Terminated, ignore_sigterm, noting_sigterm
@@ -104,6 +105,7 @@ def finetune(
     process: Process = Process(),  # noqa: B008
     followers: Callable[[Methods], Mapping[str, Follower]] = lambda methods: {},
     teachers: Sequence[nn.Module] = (),
+    watch: Watch = lambda curve: None,
 ) -> Ended:
     """Fine-tune all parameters of `model` in place; with `freeze_head` all but the head's.
 
@@ -117,6 +119,7 @@ def finetune(
         followers: what follows the weights besides what the hyper-parameters name, by a name; made
             from the run's methods.
         teachers: the models that `spec.teachers` names, in this order.
+        watch: is shown the curve so far, when the run begins or goes on, and after each epoch.
     Returns:
         how it went, and averages along its trajectory.
     Raises:
@@ -155,6 +158,7 @@ def finetune(
         where = progress.epoch + 1, progress.step + 1
         logger.info("going on from %s: epoch %d, step %d", resume, *where)
     last_saved = time.monotonic()
+    watch(progress.curve)
 
     def backward(parts: list[Part], step: int, together: bool = True) -> list[Tensor]:
         """Add the gradient of this process's parts of a batch, or `together` that of all processes;
@@ -221,6 +225,7 @@ def finetune(
                     lr = methods.lr_at(epoch * len(batches) + step)
                     methods.end_epoch(epoch)
                     progress.next_epoch({"loss": mean_loss, "lr": lr, "images_per_second": speed})
+                    watch(progress.curve)
                     is_due |= compute.save_epochs > 0 and (epoch + 1) % compute.save_epochs == 0
                 if stop or is_due:
                     if process.is_first:
