@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import sourcecache_entry
 
 # A plan is a hundred thousand small objects that stay; looking for garbage among them again and
 # again takes a tenth of its time.
@@ -53,6 +54,7 @@ sys.path.insert(0, str(HOME / "workflow"))  # this package, not another
 import modelsoups.base
 from modelsoups.base.code import code_of, digest_of
 from modelsoups.base.functions import file_of
+from modelsoups.base.hub import why_no_push, with_paths
 from modelsoups.paper.schema import complete_schema
 from modelsoups.paper.targets import (
     list_analyses,
@@ -93,6 +95,24 @@ os.environ.update(
 )
 
 
+# With --default-storage-provider Snakemake copies what a job reads from there (docs/cloud.md).
+STORAGE = workflow.storage_registry.default_storage_provider
+if STORAGE is not None:
+    stored = (workflow.storage_settings.default_storage_prefix or ".").rstrip("/")
+    staged = STORAGE.object(f"{stored}/_").local_path().parent
+    os.environ.update(MODELSOUPS_STAGED=str(staged.absolute()))
+
+
+def source(path):
+    """A file that jobs see without being copied: of this workflow, or on a disk of theirs."""
+    return sourcecache_entry(path, path) if STORAGE is not None else path
+
+
+def left(paths):
+    """Outputs that a job finds as they were, for it to keep; in a storage it finds none."""
+    return update(paths) if STORAGE is None else paths
+
+
 def shipped(path):
     """A path of the config; what is not in the working folder ships with this workflow."""
     return (
@@ -100,8 +120,14 @@ def shipped(path):
     )
 
 
+def given(path):
+    """A file that the config names, as an input: from the storage, if there is one, unless absolute."""
+    path = path if STORAGE is not None else shipped(path)
+    return source(path) if Path(path).is_absolute() else path
+
+
 try:
-    CONFIG = read_config(config, shipped)
+    CONFIG = with_paths(read_config(config, shipped))
     # Where the user's data are: the environment's word counts, then the config's.
     os.environ.update({**CONFIG.get("folders", {}), **os.environ})
     CONFIG = add_study(CONFIG, shipped)
@@ -115,6 +141,11 @@ try:
     ANALYSES = list_analyses(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
+if "soup" in CONFIG and STORAGE is not None:
+    raise WorkflowError(
+        "soup: models made elsewhere are looked at before there are jobs, so they are not read from "
+        "a storage; leave out --default-storage-provider"
+    )
 if CONFIG.get("allow_cpu"):
     os.environ.update(MODELSOUPS_ALLOW_CPU="1")  # read by modelsoups.models.devices
 
@@ -201,7 +232,9 @@ def code(script, *modules):
     """
     path = HOME / f"workflow/scripts/{script}.py"
     found = code_of(path, *modules, package=PACKAGE)
-    return [os.path.relpath(each) if HOME == Path.cwd() else each for each in found]
+    return [
+        source(os.path.relpath(each) if HOME == Path.cwd() else each) for each in found
+    ]
 
 
 def code_digest(script):
@@ -243,7 +276,7 @@ def view_spec(wildcards):
 def weights_of_backbone(wildcards):
     """The weights file of the wildcards' backbone, if the config names one by its path."""
     weights = backbone_of(wildcards)["weights"]
-    return [shipped(weights)] if "/" in weights else []
+    return [given(weights)] if "/" in weights else []
 
 
 def run_table(wildcards):

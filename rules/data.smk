@@ -9,6 +9,7 @@ rule index_dataset:
     """The images of a data set, one row each, their labels and its classes."""
     input:
         images=dataset_file,
+        data=staged_data,
     output:
         index=INDEX,
         labels=LABELS,
@@ -55,6 +56,7 @@ rule decode_view:
     input:
         index=INDEX,
         record=ancient(DATASET_RECORD),
+        data=staged_data,
         model=view_file,
     output:
         images=IMAGES,
@@ -80,6 +82,7 @@ rule check_images:
     input:
         index=INDEX,
         record=ancient(DATASET_RECORD),
+        data=staged_data,
     output:
         index=CHECKED,
     log:
@@ -103,6 +106,7 @@ rule resize_images:
     input:
         index=INDEX,
         record=ancient(DATASET_RECORD),
+        data=staged_data,
     output:
         images="results/data/{dataset}/resized/images.arrow",
         index=RESIZED,
@@ -128,6 +132,7 @@ rule tokenize_view:
     input:
         index=INDEX,
         record=ancient(DATASET_RECORD),
+        data=staged_data,
         classes=asked_classes,
     output:
         tokens=TOKENS,

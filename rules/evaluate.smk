@@ -44,7 +44,7 @@ for name, datasets, sweeps in grouped("evaluate_reported", STUDY.reported_of):
             unpack(reported_sets),
             weights=WEIGHTS,
         output:
-            logits=update(expand(LOGITS, dataset=datasets, allow_missing=True)),
+            logits=left(expand(LOGITS, dataset=datasets, allow_missing=True)),
         log:
             "results/logs/evaluate_reported/{sweep}-{model}.log",
         benchmark:

@@ -41,10 +41,10 @@ for number, (averages, sweeps) in enumerate(STUDY.sweeps_by_averages.items()):
             images=training_images,
             labels=training_labels,
         output:
-            weights=update(of(WEIGHTS, model="{run}")),
-            record=update(of(RECORD, model="{run}")),
-            averages=update([of(WEIGHTS, model=f"{{run}}-{each}") for each in averages]),
-            average_records=update(
+            weights=left(of(WEIGHTS, model="{run}")),
+            record=left(of(RECORD, model="{run}")),
+            averages=left([of(WEIGHTS, model=f"{{run}}-{each}") for each in averages]),
+            average_records=left(
                 [of(RECORD, model=f"{{run}}-{each}") for each in averages]
             ),
         log:

@@ -1,5 +1,6 @@
 """Look-ups of the rules: what each of them reads and passes on, file by file of rules/."""
 
+from itertools import takewhile
 from types import SimpleNamespace as wildcards_of
 
 # collect.smk
@@ -267,10 +268,39 @@ def dataset_counts(wildcards):
 def dataset_file(wildcards):
     """The data set's file, if it is a single one in a fixed place; others are not watched."""
     spec = DATASETS[wildcards.dataset]
-    path = shipped(spec["path"]) if not set("$*?[") & set(spec["path"]) else ""
+    path = spec["path"] if not set("$*?[") & set(spec["path"]) else ""
     layout = spec.get("layout", "parquet")
     single = layout in ("parquet", "csv", "tsv") and Path(path).suffix
-    return [path] if single else []
+    return [given(path)] if single else []
+
+
+def is_relative(path):
+    """Whether a path of the config is one in the storage, if there is one."""
+    return path[0] not in "/~$"
+
+
+def staged_data(wildcards):
+    """What Snakemake has to copy from a storage before the data set's files can be read."""
+    return files_in_storage(wildcards.dataset) if STORAGE is not None else []
+
+
+def files_in_storage(dataset):
+    """The files and folders of a data set that are neither on a disk of every job nor downloaded."""
+    spec = DATASETS[dataset]
+    if is_relative(spec["path"]) and training_input(dataset) != "array":
+        raise WorkflowError(
+            f"datasets.{dataset}: training from a storage reads arrays; leave out "
+            "`training_input`, or give `path` on a disk that every job sees"
+        )
+    paths = [spec["path"], spec.get("labels"), spec.get("mappings")]
+    paths.append(spec.get("split", {}).get("indices"))
+    return [ancient(fixed_part(path)) for path in paths if path and is_relative(path)]
+
+
+def fixed_part(path):
+    """The folder of a pattern's files; a path without a pattern as it is."""
+    parts = path.rstrip("/").split("/")
+    return "/".join(takewhile(lambda part: not set("*?[{") & set(part), parts))
 
 
 def text_columns(wildcards):
@@ -281,7 +311,7 @@ def text_columns(wildcards):
 def asked_classes(wildcards):
     """The file of the classes, where the view of the wildcards asks for one of them."""
     asks = CONFIG["views"][wildcards.view].get("form") == "options"
-    return shipped(STUDY.said_of(wildcards.dataset, "classes")) if asks else []
+    return given(STUDY.said_of(wildcards.dataset, "classes")) if asks else []
 
 
 def image_column(wildcards):
@@ -294,13 +324,13 @@ def image_column(wildcards):
 
 def classes_file(wildcards):
     """The classes of the wildcards' training set."""
-    return shipped(STUDY.said_of(wildcards.train, "classes"))
+    return given(STUDY.said_of(wildcards.train, "classes"))
 
 
 def prompts_file(wildcards):
     """The templates of their prompts, if there are any."""
     path = STUDY.said_of(wildcards.train, "prompts")
-    return shipped(path) if path else []
+    return given(path) if path else []
 
 
 def featured_images(wildcards):
@@ -404,7 +434,7 @@ def checkpoint_spec(wildcards):
 def local_checkpoint(wildcards):
     """The file of a model that is not downloaded: a replaced one is noticed."""
     model = STUDY.checkpoints[wildcards.sweep][wildcards.imported]
-    return [shipped(os.path.expandvars(model.file))] if model.url is None else []
+    return [given(os.path.expandvars(model.file))] if model.url is None else []
 
 
 def kind_of_checkpoint(wildcards):
@@ -416,6 +446,54 @@ def checkpoint_records(wildcards):
     """The records of all models of a sweep of checkpoints."""
     models = STUDY.checkpoints[wildcards.sweep]
     return expand(RECORD, sweep=wildcards.sweep, model=models)
+
+
+# hub.smk
+
+
+def pushed():
+    """Sweep or pool and recipe of the soup that is pushed; None: that of models made elsewhere."""
+    if (hub := CONFIG.get("hub")) is None:
+        raise WorkflowError(
+            "push: say whereto, as --config 'hub={repo: owner/name, model: sweep/recipe}'"
+        )
+    if problem := why_no_push():
+        raise WorkflowError(problem)
+    if unknown := [name for name in hub.get("results", []) if name not in TARGETS]:
+        raise WorkflowError(
+            f"hub.results: {', '.join(unknown)} is no table or figure of this study; there are "
+            f"{', '.join(TARGETS)}"
+        )
+    sweep, _, recipe = hub.get("model", "").partition("/")
+    if "model" not in hub and "soup" in CONFIG:
+        return None
+    soups = [
+        f"{each}/{name}" for each in STUDY.pools for name in STUDY.recipes_of(each)
+    ]
+    if f"{sweep}/{recipe}" not in soups:
+        raise WorkflowError(
+            f"hub.model: expected a soup of this study, got {hub.get('model')!r}; there are "
+            f"{', '.join(soups)}"
+        )
+    return sweep, recipe
+
+
+def pushed_files(wildcards):
+    """Files that are pushed, and the folder of a soup of models made elsewhere."""
+    soup = pushed()
+    results = files_of(CONFIG["hub"].get("results", []))
+    if soup is None:
+        return {"folders": ["results/soup/model"], "files": results}
+    sweep, recipe = soup
+    own = [of(WEIGHTS, model="{recipe}"), of(RECORD, model="{recipe}"), CARD]
+    return {"files": [of(each, sweep=sweep, recipe=recipe) for each in own] + results}
+
+
+def pushed_names(wildcards):
+    """Paths of these files in the repository."""
+    results = files_of(CONFIG["hub"].get("results", []))
+    own = ["model.safetensors", "record.json", "README.md"] if pushed() else []
+    return own + results
 
 
 # own.smk
@@ -687,7 +765,7 @@ def own_metrics(recipes):
 
 def metric_files(metrics):
     """Their files, if in the working folder: an edit makes anew what they score."""
-    return [path for each in metrics if (path := file_of(each["function"]))]
+    return [source(path) for each in metrics if (path := file_of(each["function"]))]
 
 
 def label_set_of(wildcards):
@@ -697,12 +775,18 @@ def label_set_of(wildcards):
 
 def label_set_classes(wildcards):
     """The classes of the data set that a label set is for."""
-    return shipped(STUDY.said_of(label_set_of(wildcards)["dataset"], "classes"))
+    return given(STUDY.said_of(label_set_of(wildcards)["dataset"], "classes"))
 
 
 def label_set_index(wildcards):
     """The index of the data set that a label set is for."""
     return of(INDEX, dataset=label_set_of(wildcards)["dataset"])
+
+
+def label_set_data(wildcards):
+    """What Snakemake has to copy from a storage before its files can be read."""
+    dataset = label_set_of(wildcards)["dataset"]
+    return files_in_storage(dataset) if STORAGE is not None else []
 
 
 def label_set_logits(wildcards):
@@ -841,7 +925,7 @@ def result_code(script, target):
     """The modules that a table or figure takes, no other one's; labels are with the recipes."""
     made_by = module_path(target.result.make.__module__)
     labels = module_path("modelsoups.soups.registry")
-    return [*code(script, made_by), os.path.relpath(labels)]
+    return [*code(script, made_by), source(os.path.relpath(labels))]
 
 
 def caption_of(name):

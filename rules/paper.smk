@@ -12,7 +12,7 @@ for name, target in targets_of_kind("figure").items():
         input:
             **needed(target),
             code=result_code("make_figure", target),
-            style=str(PACKAGE / "paper/style.mplstyle"),
+            style=source(str(PACKAGE / "paper/style.mplstyle")),
         output:
             svg=report(
                 f"results/{name}.svg",
@@ -190,7 +190,7 @@ rule draw_curves:
     input:
         records=run_records,
         code=code("draw_curves"),
-        style=str(PACKAGE / "paper/style.mplstyle"),
+        style=source(str(PACKAGE / "paper/style.mplstyle")),
     output:
         svg=report(
             f"{SWEEP}/curves.svg",

@@ -12,6 +12,9 @@ CHECKED = "results/data/{dataset}/checked/index.parquet"
 RESIZED = "results/data/{dataset}/resized/index.parquet"
 LABEL_SET = "results/label-sets/{label_set}.parquet"
 
+# Of the Hugging Face hub, at a revision; not of results, whose replicates share it.
+HUB_FILE = "hub/{owner}/{name}/{revision}/{file}"
+
 FEATURES = "results/heads/features/{backbone}/{dataset}.npy"
 HEAD = "results/heads/{backbone}-{start}-{train}.safetensors"
 
@@ -20,6 +23,7 @@ RUNS = f"{SWEEP}/runs.csv"
 WEIGHTS = f"{SWEEP}/models/{{model}}/weights.safetensors"
 RECORD = f"{SWEEP}/models/{{model}}/record.json"
 FINETUNE_LOG = "results/logs/finetune_run/{sweep}-{run}.log"
+CARD = f"{SWEEP}/models/{{recipe}}/README.md"
 COST = f"{SWEEP}/models/{{model}}/cost.json"  # of a soup: what it took
 LOGITS = f"{SWEEP}/models/{{model}}/logits/{{dataset}}.parquet"
 SCORES = f"{SWEEP}/scores.parquet"

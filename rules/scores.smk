@@ -73,6 +73,7 @@ rule make_label_set:
     input:
         index=label_set_index,
         classes=label_set_classes,
+        data=label_set_data,
         code=code("make_label_set"),
     output:
         labels=LABEL_SET,

@@ -49,7 +49,7 @@ rule diagnose_pool:
         soups=soup_held_out_logits,
         records=soup_files(RECORD),
         code=code("diagnose_pool"),
-        style=str(PACKAGE / "paper/style.mplstyle"),
+        style=source(str(PACKAGE / "paper/style.mplstyle")),
     output:
         html=report(
             f"{SWEEP}/diagnosis.html",

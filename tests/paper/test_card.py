@@ -6,7 +6,7 @@ import pandas as pd
 import yaml
 
 from modelsoups.models.own import OwnSpec
-from modelsoups.paper.card import card, report
+from modelsoups.paper.card import card, report, show_own
 
 SPEC = OwnSpec(
     library="timm",
@@ -18,6 +18,7 @@ SPEC = OwnSpec(
     view={"size": 224, "resize": 256, "interpolation": "bicubic", "resize_mode": "shortest"},
     assumed=["preprocessing: timm's default"],
 )
+SHOWN = show_own(SPEC, [Path("soup.safetensors")])
 RECORD = {
     "model": "greedy",
     "recipe": {"kind": "greedy", "order": "held-out"},
@@ -45,9 +46,8 @@ def scores() -> pd.DataFrame:
 
 
 def test_card_has_the_hubs_metadata_scores_ingredients_and_what_was_assumed():
-    text = card(
-        SPEC, RECORD, scores(), ROLES, FILES, HASHES, [Path("soup.safetensors")], "timm/resnet18"
-    )
+    shown = show_own(SPEC, [Path("soup.safetensors")], "timm/resnet18")
+    text = card(shown, RECORD, scores(), ROLES, FILES, HASHES)
     _, metadata, body = text.split("---\n", 2)
     data = yaml.safe_load(metadata)
     assert data["base_model"] == "timm/resnet18"
@@ -65,13 +65,13 @@ def test_card_has_the_hubs_metadata_scores_ingredients_and_what_was_assumed():
 
 def test_soup_of_one_says_that_it_is_the_best_model():
     record = {**RECORD, "ingredients": ["b"], "coefficients": [1.0]}
-    text = card(SPEC, record, scores(), ROLES, FILES, HASHES, [Path("soup.safetensors")])
+    text = card(SHOWN, record, scores(), ROLES, FILES, HASHES)
     assert "# Greedy soup of 1 model\n" in text
     assert "it has the weights of the best single model" in text
 
 
 def test_report_has_both_tables_with_a_heading_between_them():
-    page = report(SPEC, RECORD, scores(), ROLES, FILES, HASHES)
+    page = report(SHOWN, RECORD, scores(), ROLES, FILES, HASHES)
     assert page.count("<table>") == page.count("</table>") == 2
     assert page.index("<td>90.00 (82.56–94.48)</td>") < page.index("<h2>Ingredients")
     assert page.index("<h2>Ingredients") < page.index("<td>`runs/c.pt`</td>")
@@ -83,9 +83,7 @@ def test_card_of_a_soup_chosen_by_another_metric_shows_it_first():
     brier = brier.assign(metric="brier", value=brier.model.map(values))
     metric = {"function": "m:brier", "better": "lower"}
     record = {**RECORD, "recipe": {"kind": "greedy", "metric": metric}}
-    text = card(
-        SPEC, record, pd.concat([scores(), brier]), ROLES, FILES, HASHES, [Path("a.safetensors")]
-    )
+    text = card(SHOWN, record, pd.concat([scores(), brier]), ROLES, FILES, HASHES)
     assert "| brier (less is better) | held-out, chosen on (n = 100) | test (n = 100) |" in text
     assert "| greedy (the soup) | 0.1000 | 0.1000 |\n| a (best single model) | 0.2000" in text
     assert "| b (best single model) | 80.00" in text
@@ -101,7 +99,7 @@ def test_card_says_whose_layers_are_not_averaged():
 
 
 def card_of(record):
-    return card(SPEC, record, scores(), ROLES, FILES, HASHES, [Path("a.safetensors")])
+    return card(SHOWN, record, scores(), ROLES, FILES, HASHES)
 
 
 def test_card_of_a_soup_chosen_by_groups_shows_the_accuracy_that_scores_have():

@@ -8,7 +8,7 @@ from modelsoups.base.logs import log_to
 from modelsoups.base.paths import resolve
 from modelsoups.evaluation.scores import read_scores
 from modelsoups.models.own import read_spec
-from modelsoups.paper.card import card, report
+from modelsoups.paper.card import card, report, show_own
 from modelsoups.soups.own import export
 from modelsoups.weights.stored import open_stored
 
@@ -23,7 +23,8 @@ records = zip(params.models, map(read_json, given.records), strict=True)
 hashes = {name: each["inputs"]["file"] for name, each in records}
 folder = Path(snakemake.output.folder)
 written = export(spec, record, given.weights, models, hashes, folder, params.prefix)
-about = (spec, record, read_scores(given.scores), params.roles, params.models, hashes)
-(folder / "README.md").write_text(card(*about, written, params.base_model), encoding="utf-8")
+shown = show_own(spec, written, params.base_model)
+about = (shown, record, read_scores(given.scores), params.roles, params.models, hashes)
+(folder / "README.md").write_text(card(*about), encoding="utf-8")
 with publish(snakemake.output.report) as draft:
     draft.write_text(report(*about), encoding="utf-8")

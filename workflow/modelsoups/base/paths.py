@@ -5,7 +5,8 @@ and in the index of a data set, and is resolved when a file is opened. So a stud
 another machine, or data that move to another disk, makes nothing anew.
 
 What ships with the workflow (`resources/...`) is found although the working folder is another one:
-the environment variable MODELSOUPS_HOME names the workflow's own folder.
+the environment variable MODELSOUPS_HOME names the workflow's own folder. MODELSOUPS_STAGED names
+the one that Snakemake copies inputs to, where they are in a storage (S3) and not in a folder.
 """
 
 import os
@@ -15,13 +16,14 @@ from glob import iglob
 from pathlib import Path
 
 OWN_FOLDER = "MODELSOUPS_HOME"  # the environment variable that names the workflow's folder
+STAGED_FOLDER = "MODELSOUPS_STAGED"  # and the one that names that of copies
 
 
 def resolve(path: str | Path) -> Path:
     """The path with its environment variables put in.
 
-    A relative path (or pattern with `*`) that the working folder does not have, but the workflow's
-    own folder does, is the latter's.
+    A relative path (or pattern with `*`) is in the folder of copies from a storage, the working
+    folder or the workflow's own, whichever has it first.
 
     Raises:
         ValueError: a variable is not set; says how to set it.
@@ -32,10 +34,9 @@ def resolve(path: str | Path) -> Path:
             f"{path}: the environment variable {unset[0]} is not set; export {unset[0]}=<folder>, "
             "or write it under `folders` in the config"
         )
-    own = os.environ.get(OWN_FOLDER)
-    if own and not _has(".", resolved) and _has(own, resolved):
-        return Path(own, resolved)
-    return Path(resolved)
+    folders = [os.environ.get(STAGED_FOLDER), ".", os.environ.get(OWN_FOLDER)]
+    found = (Path(folder, resolved) for folder in folders if folder and _has(folder, resolved))
+    return next(found, Path(resolved))
 
 
 def _has(folder: str, path: str) -> bool:

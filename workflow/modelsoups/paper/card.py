@@ -1,6 +1,7 @@
-"""The card of a soup of models made elsewhere: what it is, of what, and how good."""
+"""The card of a soup, of models made elsewhere or of a study: what it is, of what, and how good."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from modelsoups.evaluation.metrics import name_of
 from modelsoups.evaluation.scores import datasets_of, rank, the_dataset
 from modelsoups.evaluation.statistics import accuracy_interval
+from modelsoups.models.backbones import BackboneSpec
 from modelsoups.models.own import OwnSpec
 from modelsoups.paper.pages import join_markdown, page, part_html
 from modelsoups.soups.registry import BY_GROUP
@@ -27,6 +29,13 @@ LOADING = {
     "torchvision": 'torchvision.models.get_model("{model}", num_classes={num_classes})'
     '.load_state_dict(torch.load("{file}"))',
 }
+LOADING_OF_STUDY = """\
+from modelsoups.models.backbones import BackboneSpec, build_for
+from modelsoups.weights.checkpoints import read_weights
+
+weights = read_weights("model.safetensors")
+model = build_for(BackboneSpec(library="{library}", model="{model}", weights="none"), weights)
+model.load_state_dict(weights)"""
 LIBRARY_NAMES = {"python": "pytorch", "torchvision": "torchvision", "open_clip": "open_clip"}
 
 
@@ -129,28 +138,70 @@ def title_of(record: Mapping[str, Any]) -> str:
     return f"{record['model']} soup of {count} model{'s' * (count != 1)}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a card says of a model beside its scores and ingredients."""
+
+    library: str  # as the hub calls it
+    task: str = "image-classification"  # likewise
+    loading: str  # Python that loads the model
+    reading: str  # how it sees images or texts, a sentence
+    assumed: Sequence[str] = ()  # what no file says
+    base_model: str | None = None  # what the ingredients were fine-tuned from
+    data: str = ""  # what it was fine-tuned and judged on, a sentence
+
+
+def show_own(spec: OwnSpec, written: Sequence[Path], base_model: str | None = None) -> Shown:
+    """Of models made elsewhere. Args: written: files of the export."""
+    loading = LOADING.get(spec.library, 'load_state_dict of "{file}"')
+    weights = next(path.name for path in written if path.suffix not in (".json", ".txt"))
+    view = spec.view
+    return Shown(
+        library=LIBRARY_NAMES.get(spec.library, spec.library),
+        loading=loading.format(
+            model=spec.model, num_classes=spec.num_classes, file=weights, folder="."
+        ),
+        reading=f"Images are resized ({view['resize_mode']}) to {view['resize']} pixels by "
+        f"{view['interpolation']}, cut to {view['size']}, and normalised with mean {spec.mean} and "
+        f"deviation {spec.std}.",
+        assumed=spec.assumed,
+        base_model=base_model,
+    )
+
+
+def show_study(backbone: BackboneSpec, view: Mapping[str, Any], study: str) -> Shown:
+    """Of a study's own models. Args: view: of the config, which the backbone reads."""
+    images = backbone.task == "images"
+    what = "images, uint8 in [0, 255]" if images else "texts"
+    said = ", ".join(f"{key} {value}" for key, value in view.items())
+    return Shown(
+        library="modelsoups",
+        task="image-classification" if images else "text-classification",
+        loading=LOADING_OF_STUDY.format(library=backbone.library, model=backbone.model),
+        reading=f"It reads {what}, by the view: {said}.",
+        data=f"Study: {study}.",
+    )
+
+
 def card(
-    spec: OwnSpec,
+    shown: Shown,
     record: Mapping[str, Any],
     scores: pd.DataFrame,
     roles: Mapping[str, str],
     files: Mapping[str, str],
     hashes: Mapping[str, str],
-    written: Sequence[Path],
-    base_model: str | None = None,
 ) -> str:
     """The model card: the hub's metadata, then scores, ingredients, decisions and what is assumed.
 
     Args:
         scores, roles: of the study. files, hashes: name -> where a model was given, its SHA-256.
-        written: files of the export. base_model: what the ingredients were fine-tuned from.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
     soup, title = record["model"], title_of(record)
     results = [
         EvalResult(
-            task_type="image-classification",
+            task_type=shown.task,
             dataset_type=dataset,
             dataset_name=dataset,
             dataset_split=roles[dataset],
@@ -163,17 +214,15 @@ def card(
     ]
     data = ModelCardData(
         model_name=title,
-        base_model=base_model,
-        library_name=LIBRARY_NAMES.get(spec.library, spec.library),
-        pipeline_tag="image-classification",
+        base_model=shown.base_model,
+        library_name=shown.library,
+        pipeline_tag=shown.task,
         tags=["model-soup", "merge"],
         eval_results=results,
     )
     scored, ingredients = tables(record, scores, roles, files, hashes)
-    loading = LOADING.get(spec.library, 'load_state_dict of "{file}"')
-    weights = next(path.name for path in written if path.suffix not in (".json", ".txt"))
     options = {key: value for key, value in record["recipe"].items() if key != "kind"}
-    view, whose = spec.view, record.get("other_layers_of")
+    whose = record.get("other_layers_of")
     parts = [
         f"---\n{data.to_yaml()}\n---",
         f"# {title.capitalize()}",
@@ -184,29 +233,40 @@ def card(
         "(Wortsman et al. 2022), made by modelsoups. It costs what one of them costs to run.",
         *([ALONE] if {*record["ingredients"]} == {whose or record["ingredients"][0]} else []),
         *([f"Layers that are not averaged are those of {whose}."] if whose else []),
+        *([shown.data] if shown.data else []),
         "## Scores",
         scored,
         FLATTERS,
         "## Ingredients and decisions",
         ingredients,
         "## How to load it",
-        "```python\n"
-        + loading.format(model=spec.model, num_classes=spec.num_classes, file=weights, folder=".")
-        + "\n```",
-        f"Images are resized ({view['resize_mode']}) to {view['resize']} pixels by "
-        f"{view['interpolation']}, cut to {view['size']}, and normalised with mean {spec.mean} and "
-        f"deviation {spec.std}.",
+        f"```python\n{shown.loading}\n```",
+        shown.reading,
     ]
-    if spec.assumed:
+    if shown.assumed:
         parts += [
             "Assumed, since no file says it:",
-            "\n".join(f"- {each}" for each in spec.assumed),
+            "\n".join(f"- {each}" for each in shown.assumed),
         ]
     return "\n\n".join(parts) + "\n"
 
 
+def study_card(
+    backbone: BackboneSpec,
+    view: Mapping[str, Any],
+    record: Mapping[str, Any],
+    scores: pd.DataFrame,
+    roles: Mapping[str, str],
+    study: str,
+) -> str:
+    """The card of a soup of a study. Args: record: of the soup. scores: of its sweep or pool."""
+    names = {each["name"]: f"{record['sweep']}/{each['name']}" for each in record["candidates"]}
+    shown = show_study(backbone, view, study)
+    return card(shown, record, scores, roles, names, record["inputs"])
+
+
 def report(
-    spec: OwnSpec,
+    shown: Shown,
     record: Mapping[str, Any],
     scores: pd.DataFrame,
     roles: Mapping[str, str],
@@ -216,7 +276,7 @@ def report(
     """The same as a page. Args: as `card`."""
     scored, ingredients = tables(record, scores, roles, files, hashes)
     title = title_of(record).capitalize()
-    assumed = [f"Assumed: {each}" for each in spec.assumed]
+    assumed = [f"Assumed: {each}" for each in shown.assumed]
     text = "\n".join([scored, "", FLATTERS, *assumed])
     return page(
         title, f"{part_html(text)}<h2>Ingredients and decisions</h2>{part_html(ingredients)}"
