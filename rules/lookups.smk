@@ -276,7 +276,7 @@ def dataset_file(wildcards):
 
 def is_relative(path):
     """Whether a path of the config is one in the storage, if there is one."""
-    return path[0] not in "/~$"
+    return not Path(path).is_absolute() and path[0] not in "~$"
 
 
 def staged_data(wildcards):
@@ -299,8 +299,8 @@ def files_in_storage(dataset):
 
 def fixed_part(path):
     """The folder of a pattern's files; a path without a pattern as it is."""
-    parts = path.rstrip("/").split("/")
-    return "/".join(takewhile(lambda part: not set("*?[{") & set(part), parts))
+    parts = takewhile(lambda part: not set("*?[{") & set(part), Path(path).parts)
+    return str(Path(*parts))
 
 
 def text_columns(wildcards):

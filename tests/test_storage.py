@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,7 @@ def s3(monkeypatch):
         path = f"resources/emoji/{name}"
         bucket.upload_file(str(ROOT / path), f"study/{path}")
     yield bucket
+    bucket.objects.delete()  # the server's state is the process's
     moto.stop()
 
 
@@ -93,7 +95,8 @@ def test_data_set_is_made_in_a_storage(s3, folder):
 def test_jobs_need_no_disk_in_common(s3, folder, tmp_path):
     pytest.importorskip("snakemake_executor_plugin_cluster_generic")
     names = [*KEYS, "PATH", "PYTHONPATH", "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL"]
-    outside = [p for p in sys.path if p and "modelsoups" not in p and str(ROOT) not in p]
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    outside = [path for path in paths if not Path(path, "modelsoups").exists()]
     values = {**os.environ, "PYTHONPATH": os.pathsep.join(outside)}
     variables = " ".join(f"{name}={values[name]}" for name in names)
     (tmp_path / "machines").mkdir()

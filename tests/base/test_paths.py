@@ -45,6 +45,17 @@ def test_what_ships_with_the_workflow_is_found_from_another_working_folder(folde
     assert resolve("$FOLDER/emoji") == own / "resources/emoji"
 
 
+def test_a_copy_from_a_storage_comes_before_what_lies_in_a_folder(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELSOUPS_STAGED", str(tmp_path / "staged"))
+    path = "resources/emoji/noto.parquet"
+    assert resolve(path) == folders[1] / path  # it was not asked for there
+    (tmp_path / "staged/resources/emoji").mkdir(parents=True)
+    (tmp_path / "staged" / path).touch()
+    assert resolve(path) == tmp_path / "staged" / path
+    assert resolve("resources/emoji/*.parquet") == tmp_path / "staged/resources/emoji/*.parquet"
+    assert resolve(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+
+
 def test_the_working_folder_comes_before_the_workflows_own(folders):
     work, _ = folders
     (work / "resources/emoji").mkdir(parents=True)
