@@ -216,8 +216,9 @@ def run_lines(job):
 def check_command(words):
     """Fail unless a command names files, targets and rules that there are."""
     program, *rest = words
+    program = program.removeprefix(".venv/bin/")
     named = [word for word in rest if "/" in word or Path(word).suffix in (".yaml", ".txt")]
-    missing = [word for word in named if not word.startswith("results/")]
+    missing = [word for word in named if not word.startswith(("results/", ".venv/"))]
     assert all((ROOT / word).exists() for word in missing), words
     if program == "make":
         makefile = (ROOT / "Makefile").read_text("utf-8")
@@ -233,7 +234,7 @@ def check_command(words):
         if rest[0] == "run":
             check_command(rest[rest.index("modelsoups:cpu") + 1 :])
     else:
-        assert program in ("pip", "snakefmt", "mkdocs"), words
+        assert program in ("pip", "snakefmt", "mkdocs", "uv", "pytest"), words
 
 
 def test_commands_of_the_workflow_on_github_exist():
