@@ -4,8 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from forked import snakemake
 
 ROOT = Path(__file__).parents[1]
 MAIN = ("results/table3.csv", "results/figure1.svg")
@@ -28,17 +28,6 @@ def copy_workflow(folder: Path) -> Path:
     (folder / "resources").symlink_to(ROOT / "resources")
     (folder / "slurm").symlink_to("config/profiles/slurm")
     return folder
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run snakemake in a checkout; its two streams are returned as one text, `stdout`."""
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def write_config(folder: Path, name: str, change) -> str:
