@@ -26,24 +26,16 @@ def code_of(
             all there is, of which a job runs one.
     """
     package = Path(package)
-    modules = {
-        path.relative_to(package).with_suffix("").parts: path
-        for path in package.rglob("*.py")
-        if path.stem != "__init__"
-    }
+    folder = package.absolute()
     found: set[Path] = set()
-    waiting = [Path(start) for start in starts]
+    waiting = [Path(start).absolute() for start in starts]
     while waiting:
         path = waiting.pop()
-        if path in found or path.stem in skip:
-            continue
-        if path.is_relative_to(package):
+        if path not in found and path.stem not in skip:
             found.add(path)
-        for name in _names(path.absolute(), path.stat().st_mtime_ns, package.name):
-            # A name may lead on into its module, to a function.
-            parts = (name[:length] for length in range(1, len(name) + 1))
-            waiting += [modules[part] for part in parts if part in modules]
-    return sorted(map(str, found))
+            waiting += _named(path, path.stat().st_mtime_ns, folder)
+    ours = [path for path in map(str, found) if path.startswith(f"{folder}/")]
+    return sorted(f"{package}{path.removeprefix(str(folder))}" for path in ours)
 
 
 def digest_of(paths: list[str], package: str | Path) -> str:
@@ -60,14 +52,27 @@ def digest_of(paths: list[str], package: str | Path) -> str:
 
 
 @cache
-def _names(path: Path, changed: int, package: str) -> frozenset[tuple[str, ...]]:
-    """The parts of every dotted name under the package in a file, without the package's own.
+def _modules(package: Path) -> dict[tuple[str, ...], Path]:
+    """The parts of a module's dotted name, without the package's own -> its path."""
+    return {
+        path.relative_to(package).with_suffix("").parts: path
+        for path in package.rglob("*.py")
+        if path.stem != "__init__"
+    }
+
+
+@cache
+def _named(path: Path, changed: int, package: Path) -> frozenset[Path]:
+    """The package's modules that a file names.
 
     A file is read once, however many scripts lead to it; `changed` is when it was last written.
     """
     text = path.read_text(encoding="utf-8")
-    names = [name.split(".") for name in re.findall(rf"\b{package}((?:\.\w+)+)", text)]
-    imports = rf"\bfrom +{package}((?:\.\w+)*) +import +(\([^)]*\)|[^\n#]*)"
+    names = [name.split(".") for name in re.findall(rf"\b{package.name}((?:\.\w+)+)", text)]
+    imports = rf"\bfrom +{package.name}((?:\.\w+)*) +import +(\([^)]*\)|[^\n#]*)"
     for room, imported in re.findall(imports, text):
         names += [[*room.split("."), name] for name in re.findall(r"\w+", imported)]
-    return frozenset(tuple(name[1:]) for name in names)
+    modules = _modules(package)
+    # A name may lead on into its module, to a function.
+    starts = {tuple(name[1:end]) for name in names for end in range(2, len(name) + 1)}
+    return frozenset(modules[start] for start in starts & modules.keys())
