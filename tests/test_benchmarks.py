@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from checkouts import ROOT
 
 OPTIONS = ["--device", "cpu", "--tiny", "--minutes", "60", "--json"]
 
 
+@pytest.mark.slow
 def test_gpu_benchmark_checks_and_times_everything_on_a_cpu(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks/gpu.py", *OPTIONS, tmp_path / "gpu.json"],

@@ -368,11 +368,13 @@ def two_processes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_no_process_says_that_it_is_saved_before_the_first_has_saved(two_processes):
     said = {path.name for path in two_processes.glob("terminated*")}
     assert said == {"terminated 0 True", "terminated 1 True"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SPLIT)
 def test_two_processes_give_the_run_of_one(tmp_path, two_processes, kind):
     whole = split_run(kind, tmp_path / "whole.pt")
@@ -382,6 +384,7 @@ def test_two_processes_give_the_run_of_one(tmp_path, two_processes, kind):
         assert [r["loss"] for r in curve] == pytest.approx([r["loss"] for r in whole[1]], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_processes_that_go_uphill_apart_end_alike_and_elsewhere_than_one(tmp_path, two_processes):
     """Each perturbs by its own share's gradient; the gradient found there is of both."""
     whole, _ = split_run("uphill apart", tmp_path / "whole.pt")

@@ -55,6 +55,7 @@ found["waited"] = (folder / "late").exists()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_answer_alike(tmp_path):
     (tmp_path / "rank.py").write_text(RANK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", *torchrun_options(2)]
