@@ -123,8 +123,17 @@ def pytest_collection_modifyitems(items):
         if hasattr(item.module, "snakemake"):
             item.add_marker("slow")
     items.sort(
-        key=lambda item: (item.get_closest_marker("slow") is None, item.path.name != LONGEST)
+        key=lambda item: (
+            item.get_closest_marker("slow") is None,
+            item.path.name != LONGEST,
+            item.path.name in BEGIN_WITH_THE_STUDY,
+        )
     )
 
 
 LONGEST = "test_slurm.py"
+# Those that would wait for `study` while the longest makes it.
+BEGIN_WITH_THE_STUDY = {
+    f"test_{name}.py"
+    for name in ("appendix", "baselines", "methods", "seams", "trajectories", "workflow")
+}
