@@ -5,13 +5,13 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from checkouts import wait_for
 from modelsoups.base.files import sha256
 from modelsoups.weights.checkpoints import (
     Checkpoint,
@@ -94,11 +94,10 @@ def test_a_process_killed_while_it_writes_weights_leaves_drafts_alone(tmp_path):
         f"while True: write_weights({str(path)!r}, {{'a': torch.ones(10_000_000)}})"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
-    stop = time.monotonic() + 60
-    while time.monotonic() < stop:
-        if any(each.name != path.name for each in tmp_path.iterdir()):
-            os.kill(process.pid, signal.SIGKILL)
-            break
+    try:
+        wait_for(lambda: any(each.name != path.name for each in tmp_path.iterdir()), "a draft")
+    finally:
+        process.kill()
     assert process.wait() == -signal.SIGKILL
     left = [each.name for each in tmp_path.iterdir() if each.name != path.name]
     assert all(re.fullmatch(r"\.w\.safetensors\..*\.draft", name) for name in left), left
