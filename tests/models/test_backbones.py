@@ -169,6 +169,7 @@ def test_view_that_resizes_unlike_pretraining_is_logged(caplog):
     assert "in pre-training it was bicubic (squash)" in caplog.text
 
 
+@pytest.mark.slow  # processes that import all anew
 def test_offline_hub_says_which_weights_and_what_to_do(tmp_path):
     """The libraries themselves, in a process without a hub and with an empty cache."""
     code = (
@@ -199,6 +200,7 @@ def put_in_hub_cache(home: Path, repository: str, name: str) -> Path:
     return path
 
 
+@pytest.mark.slow  # processes that import all anew
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_file_behind_timms_weights_is_the_one_it_loads(tmp_path, name):
     path = put_in_hub_cache(tmp_path, "timm/test_efficientnet.r160_in1k", name)
@@ -215,6 +217,7 @@ def test_file_behind_timms_weights_is_the_one_it_loads(tmp_path, name):
     assert found.stdout.splitlines() == [str(path)]
 
 
+@pytest.mark.slow  # processes that import all anew
 def test_file_behind_a_tag_of_open_clip(tmp_path):
     path = put_in_hub_cache(
         tmp_path, "timm/vit_base_patch32_clip_224.openai", "open_clip_model.safetensors"
