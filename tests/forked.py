@@ -4,7 +4,8 @@ A study of a few images has dozens of jobs, and most of the time of each goes to
 timm and Snakemake. For tests alone. What is forked has nothing of this package imported, and runs
 the same scripts with the same inputs, working folder and environment as a process of its own would.
 The tests on SLURM run the same study in such, and compare the tables; whatever is killed or frozen
-in a test is one, too. With FRESH=1 in the environment, all are.
+in a test is one, too. With FRESH=1 in the environment, all are; a test sets it whose variables a
+library reads when it is imported.
 
     python tests/forked.py ADDRESS    serves at that socket until the process that started it ends
 """

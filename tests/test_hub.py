@@ -26,6 +26,7 @@ def settings(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setenv("FRESH", "1")  # the hub's library reads these when it is imported
     return monkeypatch
 
 
