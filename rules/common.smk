@@ -69,7 +69,14 @@ from modelsoups.soups.registry import (
     parse_recipe,
 )
 from modelsoups.study.config import check_config, read_config
-from modelsoups.study.own import HELD_OUT, MODEL, OWN, add_study, recipe_of
+from modelsoups.study.own import (
+    HELD_OUT,
+    MODEL,
+    OWN,
+    add_study,
+    evaluator_of,
+    recipe_of,
+)
 from modelsoups.study.checkpoints import watched_files
 from modelsoups.study.groups import averages_in
 from modelsoups.study.replicates import list_replicates
@@ -168,6 +175,8 @@ AVERAGED = [
     for average in dict.fromkeys(sum(STUDY.sweeps_by_averages, ()))
 ]
 SOUPED = [OWN] if "soup" in CONFIG else []  # the sweep of models made elsewhere
+EVALUATE = evaluator_of(CONFIG)  # a function of the user's own that scores these models
+SEEN = [name for name in STUDY.pools if not EVALUATE]  # whose examples are read here
 NAMED = [run for models in STUDY.checkpoints.values() for run in models]
 
 

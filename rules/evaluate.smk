@@ -12,6 +12,8 @@ rule evaluate_held_out:
         "results/logs/evaluate_held_out/{sweep}-{model}-{held_out}.log",
     benchmark:
         of(BENCHMARK, rule="evaluate_held_out", job="{sweep}-{model}-{held_out}")
+    wildcard_constraints:
+        sweep=one_of(SEEN),
     conda:
         "../envs/modelsoups.yaml"
     threads: 1

@@ -527,8 +527,31 @@ def imported_files(wildcards):
 
 def own_request(wildcards):
     """The fields of Request: what the config says of the models."""
-    keys = ("library", "model", "arguments", "preprocessing", "features")
+    keys = (
+        *("library", "model", "arguments", "preprocessing", "features"),
+        *("predicts", "evaluate"),
+    )
     return {key: CONFIG["soup"][key] for key in keys if key in CONFIG["soup"]}
+
+
+def given_to_own(wildcards):
+    """What the user's evaluator is given for the data set of the wildcards."""
+    soup = CONFIG["soup"]
+    if wildcards.dataset == HELD_OUT:
+        return soup["held_out"]
+    return soup["tests"][wildcards.dataset]
+
+
+def files_of_own(wildcards):
+    """That, if it is a file or folder in a fixed place: a replaced one is noticed."""
+    given = given_to_own(wildcards)
+    path = os.path.expandvars(given) if isinstance(given, str) else ""
+    return [path] if os.path.exists(path) else []
+
+
+def held_out_of_own():
+    """Params of a step that lets the user's evaluator look at the held-out set; none without one."""
+    return {"evaluate": EVALUATE, "given": CONFIG["soup"]["held_out"]} if EVALUATE else {}
 
 
 def own_records(wildcards):
@@ -594,7 +617,7 @@ def grouped(rule, sets):
     A rule has the same data sets in its outputs whatever its wildcards are.
     """
     groups = {}
-    for sweep in STUDY.pools:
+    for sweep in SEEN:
         groups.setdefault(tuple(sets(sweep)) or ("none",), []).append(sweep)
     return [
         (f"{rule}_{number}" if number else rule, list(found), one_of(sweeps))
@@ -644,6 +667,8 @@ def candidate_logits(wildcards):
 
 def held_out_files(wildcards):
     """The held-out examples and labels as the wildcards' backbone reads them."""
+    if EVALUATE:
+        return {}
     files = sets_of(wildcards, [held_out_of(wildcards)])
     return {"examples": files["examples"][0], "labels": files["labels"][0]}
 
@@ -668,7 +693,7 @@ def recipe_spec(wildcards):
 def recipe_code(wildcards):
     """The modules that cooking takes, with that of the recipe: no other recipe's."""
     recipe = CONFIG["recipes"][wildcards.recipe]
-    own = metric_files(own_metrics([recipe]))
+    own = metric_files(own_metrics([recipe, {"metric": EVALUATE or ""}]))
     return code("cook_soup", module_path(RECIPES[recipe["kind"]].cook)) + own
 
 
@@ -761,6 +786,12 @@ def own_metrics(recipes):
     return list(
         {each["function"]: each for each in said if ":" in each["function"]}.values()
     )
+
+
+def scored_metrics():
+    """The metrics that a score table has besides those of what models give."""
+    recipes = CONFIG.get("recipes", {}).values()
+    return own_metrics([*recipes, {"metric": EVALUATE or ""}])
 
 
 def metric_files(metrics):

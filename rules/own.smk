@@ -85,6 +85,37 @@ rule import_own:
         "../workflow/scripts/import_own.py"
 
 
+rule evaluate_own:
+    """What a function of the user's own gives each example with a model: its scores on one set."""
+    input:
+        weights=WEIGHTS,
+        spec=MODEL,
+        data=files_of_own,
+        code=code("evaluate_own") + metric_files([EVALUATE] if EVALUATE else []),
+    output:
+        logits=LOGITS,
+    log:
+        "results/logs/evaluate_own/{sweep}-{model}-{dataset}.log",
+    benchmark:
+        of(BENCHMARK, rule="evaluate_own", job="{sweep}-{model}-{dataset}")
+    wildcard_constraints:
+        sweep=OWN if EVALUATE else NONE,
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=held_out_minutes,
+    params:
+        evaluate=EVALUATE,
+        given=given_to_own,
+    message:
+        "Scoring {wildcards.model} on {wildcards.dataset} by your function"
+    script:
+        "../workflow/scripts/evaluate_own.py"
+
+
 rule check_accuracy:
     """The accuracy of models beside what the config says that it is; they must agree."""
     input:

@@ -1,6 +1,6 @@
 """Scores: every metric of every model of a sweep or pool, and which images each has right."""
 
-OWN_METRICS = own_metrics(CONFIG.get("recipes", {}).values())
+OWN_METRICS = scored_metrics()
 
 
 rule score_sweep:

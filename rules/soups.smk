@@ -28,6 +28,7 @@ rule cook_soup:
         runtime=soup_minutes,
         batch_size=EVALUATION["batch_size"],
     params:
+        **held_out_of_own(),
         names=candidate_names,
         recipe=recipe_spec,
         backbone=backbone_spec,
@@ -72,6 +73,7 @@ rule diagnose_pool:
         runtime=diagnosis_minutes,
         batch_size=EVALUATION["batch_size"],
     params:
+        **held_out_of_own(),
         names=pool_names,
         recipes=soup_names,
         settings=pool_settings,

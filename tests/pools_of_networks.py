@@ -39,7 +39,7 @@ def make_pool(
     images = random.integers(0, 256, (num_images, 4, 4, 3), dtype=np.uint8)
     model = TinyNet()
     center = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    held_out = make_held_out(model, images, np.zeros(num_images), batch_size=batch_size)
+    held_out = make_held_out(model, images, np.zeros(num_images, int), batch_size=batch_size)
     labels = held_out.logits().argmax(axis=1)
     wrong = random.random(num_images) < 0.2
     labels[wrong] = random.integers(0, 5, wrong.sum())

@@ -56,7 +56,7 @@ def test_picks_and_score_are_those_of_full_evaluation(tmp_path, accept_ties, ord
         ingredients, score = plain_greedy(candidates, held_out, tried, accept_ties)
         assert [d["name"] for d in soup.candidates] == [f"{i:03}" for i in tried]
         assert picks(soup) == soup.ingredients == [f"{i:03}" for i in ingredients]
-        assert soup.held_out_accuracy == score
+        assert soup.held_out_score == score
         full = greedy(replace(spec, early_rejection=False), candidates, held_out, NO_TRACE)
         assert picks(full) == picks(soup)
         for early, late in zip(soup.candidates, full.candidates, strict=True):
@@ -92,7 +92,7 @@ def test_never_below_the_best_candidate(tmp_path):
     for seed in range(5):
         candidates, held_out = make_pool(tmp_path, seed, spread=1.0)
         best = max(check_pool(candidates, held_out))
-        assert greedy(GreedySpec(), candidates, held_out, NO_TRACE).held_out_accuracy >= best
+        assert greedy(GreedySpec(), candidates, held_out, NO_TRACE).held_out_score >= best
 
 
 def test_early_rejection_reads_a_fraction_of_the_images(tmp_path):
@@ -147,7 +147,7 @@ def test_replacement_goes_on_until_a_pass_adds_nothing(tmp_path):
         order = order_candidates(accuracies, GreedySpec())
         ingredients, score = plain_greedy(candidates, held_out, order, passes=10)
         assert picks(soup) == [f"{i:03}" for i in ingredients]
-        assert soup.held_out_accuracy == score
+        assert soup.held_out_score == score
         assert all(d["decision"] == "rejected" for d in soup.candidates[-8:])
         counts = [ingredients.count(int(name)) for name in soup.ingredients]
         assert soup.coefficients == [count / len(ingredients) for count in counts]
@@ -242,7 +242,7 @@ def test_estimated_statistics_are_those_of_every_trial_and_of_the_soup(tmp_path)
     assert wanted.keys() == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
     assert all(soup.weights[key].equal(wanted[key]) for key in wanted)
     held_out.pour(soup.weights, "it")
-    assert soup.held_out_accuracy == held_out.score("accuracy", held_out.logits())
+    assert soup.held_out_score == held_out.score("accuracy", held_out.logits())
 
 
 def test_a_diverged_candidate_is_named(tmp_path):
@@ -401,5 +401,5 @@ def test_soup_of_some_layers_has_the_others_of_the_best_model(tmp_path, order):
             if score > top:
                 ingredients, top = trial, score
         assert picks(soup) == [f"{i:03}" for i in ingredients]
-        assert soup.held_out_accuracy == top
+        assert soup.held_out_score == top
         assert all(soup.weights[key].equal(kept[key]) for key in kept)

@@ -91,7 +91,7 @@ def test_choice_is_that_of_full_evaluation_on_the_held_out_set(tmp_path, by_dept
             if score > best:
                 best, chosen = score, (a, b)
         assert (soup.details["a"], soup.details["b"]) == chosen
-        assert soup.held_out_accuracy == best
+        assert soup.held_out_score == best
         assert all(soup.weights[key].equal(tensor) for key, tensor in line.at(*chosen).items())
         num_early += sum(trial["bound"] is not None for trial in soup.details["trials"])
         num_elsewhere += chosen != (1, 0)
@@ -102,7 +102,7 @@ def test_labels_of_the_initialisation_lead_back_to_it(tmp_path):
     candidates, held_out = make_pool(tmp_path, 1, num_candidates=3, spread=3.0)
     label_by(candidates[0].weights, candidates, held_out)
     soup = cook(candidates, held_out)
-    assert soup.held_out_accuracy == 1 and soup.details["a"] < 0.5
+    assert soup.held_out_score == 1 and soup.details["a"] < 0.5
     factor = soup.details["a"]
     assert soup.ingredients == ["001", "002", "initialization"]
     assert soup.coefficients == pytest.approx([factor / 2, factor / 2, 1 - factor])

@@ -214,7 +214,7 @@ def test_the_soup_is_the_average_with_its_coefficients(tmp_path, per):
     assert soup.weights["blocks.1.0.weight"] is soup.weights["blocks.0.0.weight"]
     assert soup.ingredients == ["000", "001", "002", "003"]
     held_out.pour(soup.weights, "it")
-    assert soup.held_out_accuracy == held_out.score("accuracy", held_out.logits())
+    assert soup.held_out_score == held_out.score("accuracy", held_out.logits())
     json.dumps([soup.coefficients, soup.candidates, soup.details])
 
 

@@ -84,10 +84,10 @@ def test_what_is_left_and_its_score_are_those_of_full_evaluation(tmp_path, order
         )
         left, score = plain_pruned(candidates, held_out, tried)
         assert soup.ingredients == [f"{position:03}" for position in left]
-        assert soup.held_out_accuracy == score
+        assert soup.held_out_score == score
         assert (
-            soup.held_out_accuracy
-            >= uniform(UniformSpec(), candidates, held_out, NO_TRACE).held_out_accuracy
+            soup.held_out_score
+            >= uniform(UniformSpec(), candidates, held_out, NO_TRACE).held_out_score
         )
         wanted = average([candidates[position].weights for position in left])
         assert all(soup.weights[key].equal(wanted[key]) for key in wanted)
@@ -105,7 +105,7 @@ def test_the_score_is_that_of_the_last_removal(tmp_path):
     candidates, held_out = make_pool(tmp_path, 2)
     soup = pruned(PrunedSpec(early_rejection=False), candidates, held_out, NO_TRACE)
     scores = [each["score"] for each in soup.candidates if each["decision"] == "removed"]
-    assert soup.held_out_accuracy == scores[-1] == max(scores)
+    assert soup.held_out_score == scores[-1] == max(scores)
 
 
 def test_an_interrupted_pruning_goes_on_where_it_was(tmp_path):
@@ -117,7 +117,7 @@ def test_an_interrupted_pruning_goes_on_where_it_was(tmp_path):
         trace.save(wanted.candidates[:stop])
         found = pruned(PrunedSpec(), candidates, held_out, trace)
         assert found.candidates == wanted.candidates
-        assert found.held_out_accuracy == wanted.held_out_accuracy
+        assert found.held_out_score == wanted.held_out_score
         assert all(found.weights[key].equal(wanted.weights[key]) for key in wanted.weights)
         assert len(trace.load()) == len(wanted.candidates)
 

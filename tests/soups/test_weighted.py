@@ -48,7 +48,7 @@ def test_unknown_names_and_other_sums_are_refused(pool):
 
 
 def test_uniform_soup_of_some_layers_has_the_others_of_the_best_model(pool):
-    scores = {name: cook(pool, coefficients={name: 1}).held_out_accuracy for name in pool.states}
+    scores = {name: cook(pool, coefficients={name: 1}).held_out_score for name in pool.states}
     best = pool.states[max(scores, key=lambda name: (scores[name], [*scores].index(name)))]
     soup = uniform(
         UniformSpec(except_=["head.*"]), candidates_of(pool), pool.held_out, Trace(None, None)

@@ -6,10 +6,10 @@ import torch
 
 from modelsoups.base.logs import log_to
 from modelsoups.data.datasets import read_groups
-from modelsoups.evaluation.evaluator import Evaluator, open_set
+from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.devices import pick_device
-from modelsoups.soups.pool import HeldOut
+from modelsoups.soups.pool import open_held_out
 from modelsoups.soups.recipes import cook
 
 if TYPE_CHECKING:
@@ -27,8 +27,17 @@ evaluator = Evaluator(
     compiled=device.type == "cuda",
     precision=snakemake.params.precision,
 )
-opened = open_set("the held-out set", snakemake.input.examples, snakemake.input.labels)
-groups = read_groups(snakemake.input.groups) if snakemake.input.groups else None
+params, given = snakemake.params, snakemake.input
+held_out = open_held_out(
+    evaluator,
+    given.get("examples"),
+    given.get("labels"),
+    given.logits[0],
+    params.get("evaluate"),
+    params.get("given"),
+    read_groups(given.groups) if given.groups else None,
+)
+files = [given.get("examples"), given.get("labels"), given.groups]
 cook(
     snakemake.params.recipe,
     model=snakemake.wildcards.recipe,
@@ -36,12 +45,8 @@ cook(
     names=snakemake.params.names,
     weights=snakemake.input.weights,
     logits=snakemake.input.logits,
-    held_out=HeldOut(evaluator, opened.examples, opened.labels, groups),
-    held_out_files=[
-        snakemake.input.examples,
-        snakemake.input.labels,
-        *([snakemake.input.groups] if snakemake.input.groups else []),
-    ],
+    held_out=held_out,
+    held_out_files=[path for path in files if path],
     output=snakemake.output.weights,
     record=snakemake.output.record,
     cost=snakemake.output.cost,

@@ -6,6 +6,7 @@ import numpy as np
 
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
+from modelsoups.data.datasets import targets_of
 from modelsoups.data.specs import parse_dataset
 from modelsoups.data.tasks import TASKS
 
@@ -18,6 +19,6 @@ index, class_map = TASKS[spec.task].index(spec, snakemake.params.class_ids)
 with publish(snakemake.output.index) as draft:
     index.to_parquet(draft)
 with publish(snakemake.output.labels) as draft, open(draft, "wb") as file:
-    np.save(file, index.label.to_numpy())
+    np.save(file, targets_of(index))
 with publish(snakemake.output.class_map) as draft, open(draft, "wb") as file:
     np.save(file, class_map.logits)

@@ -127,3 +127,17 @@ def read_json(path: str | Path) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide a result's digits."""
     return {"python": sys.version.split()[0], **{name: version(name) for name in LIBRARIES}}
+
+
+def load_npy(path: str | Path) -> Any:
+    """A memory-mapped NumPy array; pickled objects are refused.
+
+    Raises:
+        ValueError: it is none, or cut short; names it.
+    """
+    import numpy as np
+
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: not a readable .npy file ({error})") from error

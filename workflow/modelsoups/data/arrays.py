@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from modelsoups.base.files import load_npy
 from modelsoups.base.paths import require, resolve
 from modelsoups.data.class_maps import ClassMap
 from modelsoups.data.parquet import find_files, name_rows
@@ -121,9 +122,12 @@ def list_npy(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     Raises:
         ValueError: an array is not of the right shape or type; says what it is.
     """
-    assert spec.labels is not None, "checked with the config"
     pixels = open_pixels(require(spec.path, "an array of images"))
-    labels = load_npy(require(spec.labels, "an array of labels"))
+    if spec.predicts == "class":
+        assert spec.labels is not None, "checked with the config"
+        labels = load_npy(require(spec.labels, "an array of labels"))
+    else:
+        labels = np.zeros(0 if pixels is None else len(pixels), np.int64)
     if pixels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"{spec.labels}: expected whole numbers (n,), found {labels.dtype} {labels.shape}"
@@ -140,18 +144,6 @@ def list_npy(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     )
     root = spec.path.rpartition("/")[0]
     return name_rows(listing.astype({"id": np.int64}), f"{root}/" if root else "")
-
-
-def load_npy(path: Path) -> np.ndarray:
-    """A memory-mapped array; pickled objects are refused.
-
-    Raises:
-        ValueError: it is none, or cut short; names it.
-    """
-    try:
-        return np.load(path, mmap_mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npy file ({error})") from error
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ from modelsoups.data.class_maps import ClassMap, build_class_map
 from modelsoups.data.layouts import LAYOUTS, Layout
 from modelsoups.data.reading import describe
 from modelsoups.data.specs import CountsSpec, DatasetSpec, SplitSpec
+from modelsoups.data.targets import CLASS, read_array
 from modelsoups.study.search import as_params
 
 # The part of ImageNet's file names that is the same in every distribution: the hub's have the
@@ -44,6 +45,7 @@ def index_dataset(spec: DatasetSpec, classes: Sequence[str]) -> tuple[pd.DataFra
     Returns:
         index: columns `file` (path as written in the config), `row` (of a Parquet file, or -1),
             `name` (unique), `label` (0..T-1), `group`, and `trim_border` where the spec has one.
+            Models that give no class have `targets` (T,) instead, and label 0 everywhere.
             Folders are in label order and sorted by name within one, files of Parquet in their own
             order.
         class_map: the T classes.
@@ -52,8 +54,17 @@ def index_dataset(spec: DatasetSpec, classes: Sequence[str]) -> tuple[pd.DataFra
     """
     class_map = build_class_map(spec.class_map, classes, spec.mappings)
     listing = layout_of(spec).list_images(spec, class_map)
-    index = listing.drop(columns="id").assign(label=to_labels(listing, class_map.ids, spec.path))
-    index = index[["file", "row", "name", "label", "group"]]
+    columns = ["file", "row", "name", "label", "group"]
+    if spec.predicts == CLASS:
+        index = listing.drop(columns="id").assign(
+            label=to_labels(listing, class_map.ids, spec.path)
+        )
+    else:
+        index = listing.assign(label=0)
+        columns += ["targets"]
+        if "targets" not in index:
+            index["targets"] = list(read_array(spec, len(index), class_map.ids))
+    index = index[columns]
     if spec.trim_border:
         index = index.assign(trim_border=spec.trim_border)
     if spec.split:
@@ -61,6 +72,13 @@ def index_dataset(spec: DatasetSpec, classes: Sequence[str]) -> tuple[pd.DataFra
         chosen = held_out_mask(index, spec.split)
         index = index[chosen if spec.split.part == "held-out" else ~chosen].reset_index(drop=True)
     return index, class_map
+
+
+def targets_of(index: pd.DataFrame) -> np.ndarray:
+    """What models are to give for the images of an index: classes (n,), or targets (n, T)."""
+    if "targets" not in index:
+        return index.label.to_numpy()
+    return np.stack(index["targets"].to_list())
 
 
 def read_groups(index: str | Path) -> np.ndarray:

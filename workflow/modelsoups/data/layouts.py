@@ -20,6 +20,7 @@ from modelsoups.data.class_maps import ClassMap
 from modelsoups.data.listed import list_cars, list_lines
 from modelsoups.data.parquet import list_parquet
 from modelsoups.data.specs import DatasetSpec
+from modelsoups.data.targets import CLASS
 from modelsoups.data.wilds import list_fmow, list_iwildcam
 
 # Of torchvision's ImageFolder, in any case.
@@ -46,14 +47,14 @@ def list_flat(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     """All images in one folder, with labels in a file: ImageNet's validation set as it unpacks."""
     folder = require(spec.path, "a folder of images")
     names = image_names(folder)
-    if spec.labels is None:
+    if spec.labels is None and spec.predicts == CLASS:
         raise ValueError(f"{spec.path}: layout flat needs `labels` (see config/README.md)")
     return pd.DataFrame(
         {
             "file": [f"{spec.path}/{name}" for name in names],
             "row": -1,
             "name": names,
-            "id": read_flat_labels(require(spec.labels, "the labels"), names),
+            "id": read_flat_labels(require(spec.labels, "the labels"), names) if spec.labels else 0,
             "group": "",
         }
     )

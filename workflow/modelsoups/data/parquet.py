@@ -20,6 +20,7 @@ from pyarrow import csv
 from modelsoups.base.paths import resolve
 from modelsoups.data.class_maps import ClassMap
 from modelsoups.data.specs import DatasetSpec
+from modelsoups.data.targets import CLASS, read_columns
 
 CSV = (".csv", ".tsv")
 NAMES = {"csv": "CSV file", "tsv": "TSV file"}  # of kinds of files, for errors
@@ -32,8 +33,8 @@ def list_parquet(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     by file and row; so is every text.
     """
     root, found = find_files(spec.path, NAMES.get(spec.layout, "Parquet file"), spec.layout)
-    listing = pd.concat([list_file(spec, f"{root}{path}") for path in found], ignore_index=True)
-    return name_rows(listing, root)
+    parts = [list_file(spec, f"{root}{path}", class_map.ids) for path in found]
+    return name_rows(pd.concat(parts, ignore_index=True), root)
 
 
 def name_rows(listing: pd.DataFrame, root: str) -> pd.DataFrame:
@@ -93,8 +94,10 @@ def open_parquet(file: str) -> pq.ParquetFile:
         ) from error
 
 
-def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
+def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of one file that match `spec.where`; `name` is null where no path is stored.
+
+    Args: outputs: names of what models give, where that is no class.
 
     Raises:
         ValueError: a column is missing or of a wrong type, or a label is; says which and where.
@@ -103,7 +106,11 @@ def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
     schema = parquet.schema_arrow if parquet else open_table(file).schema
     examples = spec.text if spec.task == "text" else (spec.image,)
     groups = [spec.group] if spec.group in schema.names or spec.group != "group" else []
-    if missing := {*examples, spec.label, *groups, *spec.where} - set(schema.names):
+    if spec.predicts == CLASS:
+        targets: tuple[str, ...] = (spec.label,)
+    else:
+        targets = () if spec.targets[0].endswith(".npy") else spec.targets
+    if missing := {*examples, *targets, *groups, *spec.where} - set(schema.names):
         raise ValueError(
             f"{file}: no column {sorted(missing)}; it has {schema.names}. "
             "Name the right ones in the data set's config."
@@ -113,7 +120,7 @@ def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
         check_text_columns(file, [schema.field(column) for column in spec.text])
     else:
         has_path = check_images_column(file, schema.field(spec.image))
-    wanted = {spec.label, *groups, *spec.where, *([f"{spec.image}.path"] if has_path else [])}
+    wanted = {*targets, *groups, *spec.where, *([f"{spec.image}.path"] if has_path else [])}
     columns = sorted(wanted)
     table = parquet.read(columns=columns) if parquet else open_table(file).select(columns)
     chosen = np.ones(len(table), dtype=bool)
@@ -123,12 +130,18 @@ def list_file(spec: DatasetSpec, file: str) -> pd.DataFrame:
     table = table.take(rows)
     paths = pc.struct_field(table[spec.image], "path").to_pylist() if has_path else []
     names = [path or None for path in paths] if has_path else [None] * len(rows)
+    if spec.predicts == CLASS:
+        given = {"id": class_ids(table[spec.label], rows, f"{file}: column {spec.label!r}")}
+    elif targets:
+        given = {"targets": read_columns(spec, table, file, outputs)}
+    else:
+        given = {}
     return pd.DataFrame(
         {
             "file": file,
             "row": rows.astype(np.int64),
             "name": pd.array(names, dtype="str"),
-            "id": class_ids(table[spec.label], rows, f"{file}: column {spec.label!r}"),
+            **given,
             "group": as_text(table[spec.group], f"{file}: column {spec.group!r}") if groups else "",
         }
     )

@@ -44,6 +44,8 @@ class DatasetSpec:
     image: str = "image"  # Parquet: column of encoded files, or of structs with the field `bytes`
     label: str = "label"  # Parquet, CIFAR: column with the class: its number, or its id
     group: str = "group"  # Parquet: column kept in the index as `group`
+    predicts: Literal["class", "labels", "numbers"] = "class"  # what models give: data.targets
+    targets: tuple[str, ...] = ()  # of labels and numbers: columns of Parquet, or one .npy file
     trim_border: int = 0  # pixels cut off each side of every image, before anything else
 
 
@@ -51,7 +53,10 @@ def parse_dataset(fields: Mapping[str, Any]) -> DatasetSpec:
     """The spec with these fields, in which `split` is a mapping of its own."""
     split = fields.get("split")
     text = tuple(fields["text"]) if "text" in fields else DatasetSpec.text
-    return DatasetSpec(**{**fields, "split": SplitSpec(**split) if split else None, "text": text})
+    said = fields.get("targets", ())
+    targets = (said,) if isinstance(said, str) else tuple(said)
+    own = {"split": SplitSpec(**split) if split else None, "text": text, "targets": targets}
+    return DatasetSpec(**{**fields, **own})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 One row an image: `index` (its place in the dataset), `label`, `prediction`, `logits` (a list of
 fixed length, one value a class). How they were made stands as JSON in the schema's metadata.
+Of targets that are no classes (`targets`), `label` is a list too, or there is none, and there is no
+`prediction`.
 """
 
 import json
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelsoups.base.files import publish
+from modelsoups.evaluation.targets import kind_of, no_targets
 
 COLUMNS = ("index", "label", "prediction", "logits")
 METADATA = b"modelsoups"  # key of the schema's metadata
@@ -26,9 +29,10 @@ class Logits:
     """A model's logits on the n images of a dataset with C classes."""
 
     index: np.ndarray  # (n,) int32, place of the image in the dataset
-    labels: np.ndarray  # (n,) int16, or int32 where C needs it; 0..C-1
-    predictions: np.ndarray  # (n,) dtype of `labels`; argmax before a rounding to float16
-    logits: np.ndarray  # (n, C) float32 or float16, finite
+    labels: np.ndarray  # (n,) int16, or int32 where C needs it; 0..C-1; or other targets
+    # (n,) dtype of `labels`; argmax before a rounding to float16. (n, 0) of other targets.
+    predictions: np.ndarray
+    logits: np.ndarray  # (n, C) float32 or float16, finite; scores are float64
     metadata: dict[str, Any]  # how they were made
 
 
@@ -37,21 +41,24 @@ def write_logits(
     logits: np.ndarray,
     labels: np.ndarray,
     metadata: Mapping[str, Any],
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: Literal["float64", "float32", "float16"] = "float32",
 ) -> None:
     """Write the logits of a dataset's images, in the dataset's order, atomically.
 
     Predictions are the argmax of `logits` as given, before the cast; of equal logits the first.
 
     Args:
-        logits: (n, C) floats. labels: (n,) integers. metadata: what JSON can hold.
+        logits: (n, C) floats. labels: (n,) integers, or targets of another kind. metadata: what
+            JSON can hold.
         dtype: of the stored logits; float16 halves the file.
 
     Raises: ValueError if shapes disagree, a label is outside 0..C-1 or stored logits not finite.
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+    kind = kind_of(labels)
+    fitting = logits.shape if kind in ("labels", "numbers") else logits.shape[:1]
+    if logits.ndim != 2 or labels.shape[: len(fitting)] != fitting:
         raise ValueError(
-            f"{path}: expected logits (n, C) and labels (n,), "
+            f"{path}: expected logits (n, C) and labels (n,) or targets (n, C), "
             f"found logits {logits.shape} and labels {labels.shape}"
         )
     with np.errstate(over="ignore"):  # becomes inf, which the check reports
@@ -59,18 +66,15 @@ def write_logits(
     _check(path, stored, labels)
     num_images, num_classes = logits.shape
     integer = np.int16 if num_classes <= np.iinfo(np.int16).max else np.int32
-    # Columns without nulls spare Parquet one level per value: twice as fast to read.
-    value = pa.field("element", pa.from_numpy_dtype(stored.dtype), nullable=False)
-    values = pa.FixedSizeListArray.from_arrays(
-        pa.array(stored.reshape(-1)), type=pa.list_(value, num_classes)
-    )
-    predictions = logits.argmax(axis=1).astype(integer)
-    columns = [np.arange(num_images, dtype=np.int32), labels.astype(integer), predictions, values]
-    arrays = [pa.array(column) for column in columns]
-    fields = [
-        pa.field(name, array.type, nullable=False)
-        for name, array in zip(COLUMNS, arrays, strict=True)
-    ]
+    columns = {"index": pa.array(np.arange(num_images, dtype=np.int32))}
+    if kind == "class":
+        columns["label"] = pa.array(labels.astype(integer))
+        columns["prediction"] = pa.array(logits.argmax(axis=1).astype(integer))
+    elif kind != "score":
+        columns["label"] = _lists(labels)
+    columns["logits"] = _lists(stored)
+    arrays = list(columns.values())
+    fields = [pa.field(name, array.type, nullable=False) for name, array in columns.items()]
     schema = pa.schema(fields, metadata={METADATA: json.dumps(metadata)})
     with publish(path) as draft:
         pq.write_table(
@@ -88,16 +92,18 @@ def read_logits(path: str | Path) -> Logits:
 
     Raises: ValueError as `write_logits`, and if the file is cut or a column is missing.
     """
-    table = _read(path, COLUMNS)
-    kind = table.schema.field("logits").type
-    if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
-        raise ValueError(
-            f"{path}: expected column logits to hold one list of floats a row, all of one length "
-            f"(fixed_size_list), found {kind}; write the file with write_logits"
-        )
-    values = table["logits"].combine_chunks()
-    logits = values.flatten().to_numpy().reshape(len(values), kind.list_size)
-    index, labels, predictions = (table[name].to_numpy() for name in COLUMNS[:3])
+    table = _read(path)
+    logits = _matrix(path, table, "logits")
+    if logits.dtype.kind != "f":
+        raise ValueError(f"{path}: expected logits to be floats, found {logits.dtype}")
+    index = table["index"].to_numpy()
+    predictions = no_targets(len(index))
+    if "prediction" in table.column_names:
+        labels, predictions = table["label"].to_numpy(), table["prediction"].to_numpy()
+    elif "label" in table.column_names:
+        labels = _matrix(path, table, "label")
+    else:
+        labels = no_targets(len(index))
     _check(path, logits, labels)
     return Logits(
         index=index,
@@ -106,6 +112,28 @@ def read_logits(path: str | Path) -> Logits:
         logits=logits,
         metadata=_parse_metadata(table.schema),
     )
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    """A column with a list a row, of values (n, C)."""
+    # Columns without nulls spare Parquet one level per value: twice as fast to read.
+    value = pa.field("element", pa.from_numpy_dtype(values.dtype), nullable=False)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(values.reshape(-1)), type=pa.list_(value, values.shape[1])
+    )
+
+
+def _matrix(path: str | Path, table: pa.Table, column: str) -> np.ndarray:
+    """The values (n, C) of such a column."""
+    kind = table.schema.field(column).type
+    if not pa.types.is_fixed_size_list(kind):
+        raise ValueError(
+            f"{path}: expected column {column} to hold one list of floats a row, all of one length "
+            f"(fixed_size_list), found {kind}; write the file with write_logits"
+        )
+    values = table[column].combine_chunks()
+    flat = values.flatten().to_numpy(zero_copy_only=pa.types.is_floating(kind.value_type))
+    return flat.reshape(len(values), kind.list_size)
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -126,7 +154,8 @@ def check_same_images(name: str | Path, a: Logits, other: str | Path, b: Logits)
             f"as in {name}, found {b.logits.shape[0]} images with {b.logits.shape[1]} classes; "
             "evaluate both models on one version of the dataset"
         )
-    different = (a.index != b.index) | (a.labels != b.labels)
+    other_labels = (a.labels != b.labels).reshape(len(a.index), -1).any(axis=1)
+    different = (a.index != b.index) | other_labels
     if different.any():
         raise ValueError(
             f"{other}: {different.sum()} of {len(different)} rows have another index or label than "
@@ -135,10 +164,12 @@ def check_same_images(name: str | Path, a: Logits, other: str | Path, b: Logits)
         )
 
 
-def _read(path: str | Path, columns: tuple[str, ...]) -> pa.Table:
+def _read(path: str | Path, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """Columns of a file, by default all that its kind of targets has."""
     try:
         file = pq.ParquetFile(path, memory_map=True)
         found = file.schema_arrow.names
+        columns = _columns_of(file.schema_arrow) if columns is None else columns
         if missing := [name for name in columns if name not in found]:
             raise ValueError(
                 f"{path}: column {', '.join(missing)} is missing, found {', '.join(found)}; "
@@ -154,13 +185,21 @@ def _read(path: str | Path, columns: tuple[str, ...]) -> pa.Table:
         ) from error
 
 
+def _columns_of(schema: pa.Schema) -> tuple[str, ...]:
+    if "label" not in schema.names and "prediction" not in schema.names:
+        return ("index", "logits")
+    if "label" in schema.names and pa.types.is_fixed_size_list(schema.field("label").type):
+        return ("index", "label", "logits")
+    return COLUMNS
+
+
 def _parse_metadata(schema: pa.Schema) -> dict[str, Any]:
     return json.loads((schema.metadata or {}).get(METADATA, b"{}"))
 
 
 def _check(path: str | Path, logits: np.ndarray, labels: np.ndarray) -> None:
-    num_classes = logits.shape[1]
-    outside = (labels < 0) | (labels >= num_classes)
+    num_classes, of_classes = logits.shape[1], kind_of(labels) == "class"
+    outside = (labels < 0) | (labels >= num_classes) if of_classes else np.zeros(1, bool)
     if outside.any():
         raise ValueError(
             f"{path}: {outside.sum()} labels lie outside the classes 0..{num_classes - 1}, "

@@ -1,10 +1,11 @@
 """Metrics: pure functions from logits (n, C) or predictions (n,), and labels (n,), to a number.
 
-One is of groups of examples too, (n,) integers: a style, a region; -1 is an example of none.
+One is of groups of examples too, (n,) integers: a style, a region; -1 is an example of none. Those
+of other targets than classes (`targets`) are functions of outputs and targets.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf, sqrt
 from typing import Any, Literal
@@ -13,8 +14,19 @@ import numpy as np
 
 from modelsoups.base.functions import import_function
 from modelsoups.evaluation.calibration import expected_calibration_error
+from modelsoups.evaluation.targets import (
+    Array,
+    Kind,
+    absolute_errors,
+    all_labels_right,
+    binary_losses,
+    labels_f1,
+    mean_average_precision,
+    r2,
+    shares_of_labels,
+    squared_errors,
+)
 
-Array = np.ndarray
 MetricOption = str | Mapping[str, Any]  # as a recipe names a metric: see `metric_of`
 
 
@@ -28,11 +40,11 @@ class Metric:
     # Number of classes up to which it never falls when a wrong prediction becomes right. So it is
     # at most what it would be with the labels in place of predictions that are not made yet.
     monotone_up_to: float = 0
-    # Of the user's own: of logits (n, C) and labels the numbers (n,) that it is the mean of, each
-    # of its own example and at most 1. So it is at most what it would be with 1 where none is yet;
-    # with any number of classes: `monotone_up_to` is infinite.
+    # Of logits (n, C) and labels the numbers (n,) that it is the mean of, each of its own example
+    # and at most 1. So it is at most what it would be with 1 where none is yet; with any number of
+    # classes: `monotone_up_to` is infinite.
     per_example: Callable[[Array, Array], Array] | None = None
-    lower: bool = False  # of the user's own: the less the better; it is then 1 minus what it gives
+    lower: bool = False  # the less the better; it is then 1 minus what tables show
 
     def __call__(self, logits: Array, labels: Array, groups: Array | None = None) -> float:
         """Of logits (n, C) and labels (n,)."""
@@ -147,8 +159,63 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def _mean_output(lower: bool, outputs: Array, targets: Array) -> float:
+    mean = float(outputs.mean())
+    return 1 - mean if lower else mean
+
+
+def _complement(scores: Callable[[Array, Array], Array], outputs: Array, targets: Array) -> Array:
+    return 1 - scores(outputs, targets)
+
+
+def _mean(scores: Callable[[Array, Array], Array], outputs: Array, targets: Array) -> float:
+    return float(scores(outputs, targets).mean())
+
+
+def of_examples(scores: Callable[[Array, Array], Array], lower: bool = False) -> Metric:
+    """The metric that is the mean of examples' scores, at most 1; `lower`: of 1 minus each."""
+    each = partial(_complement, scores) if lower else scores
+    return Metric(
+        reads="logits",
+        function=partial(_mean, each),
+        monotone_up_to=inf,
+        per_example=each,
+        lower=lower,
+    )
+
+
+# Kind of targets -> its metrics, of which the first is what it is judged by if nothing is said.
+METRICS_OF: dict[Kind, dict[str, Metric]] = {
+    "class": METRICS,
+    "labels": {
+        "average_precision": Metric(reads="logits", function=mean_average_precision),
+        "labels_f1": Metric(reads="logits", function=labels_f1),
+        "share_of_labels": of_examples(shares_of_labels),
+        "all_labels": of_examples(all_labels_right),
+        "binary_loss": of_examples(binary_losses, lower=True),
+    },
+    "numbers": {
+        "mae": of_examples(absolute_errors, lower=True),
+        "mse": of_examples(squared_errors, lower=True),
+        "r2": Metric(reads="logits", function=r2),
+    },
+    "score": {},
+}
+NAMED = {name: metric for metrics in METRICS_OF.values() for name, metric in metrics.items()}
+
+
+def metric_for(kind: Kind) -> str:
+    """The metric that models are judged by if nothing else is said; of scores there is none."""
+    return next(iter(METRICS_OF[kind]))
+
+
+def shown(metric: MetricOption, value: float) -> float:
+    """What tables and records have of a score in which more is better."""
+    return 1 - value if metric_of(metric).lower else value
+
+
 def metric_of(metric: MetricOption) -> Metric:
-    """The metric that a recipe names: one of METRICS, or a function of the user's own.
+    """The metric that a recipe names: one of METRICS_OF, or a function of the user's own.
 
     The latter is given outputs (n, C) and targets (n,) as arrays, and returns a number, or one for
     each example whose mean counts. Scores are such that more is better: where less is, they are 1
@@ -156,21 +223,20 @@ def metric_of(metric: MetricOption) -> Metric:
     below 0), and each depends on its own example alone: on that rests early rejection.
 
     Args: metric: a name, `package.module:function`, or a mapping with `function`, `better`
-        (higher or lower) and `per_example`.
+        (higher or lower) and `per_example`; or with `evaluates`: the function has given each
+        example its output, and their mean counts.
     Raises: ValueError if there is no such function; or, once it is used, if what it returns is not
         what the config says.
     """
-    if isinstance(metric, str) and metric in METRICS:
-        return METRICS[metric]
+    if isinstance(metric, str) and metric in NAMED:
+        return NAMED[metric]
     said = {"function": metric} if isinstance(metric, str) else metric
     lower = said.get("better", "higher") == "lower"
+    if said.get("evaluates"):
+        return Metric(reads="logits", function=partial(_mean_output, lower), lower=lower)
     given = partial(_call_own, import_function(said["function"]), said["function"], lower)
     if said.get("per_example"):
-        each = partial(given, True)
-        mean = partial(_mean, each)
-        return Metric(
-            reads="logits", function=mean, monotone_up_to=inf, per_example=each, lower=lower
-        )
+        return replace(of_examples(partial(given, True)), lower=lower)
     return Metric(reads="logits", function=partial(given, False), lower=lower)
 
 
@@ -178,10 +244,6 @@ def name_of(metric: MetricOption) -> str:
     """What tables and records call a metric."""
     function = metric if isinstance(metric, str) else metric["function"]
     return function.rpartition(":")[2]
-
-
-def _mean(scores: Callable[[Array, Array], Array], outputs: Array, targets: Array) -> float:
-    return float(scores(outputs, targets).mean())
 
 
 def _call_own(

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from modelsoups.base.files import publish
 from modelsoups.evaluation.failures import why_no_logits
 from modelsoups.evaluation.logits import Logits, read_logits
-from modelsoups.evaluation.metrics import METRICS, MetricOption, metric_of, name_of
+from modelsoups.evaluation.metrics import METRICS_OF, Metric, MetricOption, metric_of, name_of
+from modelsoups.evaluation.targets import kind_of
 
 Kind = Literal["initialization", "start", "run", "average", "soup", "ensemble"]
 COLUMNS = ("model", "kind", "dataset", "metric", "value", "n")  # accuracy is a fraction
@@ -31,10 +32,12 @@ def score(outputs: Logits, own: Sequence[MetricOption] = ()) -> dict[str, float]
     Args: own: metrics of the user's own (`metrics.metric_of`); the value is what they return.
     Raises: ValueError if two metrics have one name.
     """
-    of = {"predictions": outputs.predictions, "logits": outputs.logits}
+    logits = outputs.logits
+    of = {"predictions": outputs.predictions, "logits": logits}
+    metrics = METRICS_OF[kind_of(outputs.labels)]
     found = {
-        name: metric.of(of[metric.reads], outputs.labels)
-        for name, metric in METRICS.items()
+        name: _value(metric, of[metric.reads], outputs.labels)
+        for name, metric in metrics.items()
         if not metric.by_group
     }
     for each in own:
@@ -43,10 +46,15 @@ def score(outputs: Logits, own: Sequence[MetricOption] = ()) -> dict[str, float]
             raise ValueError(
                 f"{each}: there is another metric {name}; give the function a new name"
             )
-        metric = metric_of(each)
-        value = metric.of(outputs.logits.astype(np.float32), outputs.labels)
-        found[name] = 1 - value if metric.lower else value
+        wide = logits.astype(np.result_type(logits, np.float32))
+        found[name] = _value(metric_of(each), wide, outputs.labels)
     return found
+
+
+def _value(metric: Metric, read: np.ndarray, labels: np.ndarray) -> float:
+    """What tables show of a metric: as its function has it, be more better or less."""
+    value = metric.of(read, labels)
+    return 1 - value if metric.lower else value
 
 
 def score_files(

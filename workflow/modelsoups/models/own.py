@@ -50,6 +50,8 @@ class Request:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     preprocessing: Mapping[str, Any] = field(default_factory=dict)  # keys of PREPROCESSING
     features: Literal["normalized", "plain"] | None = None  # what the head of open_clip reads
+    predicts: str = "class"  # or labels, numbers
+    evaluate: Any = None  # a function of the user's own, which knows what the model reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,8 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
     Raises:
         ValueError: something is needed that neither file nor config says.
     """
+    if request.evaluate is not None:
+        return describe_evaluated(request, len(classes))
     found = OWN_LIBRARIES[request.library].describe(request, stored, len(classes))
     given = dict(request.preprocessing)
     if "size" in given:  # what it was resized to for another size is of no meaning
@@ -148,6 +152,23 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
         normalized_features=request.features == "normalized",
         assumed=assumed,
         saved_as=found.saved_as,
+    )
+
+
+def describe_evaluated(request: Request, num_classes: int) -> OwnSpec:
+    """A model that a function of the user's own evaluates: built as the config says, nothing more."""
+    assert request.model
+    arguments = dict(request.arguments)
+    if num_classes:
+        arguments = {"num_classes": num_classes, **arguments}
+    return OwnSpec(
+        library=request.library,  # type: ignore[arg-type]
+        model=request.model,
+        arguments=arguments,
+        num_classes=num_classes,
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        view={},
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from modelsoups.base.files import cached_sha256, versions
 from modelsoups.evaluation.failures import without_failures
@@ -23,7 +24,8 @@ from modelsoups.evaluation.logits import (
     read_predictions,
     write_logits,
 )
-from modelsoups.evaluation.metrics import accuracy, accuracy_of_predictions
+from modelsoups.evaluation.metrics import accuracy_of_predictions, metric_for, metric_of, shown
+from modelsoups.evaluation.targets import kind_of
 from modelsoups.soups.registry import (
     ENSEMBLES,
     GreedyEnsembleSpec,
@@ -40,9 +42,12 @@ Dtype = Literal["float32", "float16"]
 
 
 def uniform(spec: UniformEnsembleSpec, held_out: Files) -> list[dict[str, Any]]:
-    """Every candidate, kept: name, held_out_accuracy (of the candidate alone), decision."""
+    """Every candidate, kept: name, held_out_accuracy (of the candidate alone), decision.
+
+    Of other targets than classes, here and below, what they are judged by stands for accuracy.
+    """
     return [
-        {"name": name, "held_out_accuracy": accuracy_of_file(path), "decision": "kept"}
+        {"name": name, **score_for_record(path), "decision": "kept"}
         for name, path in held_out.items()
     ]
 
@@ -57,7 +62,7 @@ def greedy(spec: GreedyEnsembleSpec, held_out: Files) -> list[dict[str, Any]]:
         with the candidate.
     """
     names, paths = list(held_out), list(held_out.values())
-    accuracies = [accuracy_of_file(path) for path in paths]
+    accuracies = [score_of_file(path)[1] for path in paths]
     recipe = GreedySpec(order=spec.order, seed=spec.seed, accept_ties=spec.accept_ties)
     order = order_candidates(accuracies, recipe)
     running = RunningSum([paths[i] for i in order])
@@ -68,32 +73,39 @@ def greedy(spec: GreedyEnsembleSpec, held_out: Files) -> list[dict[str, Any]]:
         attempt=running.attempt,
         keep=running.keep,
     )
-    return [asdict(decision) for decision in decisions]
+    records = [asdict(decision) for decision in decisions]
+    if score_of_file(paths[0])[0] == "accuracy":
+        return records
+    for each in records:
+        del each["held_out_accuracy"]
+    return [{**each, **score_for_record(held_out[each["name"]])} for each in records]
 
 
 class RunningSum:
-    """The summed logits of the ensemble so far, and with the candidate last attempted.
-
-    Predictions of a sum are those of the mean.
-    """
+    """The summed logits of the ensemble so far, and with the candidate last attempted."""
 
     def __init__(self, paths: Sequence[Path]):
         self._paths = paths
         self._first = self._offered = read_logits(paths[0])
         self._sum = np.zeros(self._first.logits.shape)
         self._trial = np.empty_like(self._sum)  # reused: fresh memory costs more than the sums
+        self._mean, self._count = self._trial, 0  # predictions of a sum are those of the mean
 
     def attempt(self, position: int, to_beat: float | None) -> Attempt:
         """Score the ensemble with the candidate at a position."""
         self._offered = read_logits(self._paths[position])
         check_same_images(self._paths[0], self._first, self._paths[position], self._offered)
         np.add(self._sum, self._offered.logits, out=self._trial)
-        score = accuracy(self._trial, self._offered.labels)
+        metric = metric_of(metric_for(kind_of(self._offered.labels)))
+        if metric.reads == "logits":  # of the mean itself
+            self._mean = self._trial / (self._count + 1)
+        score = metric(self._mean, self._offered.labels)
         return Attempt(score=score, bound=None, num_evaluated=len(self._trial))
 
     def keep(self, position: int) -> None:
         """Add the candidate last attempted."""
         self._sum += self._offered.logits
+        self._count += 1
 
 
 def mean_logits(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +172,7 @@ def choose_ensemble(
     average_ensemble(record, {held_out: files}, {held_out: Path(output)}, dtype)
     return {
         **record,
-        "held_out_accuracy": accuracy_of_file(output),
+        **score_for_record(output),
         "skipped": skipped,
         "inputs": {name: cached_sha256(path) for name, path in pool.items()},
         "versions": versions(),
@@ -212,7 +224,18 @@ def group_files(
     return grouped
 
 
-def accuracy_of_file(path: str | Path) -> float:
-    """Accuracy of the stored predictions in a file of logits."""
-    stored = read_predictions(path)
-    return accuracy_of_predictions(stored["prediction"].to_numpy(), stored["label"].to_numpy())
+def score_of_file(path: str | Path) -> tuple[str, float]:
+    """The metric that a file's kind of targets is judged by, and its score; more is better."""
+    if "prediction" in pq.read_schema(path).names:
+        stored = read_predictions(path)
+        labels = stored["label"].to_numpy()
+        return "accuracy", accuracy_of_predictions(stored["prediction"].to_numpy(), labels)
+    outputs = read_logits(path)
+    metric = metric_for(kind_of(outputs.labels))
+    return metric, metric_of(metric)(outputs.logits.astype(np.float32), outputs.labels)
+
+
+def score_for_record(path: str | Path) -> dict[str, float]:
+    """The same as a record has it."""
+    metric, score = score_of_file(path)
+    return {f"held_out_{metric}": shown(metric, score)}

@@ -14,9 +14,16 @@ import numpy as np
 
 from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits
-from modelsoups.evaluation.metrics import metric_of, name_of
+from modelsoups.evaluation.metrics import metric_of, name_of, shown
 from modelsoups.models.ahead import ahead
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, of_the_best
+from modelsoups.soups.pool import (
+    Candidate,
+    HeldOut,
+    Soup,
+    check_pool,
+    of_the_best,
+    record_of,
+)
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
 from modelsoups.soups.rejection import (
     ORDER_COUNTS,
@@ -77,10 +84,13 @@ def greedy(
         ingredients=[candidates[position].name for position in counts],
         coefficients=[count / counts.total() for count in counts.values()],
         candidates=[
-            {**asdict(decision), f"held_out_{name_of(spec.metric)}": scores[decision.name]}
+            {
+                **record_of(decision, held_out),
+                f"held_out_{name_of(spec.metric)}": shown(spec.metric, scores[decision.name]),
+            }
             for decision in decisions
         ],
-        held_out_accuracy=mean.accuracy(),
+        held_out_score=mean.reported(),
         details={
             "num_evaluated": sum(decision.num_evaluated for decision in decisions),
             "num_of_full_evaluation": (len(decisions) - 1) * len(held_out),
@@ -143,8 +153,8 @@ class RunningMean:
         stored = read_logits(self._candidates[position].logits).logits
         if to_beat is None:
             return self._attempt_first(stored)
-        # The sum has the same order of margins as the mean.
-        return self._attempt(len(self.ingredients) * self._logits + stored, to_beat)
+        count = len(self.ingredients)
+        return self._attempt((count * self._logits + stored) / (count + 1), to_beat)
 
     def attempt_without(self, position: int, weights: Weights, to_beat: float) -> Attempt:
         """Try the soup without one of its ingredients."""
@@ -152,7 +162,7 @@ class RunningMean:
         self._new_sum = self._sum_with(weights, removed=True)
         self._pour(self._new_sum, left)
         stored = read_logits(self._candidates[position].logits).logits
-        return self._attempt(len(self.ingredients) * self._logits - stored, to_beat)
+        return self._attempt((len(self.ingredients) * self._logits - stored) / len(left), to_beat)
 
     def keep(self, position: int) -> None:
         """Make the soup last attempted the soup: one with this candidate."""
@@ -164,9 +174,9 @@ class RunningMean:
         self._sum, self._logits = self._new_sum, self._new_logits
         self.ingredients.remove(position)
 
-    def accuracy(self) -> float:
-        """Held-out accuracy of the soup."""
-        return self._held_out.score("accuracy", self._logits)
+    def reported(self) -> float:
+        """Held-out score of the soup by the metric that is reported."""
+        return self._held_out.reported(self._logits)
 
     def score(self) -> float:
         """Held-out score of the soup, by the spec's metric."""
@@ -196,7 +206,8 @@ class RunningMean:
             self.ingredients.remove(position)
         self._pour(self._sum, self.ingredients)
         self._logits = self._held_out.logits()
-        self.order_is_free, _ = self._check_order(self._logits)
+        if self._held_out.kind != "score":
+            self.order_is_free, _ = self._check_order(self._logits)
 
     def _sum_with(self, weights: Weights, removed: bool = False) -> Weights:
         """The sum with a candidate's weights or, `removed`, without them."""
@@ -227,7 +238,7 @@ class RunningMean:
     def _attempt(self, expected: np.ndarray, to_beat: float) -> Attempt:
         """Score the soup in the model, as far as the decision needs.
 
-        Args: expected: (n, C) about what its logits will be, up to a factor.
+        Args: expected: (n, C) about what its logits will be.
         """
         metric, held_out = self._spec.metric, self._held_out
         if self._why_in_full(expected.shape[1]):
@@ -245,6 +256,8 @@ class RunningMean:
         soup's are estimated, nor those of all its tensors where the soup has some of another. By a
         metric of logits it is what the model gives here: that predictions agree is too little.
         """
+        if self._held_out.kind == "score":  # of all examples at once
+            return self._attempt_all()
         num_checked = 2 * self._held_out.batch_size
         self.order_is_free, agree = self._check_order(stored)
         own = self._spec.statistics == "average" and not self._partial

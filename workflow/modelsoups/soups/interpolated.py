@@ -89,10 +89,10 @@ def interpolated(
         ingredients=names,
         coefficients=coefficients if spec.by_depth else next(iter(coefficients.values())),
         candidates=[
-            {"name": name, "held_out_accuracy": accuracy, "decision": "kept"}
+            {"name": name, **held_out.alone(accuracy), "decision": "kept"}
             for name, accuracy in zip(pool, accuracies, strict=True)
         ],
-        held_out_accuracy=held_out.score("accuracy", held_out.logits()),
+        held_out_score=held_out.reported(held_out.logits()),
         details={
             **best,
             "trials": trials,
@@ -160,7 +160,11 @@ class Search:
     def restore(self, best: float) -> None:
         """Take what is in the model as the best so far, with this score."""
         self._best, self._logits = best, self._held_out.logits()
-        self._order_is_free, _ = order_is_free(self._held_out, self._logits)
+        self._check_order()
+
+    def _check_order(self) -> None:
+        if self._held_out.kind != "score":  # which is of all examples at once
+            self._order_is_free, _ = order_is_free(self._held_out, self._logits)
 
     def attempt(self) -> Attempt:
         """Score what is in the model, as far as it takes to know whether it is better."""
@@ -178,7 +182,7 @@ class Search:
             assert logits is not None
             self._best, self._logits = tried.score, logits
         if is_first:
-            self._order_is_free, _ = order_is_free(self._held_out, self._logits)
+            self._check_order()
         return tried
 
     def why_in_full(self) -> str:

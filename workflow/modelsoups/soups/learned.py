@@ -17,12 +17,15 @@ gradient of r is (g - mean g) / K, which makes a step of size eta the projected 
 rate does the same to both there. MEHL-Soup moves the coefficients of differences to a center
 instead, of some models at a time, which is the same set of soups.
 
+Of labels the loss is the mean binary cross-entropy; of numbers it is the mean squared error, and beta
+stays 1: a factor of numbers would be another model.
+
 Ingredients are held on the device if they are small enough, else read anew for every step, ahead
 of the computing.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from modelsoups.base.progress import Trace
 from modelsoups.models.ahead import ahead_on
@@ -49,6 +52,12 @@ from modelsoups.weights.layers import GROUPINGS
 
 logger = logging.getLogger(__name__)
 
+# Kind of targets -> what is minimised, of outputs and targets; that of numbers has no temperature.
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "class": cross_entropy,
+    "labels": lambda logits, labels: binary_cross_entropy_with_logits(logits, labels.float()),
+    "numbers": lambda outputs, numbers: mse_loss(outputs, numbers.float()),
+}
 Block = tuple[int, slice, Tensor]  # group, where it stands in the vector, and (K, width) float32
 STATISTICS = "statistics"  # group of what is not learned
 # Elements of all ingredients together in a block: those that are read for every step, on a CPU (in
@@ -260,9 +269,11 @@ class Learner:
         self._forward, device = held_out.evaluator.forward, held_out.evaluator.device
         shape = (mixture.num_ingredients, len(mixture.groups))
         self.raw = torch.zeros(shape, device=device, requires_grad=True)  # the uniform soup
-        self.beta = torch.ones((), device=device, requires_grad=True)
+        self._loss, tempered = LOSSES[held_out.kind], held_out.kind != "numbers"
+        self.beta = torch.ones((), device=device, requires_grad=tempered)
+        learned = [self.raw, self.beta] if tempered else [self.raw]
         self.optimizer = torch.optim.AdamW(
-            [self.raw, self.beta], lr=spec.learning_rate, weight_decay=spec.weight_decay
+            learned, lr=spec.learning_rate, weight_decay=spec.weight_decay
         )
         self.curve: list[list[float]] = []  # loss of every batch, epoch by epoch
 
@@ -280,7 +291,7 @@ class Learner:
         self._mixture.mix(coefficients.detach())
         labels = torch.from_numpy(self._held_out.labels[indices]).to(self.raw.device)
         logits = self._forward(self._held_out.batch(indices))
-        loss = cross_entropy(self.beta * logits, labels)
+        loss = self._loss(self.beta * logits, labels)
         if not loss.isfinite():
             raise FloatingPointError(f"the held-out loss is {loss.item()}")
         self.optimizer.zero_grad()
@@ -296,7 +307,7 @@ class Learner:
             "raw": self.raw.tolist(),
             "beta": self.beta.item(),
             "optimizer": [
-                {key: value.tolist() for key, value in moments[i].items()} for i in range(2)
+                {key: value.tolist() for key, value in moments[i].items()} for i in sorted(moments)
             ],
             "curve": self.curve,
         }

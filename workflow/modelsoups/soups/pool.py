@@ -1,7 +1,7 @@
 """What every recipe works with: a pool of candidates, the held-out set, and the soup it returns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from modelsoups.data.examples import Examples
-from modelsoups.evaluation.evaluator import Evaluator
+from modelsoups.evaluation.evaluator import Evaluator, open_set
 from modelsoups.evaluation.logits import read_logits, read_predictions
-from modelsoups.evaluation.metrics import MetricOption, metric_of
+from modelsoups.evaluation.metrics import MetricOption, metric_for, metric_of, name_of, shown
+from modelsoups.evaluation.own import OwnEvaluator, Unseen
+from modelsoups.evaluation.targets import Kind, kind_of, no_targets
 from modelsoups.weights.average import estimate_statistics
 from modelsoups.weights.checkpoints import PREFIX, Weights, read_weights
 
@@ -34,7 +36,7 @@ class Soup:
     ingredients: list[str]  # in the order they were added, each once
     coefficients: Any  # (num_ingredients,) floats, or layer -> floats; sum 1
     candidates: list[dict[str, Any]]  # in the order tried, each with its decision
-    held_out_accuracy: float
+    held_out_score: float  # by the metric that is reported (`HeldOut.reports`); more is better
     details: dict[str, Any] = field(default_factory=dict)  # what else the recipe has to tell
 
 
@@ -47,10 +49,15 @@ class HeldOut:
         examples: Examples,
         labels: np.ndarray,
         groups: np.ndarray | None = None,
+        reports: MetricOption | None = None,
     ):
         """On a GPU the examples are moved there.
 
-        Args: labels: (n,) integers. groups: (n,) integers, -1 for none, for metrics of groups.
+        Args:
+            labels: (n,) integers, or targets of another kind (`evaluation.targets`).
+            groups: (n,) integers, -1 for none, for metrics of groups.
+            reports: the metric that records have whatever a recipe chooses by; if left out that
+                of the kind of targets, as accuracy.
         """
         if len(examples) != len(labels) or not len(labels):
             raise ValueError(
@@ -59,13 +66,20 @@ class HeldOut:
             )
         self.evaluator = evaluator
         self.examples = examples.to(evaluator.device)
-        self.labels = np.asarray(labels, dtype=np.int64)
+        labels = np.asarray(labels)
+        self.labels = labels.astype(np.int64) if kind_of(labels) == "class" else labels
         self.groups = groups
+        self.reports = metric_for(self.kind) if reports is None else reports
         self.batch_size = min(evaluator.batch_size, len(labels))
         self.num_images = 0  # that went through the model so far
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of targets."""
+        return kind_of(self.labels)
 
     def pour(self, weights: Mapping[str, torch.Tensor], name: str) -> None:
         """Copy weights into the model. Args: name: of what they are, for errors."""
@@ -79,6 +93,14 @@ class HeldOut:
     def score(self, metric: MetricOption, logits: np.ndarray) -> float:
         """A metric of logits (n, C) of all examples."""
         return metric_of(metric)(logits, self.labels, self.groups)
+
+    def reported(self, logits: np.ndarray) -> float:
+        """The score of logits (n, C) of all examples by the metric that is reported."""
+        return self.score(self.reports, logits)
+
+    def alone(self, score: float) -> dict[str, float]:
+        """What a record has of a candidate alone. Args: score: by the metric that is reported."""
+        return {f"held_out_{name_of(self.reports)}": shown(self.reports, score)}
 
     def estimate(self) -> Weights:
         """Normalisation statistics of the model on the held-out examples (labels unused).
@@ -98,33 +120,59 @@ class HeldOut:
         return self.evaluator.outputs(self.examples, indices)
 
 
-def check_pool(
-    candidates: Sequence[Candidate], held_out: HeldOut, metric: MetricOption = "accuracy"
-) -> list[float]:
-    """Held-out score of each candidate, from its stored predictions or, by a metric of the user's
-    own, logits.
+def open_held_out(
+    evaluator: Evaluator,
+    examples: str | Path | None,
+    labels: str | Path | None,
+    logits: str | Path,
+    evaluate: Mapping[str, Any] | None = None,
+    given: Any = None,
+    groups: np.ndarray | None = None,
+) -> HeldOut:
+    """The held-out set of files, or that which an evaluator of the user's own looks at.
 
+    Args:
+        logits: of one of the models on it: tells how many examples the evaluator scores.
+        evaluate: the metric that it is (`metrics.metric_of`); given: what it is given.
+    """
+    if evaluate is not None:
+        count = len(read_logits(logits).logits)
+        own: Any = OwnEvaluator(evaluator, evaluate["function"], given)
+        return HeldOut(own, Unseen(count), no_targets(count), reports=evaluate)  # type: ignore[arg-type]
+    assert examples is not None and labels is not None
+    opened = open_set("the held-out set", examples, labels)
+    return HeldOut(evaluator, opened.examples, opened.labels, groups)
+
+
+def check_pool(
+    candidates: Sequence[Candidate], held_out: HeldOut, metric: MetricOption | None = None
+) -> list[float]:
+    """Held-out score of each candidate, from its stored predictions or, by a metric of them, logits.
+
+    Args: metric: by default that which is reported.
     Raises:
         ValueError: an empty pool, a name given twice, predictions of other examples, or no groups
             for a metric that needs them.
     """
-    chosen = metric_of(metric)
+    chosen = metric_of(held_out.reports if metric is None else metric)
     names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"expected a pool of differently named candidates, found {names}")
     scores = []
     for candidate in candidates:
-        stored = read_predictions(candidate.logits)
-        if not np.array_equal(stored["label"], held_out.labels):
+        if chosen.reads == "predictions":
+            stored = read_predictions(candidate.logits)
+            labels, outputs = stored["label"].to_numpy(), stored["prediction"].to_numpy()
+        else:
+            read = read_logits(candidate.logits)
+            labels = read.labels
+            outputs = read.logits.astype(np.result_type(read.logits, np.float32))
+        if not np.array_equal(labels, held_out.labels):
             raise ValueError(
-                f"{candidate.logits}: its labels are not those of the held-out set ({len(stored)} "
+                f"{candidate.logits}: its labels are not those of the held-out set ({len(labels)} "
                 f"examples, expected {len(held_out)}); evaluate {candidate.name} on this held-out "
                 "set"
             )
-        if chosen.reads == "predictions":
-            outputs = stored["prediction"].to_numpy()
-        else:
-            outputs = read_logits(candidate.logits).logits.astype(np.float32)
         scores.append(chosen.of(outputs, held_out.labels, held_out.groups))
     return scores
 
@@ -166,11 +214,19 @@ def own_name(key: str) -> str:
     return key.removeprefix(PREFIX)
 
 
+def record_of(decision: Any, held_out: HeldOut) -> dict[str, Any]:
+    """What a record has of a decision, a dataclass that calls a candidate's score alone its
+    accuracy."""
+    fields = asdict(decision)
+    name, alone = fields.pop("name"), fields.pop("held_out_accuracy")
+    return {"name": name, **held_out.alone(alone), **fields}
+
+
 def soup_of_all(
     weights: Weights,
     coefficients: Any,
     candidates: Sequence[Candidate],
-    accuracies: Sequence[float],
+    alone: Sequence[float],
     held_out: HeldOut,
     name: str,
     **details: Any,
@@ -178,7 +234,7 @@ def soup_of_all(
     """The soup that has all candidates as ingredients, poured into the model and scored.
 
     Args:
-        coefficients: as in `Soup`. accuracies: of each candidate alone on the held-out set.
+        coefficients: as in `Soup`. alone: score of each candidate by what is reported.
         name: of the soup, for errors. details: what else the recipe has to tell.
     """
     held_out.pour(weights, name)
@@ -187,9 +243,9 @@ def soup_of_all(
         ingredients=[candidate.name for candidate in candidates],
         coefficients=coefficients,
         candidates=[
-            {"name": candidate.name, "held_out_accuracy": accuracy, "decision": "kept"}
-            for candidate, accuracy in zip(candidates, accuracies, strict=True)
+            {"name": candidate.name, **held_out.alone(score), "decision": "kept"}
+            for candidate, score in zip(candidates, alone, strict=True)
         ],
-        held_out_accuracy=held_out.score("accuracy", held_out.logits()),
+        held_out_score=held_out.reported(held_out.logits()),
         details=details,
     )

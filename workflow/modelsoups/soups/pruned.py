@@ -20,7 +20,7 @@ from typing import Literal
 
 from modelsoups.base.progress import Trace
 from modelsoups.soups.greedy import RunningMean
-from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
+from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, record_of
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
 from modelsoups.soups.selection import Attempt, order_candidates
 from modelsoups.weights.average import average
@@ -34,7 +34,7 @@ class Removal:
     """A candidate that the soup was tried without, and what became of it."""
 
     name: str
-    held_out_accuracy: float  # of the candidate alone
+    held_out_accuracy: float  # of the candidate alone; of no classes its score
     decision: Literal["kept", "removed"]
     score: float | None  # of the soup without it
     bound: float | None  # where evaluation stopped early: the score is at most this
@@ -87,14 +87,14 @@ def pruned(
         ingredients=names,
         coefficients=[1 / len(names)] * len(names),
         candidates=[
-            *(asdict(removal) for removal in removals),
+            *(record_of(removal, held_out) for removal in removals),
             *(
-                {"name": each.name, "held_out_accuracy": accuracy, "decision": "kept"}
+                {"name": each.name, **held_out.alone(accuracy), "decision": "kept"}
                 for each, accuracy in zip(candidates, accuracies, strict=True)
                 if each.name not in tried  # the only one left
             ),
         ],
-        held_out_accuracy=held_out.score("accuracy", held_out.logits()),
+        held_out_score=held_out.reported(held_out.logits()),
         details={
             "num_evaluated": sum(removal.num_evaluated for removal in removals),
             "num_of_full_evaluation": len(removals) * len(held_out),

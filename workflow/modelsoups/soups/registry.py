@@ -42,8 +42,14 @@ def option(
     return field(default=default, metadata=about_it)
 
 
-# Of modelsoups.evaluation.metrics: more is better.
-METRICS = ("accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy")
+# Of modelsoups.evaluation.metrics, by what models give; those that fit a choice.
+METRICS_OF = {
+    "class": ("accuracy", "macro_f1", "matthews", "accuracy_f1", "worst_group_accuracy"),
+    "labels": ("average_precision", "labels_f1", "share_of_labels", "all_labels", "binary_loss"),
+    "numbers": ("mae", "mse", "r2"),
+    "score": (),
+}
+METRICS = tuple(name for names in METRICS_OF.values() for name in names)
 FUNCTION = {"type": "string", "pattern": r"^\w+(\.\w+)*:\w+$"}
 METRIC = {
     "anyOf": [
@@ -62,6 +68,11 @@ METRIC = {
                 "better": {
                     "enum": ["higher", "lower"],
                     "description": "Which values are (default higher)",
+                },
+                "evaluates": {
+                    "const": True,
+                    "description": "It is the function that `soup.evaluate` names; not to be "
+                    "written",
                 },
                 "per_example": {
                     "type": "boolean",
@@ -312,6 +323,7 @@ class Recipe:
     cook: str  # module:function
     methods: Sequence[tuple[Mapping[str, Any], Method]]  # options off their default, and their row
     needs_initialization: bool = False  # the weights that all candidates started from
+    of: Sequence[str] = tuple(METRICS_OF)  # what models may give
     # From spec and number of candidates to passes over the held-out set, or as much work, besides
     # one for each candidate: what a job asks for.
     extra_passes: Callable[[Any, int], int] = lambda spec, num_candidates: 0
@@ -399,6 +411,7 @@ RECIPES: dict[str, Recipe] = {
             ),
         ],
         extra_passes=lambda spec, num_candidates: 4 * spec.epochs,  # a gradient is three
+        of=("class", "labels", "numbers"),
     ),
     # Not of the paper.
     "weighted": Recipe(
@@ -476,6 +489,7 @@ RECIPES: dict[str, Recipe] = {
                 ),
             )
         ],
+        of=("class",),
     ),
     "inverse-loss": Recipe(
         spec=InverseLossSpec,
@@ -489,6 +503,7 @@ RECIPES: dict[str, Recipe] = {
                 ),
             )
         ],
+        of=("class",),
     ),
 }
 ENSEMBLES: dict[str, Recipe] = {
@@ -602,6 +617,7 @@ def recipe_problems(study: Study) -> Iterator[str]:
         if loop := _loop_of(name, study.config["recipes"]):
             yield f"recipes.{name}: `of` leads back to itself: {' of '.join(loop)}"
     for sweep in study.pools:
+        yield from prediction_problems(study, sweep)
         for name, config in study.recipes_of(sweep).items():
             if (of := config.get("of")) and of not in study.recipes_of(sweep):
                 yield (
@@ -616,6 +632,33 @@ def recipe_problems(study: Study) -> Iterator[str]:
                         "all of its pool started from, and there is none; name it under "
                         f"`initialization`, or list the `recipes` of {sweep} without {name}"
                     )
+
+
+def prediction_problems(study: Study, sweep: str) -> Iterator[str]:
+    """Recipes and ensembles of a sweep or pool that do not fit what its models give."""
+    predicts = study.predicts(sweep)
+    for name, config in study.recipes_of(sweep).items():
+        kind = RECIPES[config["kind"]]
+        if predicts not in kind.of:
+            yield (
+                f"{sweep}: recipe {name} (kind {config['kind']}) is for models that give "
+                f"{' or '.join(kind.of)}, these give {predicts}"
+            )
+        elif "metric" in {each.name for each in fields(kind.spec)}:
+            metric = config.get("metric", "accuracy")
+            chosen = metric if isinstance(metric, str) else metric["function"]
+            evaluates = isinstance(metric, Mapping) and metric.get("evaluates", False)
+            own = ":" in chosen and evaluates == (predicts == "score")
+            if not own and chosen not in METRICS_OF[predicts]:
+                known = ", ".join(METRICS_OF[predicts]) or "the evaluator's alone"
+                yield (
+                    f"{sweep}: recipe {name} has metric {chosen}; of models that give {predicts} "
+                    f"there are {known}; say which as `metric`"
+                )
+        if predicts == "score" and config.get("statistics") == "estimate":
+            yield f"{sweep}: recipe {name}: statistics are estimated on images, which `evaluate` hides"
+    if predicts == "score" and (ensembles := study.ensembles_of(sweep)):
+        yield f"{sweep}: ensembles {[*ensembles]} average outputs, which `evaluate` hides"
 
 
 def recipe_schema() -> dict[str, Any]:

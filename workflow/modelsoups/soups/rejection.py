@@ -53,10 +53,14 @@ def contested_first(expected: np.ndarray, held_out: HeldOut, metric: MetricOptio
 
     By a metric of groups, first those of the group that it will be lowest in.
 
-    Args: expected: (n, C) about what the model's logits will be, up to a factor.
+    Args: expected: (n, C) about what the model's logits will be.
     """
+    chosen = metric_of(metric)
+    if held_out.kind != "class":
+        assert chosen.per_example is not None  # `why_in_full` has nothing against it
+        return chosen.per_example(expected, held_out.labels).argsort(kind="stable")
     margin = margins(expected, held_out.labels)
-    if not metric_of(metric).by_group:
+    if not chosen.by_group:
         return margin.argsort(kind="stable")
     groups = held_out.groups
     assert groups is not None  # the metric has been computed of each candidate alone
@@ -79,7 +83,7 @@ def attempt_early(
     bounded = metric_of(metric)
     logits: np.ndarray | None = None
     values = np.ones(num_examples)  # full marks where nothing has been predicted
-    predictions = held_out.labels.copy()
+    predictions = held_out.labels.copy()  # of classes
     bound = 0.0
     for start in range(0, num_examples, held_out.batch_size):
         indices = order[start : start + held_out.batch_size]
@@ -103,7 +107,8 @@ def attempt_early(
 def order_is_free(held_out: HeldOut, logits: np.ndarray) -> tuple[bool, bool]:
     """Whether the model's logits ignore the order of examples, and agree with those given.
 
-    Looked at on one batch, of the examples nearest to another prediction.
+    Looked at on one batch, of the examples nearest to another prediction; of other targets than
+    classes on the first, and no more is asked of what was given.
 
     Args:
         logits: (n, C), of the same model, from elsewhere.
@@ -112,7 +117,10 @@ def order_is_free(held_out: HeldOut, logits: np.ndarray) -> tuple[bool, bool]:
         whether a shuffled batch has equal logits, bit for bit; and whether its predictions are
         those of `logits`.
     """
-    nearest = np.abs(margins(logits, held_out.labels)).argsort(kind="stable")
+    if held_out.kind == "class":
+        nearest = np.abs(margins(logits, held_out.labels)).argsort(kind="stable")
+    else:
+        nearest = np.arange(len(logits))
     indices = nearest[: held_out.batch_size]
     shuffle = np.random.default_rng(0).permutation(len(indices))
     found = held_out.logits(indices)

@@ -31,7 +31,7 @@ class Decision:
     """A candidate, and what became of it."""
 
     name: str
-    held_out_accuracy: float  # of the candidate alone
+    held_out_accuracy: float  # of the candidate alone; of no classes its score
     decision: Literal["kept", "rejected"]
     score: float | None  # of the soup with it
     bound: float | None  # where evaluation stopped early: the score is at most this

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 
 from modelsoups.base.progress import Trace
-from modelsoups.evaluation.metrics import accuracy
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool
 from modelsoups.soups.registry import StockSpec
 from modelsoups.study.search import INITIALIZATION
@@ -71,12 +70,12 @@ def stock(
         candidates=[
             {
                 "name": each.name,
-                "held_out_accuracy": alone,
+                **held_out.alone(alone),
                 "decision": "kept" if each in moving else "rejected",
             }
             for each, alone in zip(candidates, accuracies, strict=True)
         ],
-        held_out_accuracy=accuracy(held_out.logits(), held_out.labels),
+        held_out_score=held_out.reported(held_out.logits()),
         details={"ratios": ratios, "cosines": cosines},
     )
 

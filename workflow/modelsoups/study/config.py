@@ -258,7 +258,9 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
             yield f"datasets.{name}: a {spec['role']} set has the study's own classes; no class_map"
         if (spec.get("class_map") == "objectnet") != ("mappings" in spec):
             yield f"datasets.{name}: class_map objectnet and mappings go together"
-        if (spec.get("layout") in WITH_LABELS) != ("labels" in spec):
+        if spec.get("predicts", "class") != "class":
+            yield from target_problems(name, spec)
+        elif (spec.get("layout") in WITH_LABELS) != ("labels" in spec):
             yield f"datasets.{name}: layout {', '.join(WITH_LABELS)} and labels go together"
         if spec["role"] != "train" and "training_input" in spec:
             yield f"datasets.{name}: training_input is for the training set"
@@ -273,6 +275,22 @@ def dataset_problems(datasets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]
             "must agree in path and in the split's other keys; the second without the first would "
             "lose images"
         )
+
+
+def target_problems(name: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit in a data set for models that give labels or numbers."""
+    targets = spec.get("targets") or []
+    if not targets:
+        yield f"datasets.{name}: predicts {spec['predicts']} needs `targets`: columns, or an .npy file"
+    in_file = isinstance(targets, str) and targets.endswith(".npy")
+    layout = spec.get("layout", "parquet")
+    if layout not in ("parquet", "flat", "npy") or (layout != "parquet" and not in_file):
+        yield (
+            f"datasets.{name}: targets are read from columns of Parquet files, or from an .npy file "
+            "beside layout parquet, flat or npy"
+        )
+    if clash := sorted({"class_map", "split", "labels", "num_classes", "images_per_class"} & {*spec}):
+        yield f"datasets.{name}: {', '.join(clash)} is of classes, not of {spec['predicts']}"
 
 
 def problems_of_models(study: Study) -> Iterator[str]:

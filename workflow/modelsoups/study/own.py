@@ -18,6 +18,10 @@ OWN = "own"  # name of the sweep, its backbone and its view
 MODEL = "results/own/model.json"  # what the models are: found out by a job, read by the others
 HELD_OUT = "held-out"
 LIBRARIES = ("timm", "transformers", "torchvision", "open_clip", "python")
+# What models may predict -> the metric that they are judged by, unless the config names another.
+JUDGED_BY = {"class": "accuracy", "labels": "average_precision", "numbers": "mae"}
+WITH_METRIC = ("greedy", "pruned", "interpolated")  # recipes that choose by one
+EVALUATED = ("timm", "torchvision", "python")  # libraries that `evaluate` goes with
 MAX_LISTED = 100_000  # entries of a folder that are listed to find its classes
 
 
@@ -41,10 +45,18 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         )
     if soup["library"] in ("torchvision", "open_clip", "python") and "model" not in soup:
         raise ValueError(f"soup.model: files of {soup['library']} do not say it; name it")
+    if "evaluate" in soup and (soup["library"] not in EVALUATED or "model" not in soup):
+        raise ValueError(
+            f"soup.evaluate: goes with a library of {', '.join(EVALUATED)}, and `model`; for others "
+            "write a function that builds the model (`library: python`)"
+        )
     paths = find_models(soup["checkpoints"])
     start = soup.get("initialization")
     files = name_models([path for path in paths if path != start])
     recipe = dict(soup.get("recipe", {"kind": "greedy"}))
+    predicts = soup.get("predicts", "class")
+    if recipe.get("kind") in WITH_METRIC and (metric := evaluator_of(config) or JUDGED_BY.get(predicts)):
+        recipe.setdefault("metric", metric)
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
     files = {f"run-{name}" if name in taken else name: path for name, path in files.items()}
@@ -55,8 +67,8 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         "classes": find_classes(soup, next(iter(files.values()), ""), find),
         "views": {OWN: {"from": MODEL}},
         "datasets": {
-            HELD_OUT: {"role": "held_out", **soup["held_out"]},
-            **{name: {"role": roles[name], **spec} for name, spec in tests.items()},
+            HELD_OUT: {"role": "held_out", **set_of(soup, soup["held_out"])},
+            **{name: {"role": roles[name], **set_of(soup, spec)} for name, spec in tests.items()},
         },
         "backbones": {OWN: {"library": OWN, "model": MODEL, "weights": "none", "view": OWN}},
         "evaluation": {"batch_size": 64},
@@ -76,6 +88,24 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
     return {**config, **merged}
 
 
+def set_of(soup: Mapping[str, Any], spec: Any) -> dict[str, Any]:
+    """The keys of a data set that the section describes, its role aside."""
+    if "evaluate" in soup:  # only the user's function reads it
+        return {"path": spec if isinstance(spec, str) else "given to soup.evaluate"}
+    if (predicts := soup.get("predicts", "class")) == "class":
+        return dict(spec)
+    columns = soup["held_out"].get("targets", [])  # of every set, unless it says others
+    return {"predicts": predicts, "targets": columns, **spec}
+
+
+def evaluator_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The metric that an evaluator of the user's own is; None if there is none."""
+    said = config.get("soup", {}).get("evaluate")
+    if said is None:
+        return None
+    return {**({"function": said} if isinstance(said, str) else said), "evaluates": True}
+
+
 def recipe_of(config: Mapping[str, Any]) -> str:
     """Name of the recipe whose soup is exported."""
     return config["soup"].get("recipe", {"kind": "greedy"})["kind"]
@@ -84,8 +114,9 @@ def recipe_of(config: Mapping[str, Any]) -> str:
 def find_classes(soup: Mapping[str, Any], first: str, find: Callable[[str], str]) -> list[str]:
     """The classes in the order of the models' outputs.
 
-    From `classes` (their number, a list, or a file: CSV with the column `id`, or one a line); else
-    from the first model's config.json, if it names them as the held-out folder does; else the
+    From `classes` (their number, a list, or a file: CSV with the column `id`, or one a line); else,
+    of labels and numbers, the columns of targets; none, if an evaluator of the user's own is all
+    that knows them; else from the first model's config.json, if it names them as the held-out folder does; else the
     held-out folder's subfolders, sorted as torchvision's ImageFolder and timm do.
     """
     said = soup.get("classes")
@@ -95,6 +126,17 @@ def find_classes(soup: Mapping[str, Any], first: str, find: Callable[[str], str]
         return [str(number) for number in range(said)]
     if isinstance(said, str):
         return _read_classes(find(said))
+    if "evaluate" in soup:
+        return []
+    if soup.get("predicts", "class") != "class":
+        targets = soup["held_out"].get("targets", [])
+        columns = [targets] if isinstance(targets, str) else list(targets)
+        if not columns or columns[0].endswith(".npy"):
+            raise ValueError(
+                "soup.classes: needed, how many labels or numbers the models give, or their names; "
+                "`targets` say it only if they are columns, one for each"
+            )
+        return columns
     named = classes_of_config(os.path.expandvars(first))
     held_out = soup["held_out"]
     if held_out.get("layout") != "class-folders":

@@ -77,6 +77,13 @@ class Study:
         }
         return {name: role for name, role in self.roles.items() if name in used}
 
+    def predicts(self, sweep: str) -> str:
+        """What the models of a sweep or pool give: a class, labels or numbers; or a score, where an
+        evaluator of the user's own looks at what they give."""
+        if "evaluate" in self.config.get("soup", {}):
+            return "score"
+        return self.config["datasets"][self.held_out_of(sweep)].get("predicts", "class")
+
     def said_of(self, dataset: str | None, key: str) -> Any:
         """What a data set or else the study says of `classes` or `prompts`; None if nothing."""
         own = self.config["datasets"].get(dataset, {})

@@ -26,6 +26,11 @@ def task_problems(study: Study) -> Iterator[str]:
         sets = {name: config["datasets"][name] for name in study.sets_of([sweep])}
         if others := [name for name, each in sets.items() if each.get("task", "images") != task]:
             yield f"sweeps.{sweep}: its backbone reads {task}; of another task are {others}"
+        if "kind" not in spec and study.predicts(sweep) != "class":
+            yield (
+                f"sweeps.{sweep}: fine-tuning here is of classes; models that give labels or numbers "
+                "are for `soup`"
+            )
         starts = [spec.get("start"), *spec.get("other_starts", [])]
         if read == "options" and "linear-probe" in starts:
             yield f"sweeps.{sweep}: a model that reads options has no linear probe; use zero-shot"
