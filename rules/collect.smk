@@ -5,6 +5,7 @@ localrules:
     all_runs,
     all_soups,
     appendix,
+    check,
     plan,
     status,
 
@@ -51,6 +52,31 @@ rule plan:
         "Planning the study"
     script:
         "../workflow/scripts/plan.py"
+
+
+rule check:
+    """Whether data, models and disk are what the study takes them for, printed. Nothing is changed."""
+    log:
+        "results/logs/check.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 4
+    params:
+        datasets=checked_datasets,
+        given=checked_paths,
+        backbones=checked_backbones,
+        checkpoints=checked_checkpoints,
+        own=checked_own,
+        models=checked_models,
+        own_parameters=parameters_of_own,
+        sweeps=plan_sweeps,
+        evaluation=plan_datasets,
+        decoded=plan_arrays,
+        logits_dtype=EVALUATION.get("logits_dtype", "float32"),
+    message:
+        "Checking data, models and disk"
+    script:
+        "../workflow/scripts/check.py"
 
 
 rule status:

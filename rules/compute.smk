@@ -123,12 +123,15 @@ def evaluation_memory(wildcards, attempt, input):
 
 
 def pool_memory(wildcards, attempt, input):
-    """Megabytes of a job that mixes models.
-
-    Greedy holds most: the soup and the soup with a candidate in float64, the candidate and the
-    next one, the model, and the mean that is poured into it.
-    """
+    """Megabytes of a job that mixes models."""
     needed = memory(9, first_weights(input), attempt)
+    return max(config_memory(wildcards, attempt), needed)
+
+
+def soup_memory(wildcards, attempt, input):
+    """Megabytes of a soup: of the models that its recipe has in memory at most."""
+    models = RECIPES[CONFIG["recipes"][wildcards.recipe]["kind"]].num_held
+    needed = memory(models, first_weights(input), attempt)
     return max(config_memory(wildcards, attempt), needed)
 
 

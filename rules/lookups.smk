@@ -63,6 +63,8 @@ def plan_datasets(wildcards):
 
 def plan_arrays(wildcards):
     """Data set and view -> bytes of the array, for each that will be made."""
+    if EVALUATE:  # only the user's function reads them
+        return {}
     used = {
         (name, BACKBONES[STUDY.backbone_of(sweep)]["view"])
         for sweep in SWEEPS
@@ -159,6 +161,76 @@ def plan_jobs(wildcards):
                 rows[name] = {**gpu, "minutes": asked}
     rows |= {name: {**gpu, "minutes": asked} for name, asked in analyses}
     return rows
+
+
+def checked_datasets(wildcards):
+    """Data set -> the fields of its DatasetSpec, its known counts, the ids of its classes."""
+    if EVALUATE:  # only the user's function reads them
+        return {}
+    return {
+        name: [
+            dataset_spec(wildcards_of(dataset=name)),
+            dataset_counts(wildcards_of(dataset=name)),
+            class_ids(name),
+        ]
+        for name in DATASETS
+    }
+
+
+def checked_paths(wildcards):
+    """Data set -> what the user's evaluator is given for it, where that is a path."""
+    if not EVALUATE:
+        return []
+    given = {name: given_to_own(wildcards_of(dataset=name)) for name in DATASETS}
+    return [[name, path] for name, path in given.items() if isinstance(path, str)]
+
+
+def checked_models(wildcards):
+    """Sweep or pool -> fields of its BackboneSpec and number of classes; those made elsewhere aside."""
+    backbones, classes = plan_backbones(wildcards), plan_classes(wildcards)
+    return {
+        name: [backbones[name], classes[name]] for name in backbones if name not in SOUPED
+    }
+
+
+def parameters_of_own(wildcards):
+    """The sweep of models made elsewhere -> their parameters, as its first model's files have them."""
+    if not SOUPED:
+        return {}
+    files = [path for path in first_own_files(wildcards) if os.path.exists(path)]
+    return {OWN: sum(os.path.getsize(path) for path in files) // 4}
+
+
+def checked_backbones(wildcards):
+    """Backbone -> the same, of a sweep or pool that has it."""
+    models = checked_models(wildcards)
+    return {STUDY.backbone_of(name): model for name, model in models.items()}
+
+
+def checked_checkpoints(wildcards):
+    """Sweep of checkpoints -> fields of CheckpointSpec by model, and of its BackboneSpec; classes."""
+    models = checked_models(wildcards)
+    return {
+        sweep: [
+            {name: as_params(each) for name, each in files.items()},
+            *models[sweep],
+        ]
+        for sweep, files in STUDY.checkpoints.items()
+        if sweep not in SOUPED
+    }
+
+
+def checked_own(wildcards):
+    """What the models of `soup` are and where, if there are such."""
+    if not SOUPED:
+        return {}
+    return {
+        "files": own_models(),
+        "request": own_request(wildcards),
+        "classes": class_ids(HELD_OUT),
+        "part": SOUP.get("part"),
+        "prefix": SOUP.get("prefix"),
+    }
 
 
 def status_runs(wildcards):
@@ -270,7 +342,7 @@ def dataset_file(wildcards):
     spec = DATASETS[wildcards.dataset]
     path = spec["path"] if not set("$*?[") & set(spec["path"]) else ""
     layout = spec.get("layout", "parquet")
-    single = layout in ("parquet", "csv", "tsv") and Path(path).suffix
+    single = layout in ("parquet", "csv", "tsv", "webdataset") and Path(path).suffix
     return [given(path)] if single else []
 
 
@@ -583,7 +655,12 @@ def soup_files_of_own(wildcards):
         raise WorkflowError(
             "the config has no section `soup`; config/own.yaml is an example of one"
         )
-    return ["results/soup/model", "results/soup/report.html"]
+    several = len(STUDY.pools[OWN]) > 1  # of one model there is nothing to diagnose
+    return [
+        "results/soup/model",
+        "results/soup/report.html",
+        *["results/soup/diagnosis.html"] * several,
+    ]
 
 
 def view_of(wildcards):

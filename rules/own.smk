@@ -6,6 +6,7 @@ SOUP = CONFIG.get("soup", {})
 localrules:
     soup,
     check_accuracy,
+    diagnosis_of_soup,
 
 
 rule describe_model:
@@ -164,6 +165,28 @@ rule export_soup:
         "Writing the soup in the form that the models came in"
     script:
         "../workflow/scripts/export_soup.py"
+
+
+rule diagnosis_of_soup:
+    """Why the soup is no better than the best of the models, beside it."""
+    input:
+        **{
+            kind: of(f"{SWEEP}/diagnosis.{kind}", sweep=OWN)
+            for kind in ("html", "csv", "svg")
+            if SOUP
+        },
+    output:
+        html="results/soup/diagnosis.html",
+        csv="results/soup/diagnosis.csv",
+        svg="results/soup/diagnosis.svg",
+    log:
+        "results/logs/diagnosis_of_soup.log",
+    conda:
+        "../envs/modelsoups.yaml"
+    message:
+        "Putting the diagnosis beside the soup"
+    shell:
+        "cp {input} results/soup 2> {log}"
 
 
 rule soup:

@@ -24,7 +24,7 @@ rule cook_soup:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=pool_memory,
+        mem_mb=soup_memory,
         runtime=soup_minutes,
         batch_size=EVALUATION["batch_size"],
     params:

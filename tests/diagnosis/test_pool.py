@@ -33,11 +33,8 @@ def files(tmp_path, kitchen):
 def diagnose(files, kitchen, **options):
     """The diagnosis of these files."""
     weights, logits, soups = files
-    held_out = kitchen.held_out
     return diagnose_pool(
-        held_out.evaluator,
-        held_out.examples,
-        held_out.labels,
+        kitchen.held_out,
         weights=weights,
         logits=logits,
         initialization=weights["initialization"],

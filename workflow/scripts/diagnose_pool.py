@@ -9,10 +9,10 @@ from modelsoups.analyses.mixes import open_evaluator
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.diagnosis.pool import diagnose_pool
-from modelsoups.evaluation.evaluator import open_set
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.paper.diagnosis import figure_diagnosis, print_diagnosis
 from modelsoups.paper.look import save
+from modelsoups.soups.pool import open_held_out
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 params, given = snakemake.params, snakemake.input
-opened = open_set("the held-out set", given.examples, given.labels)
+evaluator = open_evaluator(
+    BackboneSpec(**params.backbone),
+    params.num_classes,
+    snakemake.resources.batch_size,
+    params.precision,
+)
+held_out = open_held_out(
+    evaluator,
+    given.get("examples"),
+    given.get("labels"),
+    given.logits[0],
+    params.get("evaluate"),
+    params.get("given"),
+)
 diagnosis = diagnose_pool(
-    open_evaluator(
-        BackboneSpec(**params.backbone),
-        params.num_classes,
-        snakemake.resources.batch_size,
-        params.precision,
-    ),
-    opened.examples,
-    opened.labels,
+    held_out,
     weights=dict(zip(params.names, map(Path, given.weights), strict=True)),
     logits=dict(zip(params.names, map(Path, given.logits), strict=True)),
     initialization=Path(given.initialization) if given.initialization else None,

@@ -20,7 +20,9 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 params, given = snakemake.params, snakemake.input
 evaluator = Evaluator(build(read_spec(given.spec)), device=pick_device())
-evaluator.pour(read_weights(given.weights), f"{snakemake.wildcards.sweep}/{snakemake.wildcards.model}")
+evaluator.pour(
+    read_weights(given.weights), f"{snakemake.wildcards.sweep}/{snakemake.wildcards.model}"
+)
 made_from = {
     "sweep": snakemake.wildcards.sweep,
     "model": snakemake.wildcards.model,

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from modelsoups.base.logs import log_to
-from modelsoups.models.backbones import BackboneSpec, build_classifier
+from modelsoups.models.backbones import BackboneSpec
+from modelsoups.models.check import count_parameters
 from modelsoups.study.plan import (
     GIB,
     DatasetSize,
@@ -22,16 +21,11 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 params = snakemake.params
-num_parameters: dict[tuple[BackboneSpec, int], int] = {}
 models = {
     name: (BackboneSpec(**spec), params.num_classes[name])
     for name, spec in params.backbones.items()
 }
-for spec, num_classes in set(models.values()):
-    # Of language models shapes alone: some are large. (Image towers compute as they are made.)
-    with torch.device("meta" if spec.task == "text" else "cpu"):
-        model = build_classifier(spec, num_classes)
-    num_parameters[spec, num_classes] = sum(tensor.numel() for tensor in model.parameters())
+num_parameters = count_parameters(models)
 trained = {}  # sweep -> images a second and GPU
 for sweep, rows in params.runs.items():
     runs = [
@@ -48,10 +42,7 @@ sizes = {
     for name, size in params.sweeps.items()
 }
 plan = plan_study(
-    {
-        name: SweepSize(**size, num_parameters=num_parameters[models[name]])
-        for name, size in sizes.items()
-    },
+    {name: SweepSize(**size, num_parameters=num_parameters[name]) for name, size in sizes.items()},
     datasets={name: DatasetSize(**size) for name, size in params.evaluation.items()},
     images_per_second=evaluated or params.images_per_second,
     logits_bytes=2 if params.logits_dtype == "float16" else 4,

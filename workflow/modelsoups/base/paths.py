@@ -60,14 +60,29 @@ def require(path: str | Path, what: str) -> Path:
     return resolved
 
 
-def require_space(path: str | Path, num_bytes: int) -> None:
-    """Raise a ValueError unless the disk of `path` (a file to be) has room for this many bytes."""
+def free_space(path: str | Path) -> int:
+    """Bytes that are free on the disk of a path, which need not be there yet."""
     folder = Path(path).absolute()
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    return shutil.disk_usage(folder).free
+
+
+def require_space(path: str | Path, num_bytes: int) -> None:
+    """Raise a ValueError unless the disk of `path` (a file to be) has room for this many bytes."""
+    free = free_space(path)
     if free < num_bytes:
         raise ValueError(
             f"{path}: needs {num_bytes / 2**30:,.1f} GiB, but the disk has {free / 2**30:,.1f} GiB "
             "free; make room, or link results/ to a larger disk"
         )
+
+
+def used_space(folder: str | Path) -> int:
+    """Bytes of all files in a folder; none if it is not there."""
+    return sum(
+        os.path.getsize(path)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if os.path.isfile(path := os.path.join(parent, name))
+    )

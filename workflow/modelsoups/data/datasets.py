@@ -54,6 +54,8 @@ def index_dataset(spec: DatasetSpec, classes: Sequence[str]) -> tuple[pd.DataFra
     """
     class_map = build_class_map(spec.class_map, classes, spec.mappings)
     listing = layout_of(spec).list_images(spec, class_map)
+    if spec.other_classes == "skip":
+        listing = of_classes(listing, class_map.ids, spec.path)
     columns = ["file", "row", "name", "label", "group"]
     if spec.predicts == CLASS:
         index = listing.drop(columns="id").assign(
@@ -72,6 +74,19 @@ def index_dataset(spec: DatasetSpec, classes: Sequence[str]) -> tuple[pd.DataFra
         chosen = held_out_mask(index, spec.split)
         index = index[chosen if spec.split.part == "held-out" else ~chosen].reset_index(drop=True)
     return index, class_map
+
+
+def of_classes(listing: pd.DataFrame, classes: Sequence[str], path: str) -> pd.DataFrame:
+    """The images of a listing that are of these classes: a study of some classes of a whole set.
+
+    Raises: ValueError if the data have numbers of classes, which are of the whole set's.
+    """
+    if pd.api.types.is_integer_dtype(listing["id"]):
+        raise ValueError(
+            f"{path}: other_classes: skip needs data that name classes by their ids; these have "
+            "numbers, of which nobody knows which class each is"
+        )
+    return listing[listing["id"].isin(list(classes))].reset_index(drop=True)
 
 
 def targets_of(index: pd.DataFrame) -> np.ndarray:

@@ -21,6 +21,7 @@ from modelsoups.data.listed import list_cars, list_lines
 from modelsoups.data.parquet import list_parquet
 from modelsoups.data.specs import DatasetSpec
 from modelsoups.data.targets import CLASS
+from modelsoups.data.webdataset import list_webdataset
 from modelsoups.data.wilds import list_fmow, list_iwildcam
 
 # Of torchvision's ImageFolder, in any case.
@@ -31,7 +32,7 @@ DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 def list_class_folders(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     """A folder a class, named by its id: ImageNet, ImageNet-R, -A, -Sketch, ObjectNet."""
-    return list_folders(spec.path, class_map.ids, class_map.ignored)
+    return list_folders(spec.path, class_map.ids, class_map.ignored, spec.other_classes == "skip")
 
 
 def list_numeric_folders(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
@@ -83,6 +84,7 @@ LAYOUTS = {
     "listed": Layout(list_images=list_lines, reads="the lines of its list"),
     "cars": Layout(list_images=list_cars, reads="the rows of its annotations"),
     "cifar": Layout(list_images=list_cifar, reads="the rows of its batches"),
+    "webdataset": Layout(list_images=list_webdataset, reads="the examples in its tar shards"),
     "npy": Layout(list_images=list_npy, reads="the rows of its array"),
     "fmow": Layout(list_images=list_fmow, reads="the rows of rgb_metadata.csv in its splits"),
     "iwildcam": Layout(list_images=list_iwildcam, reads="the rows of metadata.csv in its splits"),
@@ -90,11 +92,11 @@ LAYOUTS = {
 
 
 def list_folders(
-    root: str, ids: Sequence[str], ignored: frozenset[str] = frozenset()
+    root: str, ids: Sequence[str], ignored: frozenset[str] = frozenset(), subset: bool = False
 ) -> pd.DataFrame:
     """The images in the folders `ids` of `root`, folder by folder, each sorted by name.
 
-    Files beside the folders (a README) are passed over.
+    Files beside the folders (a README) are passed over, of a subset other folders too.
 
     Raises:
         ValueError: folders are missing, or there are others; names the first of them.
@@ -103,12 +105,13 @@ def list_folders(
     found = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
     found = {name for name in found if not name.startswith(".")}
     missing = [id for id in ids if id not in found]
-    unknown = sorted(found - set(ids) - ignored)
+    unknown = [] if subset else sorted(found - set(ids) - ignored)
     if missing or unknown:
         raise ValueError(
             f"{root}: expected {len(ids)} class folders; {len(missing)} are missing "
             f"{missing[:5]}, {len(unknown)} are of no class {unknown[:5]}. Is the archive "
-            "unpacked in full, and the path that of the folder right above the class folders?"
+            "unpacked in full, and the path that of the folder right above the class folders? Of a "
+            "study of some of its classes, `other_classes: skip` passes the others over"
         )
     with ThreadPoolExecutor(LIST_AT_ONCE) as pool:
         names = list(pool.map(image_names, (folder / id for id in ids)))

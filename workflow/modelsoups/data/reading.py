@@ -14,8 +14,10 @@ from PIL import Image, ImageOps
 from modelsoups.base.paths import resolve
 from modelsoups.data.arrays import open_pixels
 from modelsoups.data.parquet import read_rows
+from modelsoups.data.webdataset import read_member, read_members
 
 Stored = bytes | Path | np.ndarray  # an encoded file, its path, or pixels (H, W, 3) uint8
+TAR = ".tar"
 SIXTEEN_BIT = {"PNG", "PPM"}  # formats whose mode I is 16 bits; elsewhere it may be 32
 
 
@@ -32,6 +34,8 @@ def read_images(index: pd.DataFrame, column: str = "image") -> Iterator[Stored]:
     for start, stop in pairwise([*starts, len(files)]):
         if rows[start] < 0:
             yield from [resolve(files[start])] * (stop - start)
+        elif files[start].endswith(TAR):
+            yield from read_members(resolve(files[start]), rows[start:stop])
         elif (pixels := open_pixels(resolve(files[start]))) is not None:
             yield from (pixels[row] for row in rows[start:stop])
         else:
@@ -39,7 +43,8 @@ def read_images(index: pd.DataFrame, column: str = "image") -> Iterator[Stored]:
 
 
 def read_image(file: str, row: int) -> Stored:
-    """One image of an index at random: the path of its file, or a row of an Arrow file or array.
+    """One image of an index at random: the path of its file, a row of an Arrow file or array, or a
+    file in a tar shard.
 
     Raises:
         ValueError: it lies in a Parquet file, of which only whole row groups can be read.
@@ -47,6 +52,8 @@ def read_image(file: str, row: int) -> Stored:
     path = resolve(file)
     if row < 0:
         return path
+    if path.suffix == TAR:
+        return read_member(path, row)
     if path.suffix != ".arrow" and (pixels := open_pixels(path)) is not None:
         return pixels[row]
     if path.suffix != ".arrow":

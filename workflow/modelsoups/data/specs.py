@@ -46,6 +46,7 @@ class DatasetSpec:
     group: str = "group"  # Parquet: column kept in the index as `group`
     predicts: Literal["class", "labels", "numbers"] = "class"  # what models give: data.targets
     targets: tuple[str, ...] = ()  # of labels and numbers: columns of Parquet, or one .npy file
+    other_classes: Literal["error", "skip"] = "error"  # what becomes of images of no class
     trim_border: int = 0  # pixels cut off each side of every image, before anything else
 
 

@@ -30,7 +30,7 @@ from modelsoups.models.devices import (
     choose_precision,
     with_tf32,
 )
-from modelsoups.weights.average import copy_into
+from modelsoups.weights.average import copy_each, copy_into
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +94,11 @@ class Evaluator:
     def pour(self, weights: Mapping[str, torch.Tensor], name: str = "the model") -> None:
         """Copy weights into the model. Args: name: of what they are, for errors."""
         copy_into(self.model, weights)
+        self.name = name
+
+    def pour_each(self, tensors: Iterable[tuple[str, torch.Tensor]], name: str) -> None:
+        """Copy weights into the model that come one by one and fit it. Args: name: as in `pour`."""
+        copy_each(self.model, tensors)
         self.name = name
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""An evaluator of the user's own: `package.module:function` of a model and what the config gives it.
+"""An evaluator of the user's own: `package.module:function` of a model and what the config says.
 
 For tasks whose outputs this project knows nothing of: segmentation, detection, retrieval. The
 function returns a number for each held-out example, or one for all; their mean counts.
@@ -21,10 +21,10 @@ class OwnEvaluator:
     """In an `Evaluator`'s place: its outputs are what the function gives each example, (n, 1)."""
 
     def __init__(self, evaluator: Evaluator, evaluate: str, given: Any):
-        """Args: evaluator: has the model. evaluate: name of the function. given: its second argument."""
+        """Args: evaluator: has the model. evaluate, given: as in `score_examples`."""
         self.model, self.device = evaluator.model, evaluator.device
         self.forward, self.batch_size = evaluator.forward, evaluator.batch_size
-        self.pour = evaluator.pour
+        self.pour, self.pour_each = evaluator.pour, evaluator.pour_each
         self._evaluate, self._given = evaluate, given
 
     def outputs(

@@ -156,10 +156,10 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
 
 
 def describe_evaluated(request: Request, num_classes: int) -> OwnSpec:
-    """A model that a function of the user's own evaluates: built as the config says, nothing more."""
+    """A model that a function of the user's own evaluates: built as the config says."""
     assert request.model
     arguments = dict(request.arguments)
-    if num_classes:
+    if num_classes and request.library != "python":
         arguments = {"num_classes": num_classes, **arguments}
     return OwnSpec(
         library=request.library,  # type: ignore[arg-type]

@@ -7,22 +7,33 @@ from typing import Any
 
 import pandas as pd
 
-from modelsoups.evaluation.metrics import name_of
+from modelsoups.evaluation.metrics import metric_of, name_of
 from modelsoups.evaluation.scores import datasets_of, rank, the_dataset
 from modelsoups.evaluation.statistics import accuracy_interval
+from modelsoups.evaluation.targets import Kind
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.models.own import OwnSpec
 from modelsoups.paper.pages import join_markdown, page, part_html
 from modelsoups.soups.registry import BY_GROUP
 
 FLATTERS = (
-    "With 95 % intervals over images. The held-out set chose the ingredients, so its scores "
-    "flatter; sets that are reported chose nothing."
+    "Accuracies have 95 % intervals over images. The held-out set chose the ingredients, so its "
+    "scores flatter; sets that are reported chose nothing."
 )
+# What models give -> metrics that a card shows whatever the recipe chose by, the first of each
+# candidate too.
+SHOWN = {
+    "class": ("accuracy",),
+    "labels": ("average_precision", "labels_f1"),
+    "numbers": ("mae", "r2"),
+    "score": (),
+}
+CLASSIFYING = ("class", "labels")  # of other tasks the hub has no name here
 ALONE = (
     "No second model made it better on the held-out set: it has the weights of the best single "
     "model."
 )
+DIAGNOSIS = "Diagnosis: whether something is wrong with the models, and what to do"
 LOADING = {
     "timm": 'timm.create_model("{model}", num_classes={num_classes}, checkpoint_path="{file}")',
     "transformers": "AutoModelForImageClassification.from_pretrained({folder!r})",
@@ -58,13 +69,27 @@ def score_rows(
 
 def is_lower(metric: Any) -> bool:
     """Whether less of a recipe's metric is better."""
-    return isinstance(metric, Mapping) and metric.get("better") == "lower"
+    if isinstance(metric, Mapping):
+        return metric.get("better") == "lower"
+    return ":" not in metric and metric_of(metric).lower
+
+
+def reported_of(record: Mapping[str, Any]) -> Any:
+    """The metric that a soup's record has of each candidate."""
+    return record.get("reports", "accuracy")
+
+
+def kind_of_record(record: Mapping[str, Any]) -> Kind:
+    """What the models of a soup give."""
+    found = [kind for kind, names in SHOWN.items() if names[:1] == (reported_of(record),)]
+    return found[0] if found else "score"  # type: ignore[return-value]
 
 
 def metrics_of(record: Mapping[str, Any]) -> list[Any]:
-    """The metrics that a card shows: accuracy, and what the recipe chose by if scores have it."""
-    chosen = record["recipe"].get("metric", "accuracy")
-    return ["accuracy"] if chosen in ("accuracy", *BY_GROUP) else [chosen, "accuracy"]
+    """The metrics that a card shows: what the recipe chose by if scores have it, and others."""
+    usual = SHOWN[kind_of_record(record)] or (reported_of(record),)
+    chosen = record["recipe"].get("metric", usual[0])
+    return [*usual] if chosen in (*usual, *BY_GROUP) else [chosen, *usual]
 
 
 def score_table(
@@ -78,14 +103,23 @@ def score_table(
     heads = [f"{d}{', chosen on' if d == held_out else ''} (n = {sizes[d]:,})" for d in sets]
     found = {(model, dataset): (value, n) for model, dataset, value, n in rows}
     models = list(dict.fromkeys(model for model, *_ in rows))
-    unit = "accuracy in %" if metric == "accuracy" else name_of(metric)
-    unit += " (less is better)" if is_lower(metric) else ""
-    show = _percent if metric == "accuracy" else lambda value, n: f"{value:.4f}"
-    lines = [[unit, *heads], ["---", *["---:"] * len(sets)]]
+    show = _percent if metric == "accuracy" else lambda value, n: show_score(metric, value)
+    lines = [[unit_of(metric), *heads], ["---", *["---:"] * len(sets)]]
     for model in models:
         what = "the soup" if model == soup else "best single model" if model in runs else "soup"
         lines.append([f"{model} ({what})", *(show(*found[model, d]) for d in sets)])
     return join_markdown(lines)
+
+
+def unit_of(metric: Any) -> str:
+    """A metric as the head of a table has it."""
+    unit = "accuracy in %" if metric == "accuracy" else name_of(metric)
+    return unit + " (less is better)" * is_lower(metric)
+
+
+def show_score(metric: Any, value: float) -> str:
+    """A score without its interval."""
+    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4g}"
 
 
 def tables(
@@ -99,7 +133,7 @@ def tables(
     scored = "\n".join(
         score_table(scores, roles, record["model"], metric, files) for metric in metrics_of(record)
     )
-    coefficients = record["coefficients"]
+    coefficients, reported = record["coefficients"], reported_of(record)
     shares = (
         dict(zip(record["ingredients"], coefficients, strict=True))
         if isinstance(coefficients, list)
@@ -108,7 +142,7 @@ def tables(
     ingredients = [
         [
             "candidate",
-            "alone, held-out accuracy in %",
+            f"alone, held-out {unit_of(reported)}",
             "decision",
             "coefficient",
             "file",
@@ -122,7 +156,7 @@ def tables(
         ingredients.append(
             [
                 name,
-                f"{100 * each['held_out_accuracy']:.2f}",
+                show_score(reported, each[f"held_out_{name_of(reported)}"]),
                 each["decision"],
                 share,
                 f"`{files[name]}`",
@@ -155,15 +189,19 @@ def show_own(spec: OwnSpec, written: Sequence[Path], base_model: str | None = No
     """Of models made elsewhere. Args: written: files of the export."""
     loading = LOADING.get(spec.library, 'load_state_dict of "{file}"')
     weights = next(path.name for path in written if path.suffix not in (".json", ".txt"))
-    view = spec.view
+    view, reading = spec.view, ""
+    if view:
+        reading = (
+            f"Images are resized ({view['resize_mode']}) to {view['resize']} pixels by "
+            f"{view['interpolation']}, cut to {view['size']}, and normalised with mean {spec.mean} "
+            f"and deviation {spec.std}."
+        )
     return Shown(
         library=LIBRARY_NAMES.get(spec.library, spec.library),
         loading=loading.format(
             model=spec.model, num_classes=spec.num_classes, file=weights, folder="."
         ),
-        reading=f"Images are resized ({view['resize_mode']}) to {view['resize']} pixels by "
-        f"{view['interpolation']}, cut to {view['size']}, and normalised with mean {spec.mean} and "
-        f"deviation {spec.std}.",
+        reading=reading,
         assumed=spec.assumed,
         base_model=base_model,
     )
@@ -199,9 +237,10 @@ def card(
     from huggingface_hub import EvalResult, ModelCardData
 
     soup, title = record["model"], title_of(record)
+    task = shown.task if kind_of_record(record) in CLASSIFYING else None
     results = [
         EvalResult(
-            task_type=shown.task,
+            task_type=task or "other",
             dataset_type=dataset,
             dataset_name=dataset,
             dataset_split=roles[dataset],
@@ -216,12 +255,14 @@ def card(
         model_name=title,
         base_model=shown.base_model,
         library_name=shown.library,
-        pipeline_tag=shown.task,
+        pipeline_tag=task,
         tags=["model-soup", "merge"],
         eval_results=results,
     )
     scored, ingredients = tables(record, scores, roles, files, hashes)
     options = {key: value for key, value in record["recipe"].items() if key != "kind"}
+    if isinstance(options.get("metric"), Mapping):
+        options["metric"] = options["metric"]["function"]
     whose = record.get("other_layers_of")
     parts = [
         f"---\n{data.to_yaml()}\n---",
@@ -241,7 +282,7 @@ def card(
         ingredients,
         "## How to load it",
         f"```python\n{shown.loading}\n```",
-        shown.reading,
+        *([shown.reading] if shown.reading else []),
     ]
     if shown.assumed:
         parts += [
@@ -278,9 +319,10 @@ def report(
     title = title_of(record).capitalize()
     assumed = [f"Assumed: {each}" for each in shown.assumed]
     text = "\n".join([scored, "", FLATTERS, *assumed])
-    return page(
-        title, f"{part_html(text)}<h2>Ingredients and decisions</h2>{part_html(ingredients)}"
-    )
+    body = f"{part_html(text)}<h2>Ingredients and decisions</h2>{part_html(ingredients)}"
+    if len(files) > 1:
+        body += f'<p><a href="diagnosis.html">{DIAGNOSIS}</a></p>'
+    return page(title, body)
 
 
 def _percent(value: float, n: int) -> str:

@@ -1,16 +1,21 @@
 """The greedy soup (paper Recipe 1), with one read per candidate and exact early rejection.
 
-`selection` has the decisions, `rejection` how they are made on a part of the held-out examples.
+Whatever the number of candidates, main memory or the GPU's has the model, the sum of the soup so
+far in float64, which is as much as two models, and a tensor or two. `selection` has the decisions,
+`rejection` how they are made on a part of the held-out examples.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
-from itertools import cycle, islice
+from functools import partial
+from itertools import chain, cycle
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from modelsoups.base.progress import Trace
 from modelsoups.evaluation.logits import read_logits
@@ -34,8 +39,14 @@ from modelsoups.soups.rejection import (
     why_in_full,
 )
 from modelsoups.soups.selection import Attempt, Decision, choose, order_candidates
-from modelsoups.weights.average import average, check_finite, common_integers
-from modelsoups.weights.checkpoints import Checkpoint, Weights, check_alike, find_tied, read_weights
+from modelsoups.weights.average import average, check_finite, check_fit, common_integers
+from modelsoups.weights.checkpoints import (
+    Checkpoint,
+    Weights,
+    check_alike,
+    find_tied,
+    read_whole,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -59,22 +70,18 @@ def greedy(
         position_of = dict(zip(names, order, strict=True))
         mean.restore([position_of[name] for name in kept])
 
-    coming = islice(cycle(order), len(decisions), None if spec.replacement else len(order))
-    stream = read_ahead(candidates[position].weights for position in coming)
     decisions = choose(
         names,
         [accuracies[position] for position in order],
         spec,
-        attempt=lambda turn, to_beat: mean.attempt(order[turn], next(stream), to_beat),
+        attempt=lambda turn, to_beat: mean.attempt(order[turn], to_beat),
         keep=lambda turn: mean.keep(order[turn]),
         decisions=decisions,
         note=lambda made: trace.save([asdict(decision) for decision in made]),
     )
-    stream.close()
 
     counts = Counter(mean.ingredients)  # in the order they were added
-    weights = average([candidates[position].weights for position in mean.ingredients])
-    weights |= kept_as_is
+    weights = mean.average() | kept_as_is
     if spec.statistics == "estimate":
         held_out.pour(weights, "the greedy soup")
         weights |= held_out.estimate()
@@ -116,8 +123,9 @@ def decided_before(trace: Trace, names: Sequence[str]) -> list[Decision]:
 class RunningMean:
     """The soup so far, and in the model the soup with one candidate more, or one less.
 
-    The float64 sum of the ingredients of a soup that grows never has anything but them added:
-    taking a rejected candidate off again would leave its rounding error. So the soup equals that of
+    Candidates are read tensor by tensor: once to try them, and once more if the soup changes. The
+    float64 sum of the ingredients of a soup that grows never has anything but them added: taking a
+    rejected candidate off again would leave its rounding error. So the soup equals that of
     `average`.
     """
 
@@ -130,49 +138,57 @@ class RunningMean:
         kept_as_is: Weights | None = None,
     ):
         """Args: kept_as_is: tensors that are not averaged; every soup has these."""
-        sources = [Checkpoint(candidate.weights) for candidate in candidates]
-        self._entries = check_alike(sources)
-        self._fixed = common_integers(sources, self._entries) | (kept_as_is or {})
+        self._sources = [Checkpoint(candidate.weights) for candidate in candidates]
+        self._entries = check_alike(self._sources)
+        check_fit(held_out.evaluator.model, self._entries)
+        self._fixed = common_integers(self._sources, self._entries) | (kept_as_is or {})
         self._partial = bool(kept_as_is)
-        self._tied = find_tied(self._entries)
+        tied = find_tied(self._entries)
+        self._names: dict[str, list[str]] = {}  # tensor that is averaged -> its keys
+        for key in self._entries:
+            if key not in self._fixed:
+                self._names.setdefault(tied.get(key, key), []).append(key)
         self._spec, self._candidates, self._held_out = spec, candidates, held_out
         self._accept_ties = accept_ties
-        self._sum: Weights = {}
-        self._new_sum: Weights = {}  # with the candidate last attempted
+        self._sum: Weights = {}  # float64
         self._logits = self._new_logits = np.empty(
             (0, 0)
         )  # (n, C), of the soup and with the candidate
         self.ingredients: list[int] = []  # positions in the order added, some perhaps again
         self.order_is_free = True
 
-    def attempt(self, position: int, weights: Weights, to_beat: float | None) -> Attempt:
+    def attempt(self, position: int, to_beat: float | None) -> Attempt:
         """Try the soup with one more candidate."""
-        check_finite(weights, self._candidates[position].weights)
-        self._new_sum = self._sum_with(weights)
-        self._pour(self._new_sum, [*self.ingredients, position])
+        self._pour([*self.ingredients, position], self._totals(position))
         stored = read_logits(self._candidates[position].logits).logits
         if to_beat is None:
             return self._attempt_first(stored)
         count = len(self.ingredients)
         return self._attempt((count * self._logits + stored) / (count + 1), to_beat)
 
-    def attempt_without(self, position: int, weights: Weights, to_beat: float) -> Attempt:
+    def attempt_without(self, position: int, to_beat: float) -> Attempt:
         """Try the soup without one of its ingredients."""
         left = [each for each in self.ingredients if each != position]
-        self._new_sum = self._sum_with(weights, removed=True)
-        self._pour(self._new_sum, left)
+        self._pour(left, self._totals(position, removed=True))
         stored = read_logits(self._candidates[position].logits).logits
         return self._attempt((len(self.ingredients) * self._logits - stored) / len(left), to_beat)
 
     def keep(self, position: int) -> None:
         """Make the soup last attempted the soup: one with this candidate."""
-        self._sum, self._logits = self._new_sum, self._new_logits
+        self._sum.update(self._totals(position))
+        self._logits = self._new_logits
         self.ingredients.append(position)
 
     def remove(self, position: int) -> None:
         """Make the soup last attempted the soup: one without this candidate."""
-        self._sum, self._logits = self._new_sum, self._new_logits
+        self._sum.update(self._totals(position, removed=True))
+        self._logits = self._new_logits
         self.ingredients.remove(position)
+
+    def average(self) -> Weights:
+        """The weights of the soup; there is no other attempt after it."""
+        self._sum = {}  # not in memory beside them
+        return average([self._candidates[position].weights for position in self.ingredients])
 
     def reported(self) -> float:
         """Held-out score of the soup by the metric that is reported."""
@@ -196,42 +212,41 @@ class RunningMean:
     def restore(self, positions: Sequence[int], removed: Sequence[int] = ()) -> None:
         """Make the soup of these candidates, less some taken out afterwards, the soup."""
         for position in positions:
-            weights = read_weights(self._candidates[position].weights)
-            check_finite(weights, self._candidates[position].weights)
-            self._sum = self._sum_with(weights)
+            self._sum.update(self._totals(position))
             self.ingredients.append(position)
         for position in removed:
-            weights = read_weights(self._candidates[position].weights)
-            self._sum = self._sum_with(weights, removed=True)
+            self._sum.update(self._totals(position, removed=True))
             self.ingredients.remove(position)
-        self._pour(self._sum, self.ingredients)
+        self._pour(self.ingredients, self._sum.items())
         self._logits = self._held_out.logits()
         if self._held_out.kind != "score":
             self.order_is_free, _ = self._check_order(self._logits)
 
-    def _sum_with(self, weights: Weights, removed: bool = False) -> Weights:
-        """The sum with a candidate's weights or, `removed`, without them."""
-        device = self._held_out.evaluator.device
-        totals = {}
-        for key in self._entries:
-            if key not in self._tied and key not in self._fixed:
-                total = weights[key].to(device).double()
+    def _totals(self, position: int, removed: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """The sum with a candidate or, `removed`, without it: tensor by tensor, in float64."""
+        source, device = self._sources[position], self._held_out.evaluator.device
+        with closing(ahead(partial(read_whole, source), self._names)) as tensors:
+            for key, tensor in zip(self._names, tensors, strict=True):
+                if not tensor.isfinite().all():
+                    check_finite(source.load(), source.path)  # names all of them
+                total = tensor.to(device).double()
                 if removed:
                     total.neg_()
-                if self._sum:
+                if key in self._sum:
                     total += self._sum[key]
-                totals[key] = total
-        return totals
+                yield key, total
 
-    def _pour(self, totals: Weights, ingredients: Sequence[int]) -> None:
-        soup = dict(self._fixed)
-        for key, entry in self._entries.items():
-            if key in self._tied:
-                soup[key] = soup[self._tied[key]]
-            elif key not in self._fixed:
-                soup[key] = (totals[key] / len(ingredients)).to(entry.dtype)
+    def _pour(self, ingredients: Sequence[int], totals: Iterable[tuple[str, Tensor]]) -> None:
+        count = len(ingredients)
+        means = (
+            (name, mean)
+            for key, total in totals
+            for mean in [(total / count).to(self._entries[key].dtype)]
+            for name in self._names[key]
+        )
         names = [self._candidates[each].name for each in ingredients]
-        self._held_out.pour(soup, f"the soup of {', '.join(names)}")
+        tensors = chain(self._fixed.items(), means)
+        self._held_out.evaluator.pour_each(tensors, f"the soup of {', '.join(names)}")
         if self._spec.statistics == "estimate":
             self._held_out.estimate()
 
@@ -285,8 +300,3 @@ class RunningMean:
         self._new_logits = self._held_out.logits()
         score = self._held_out.score(self._spec.metric, self._new_logits)
         return Attempt(score=score, bound=None, num_evaluated=len(self._held_out))
-
-
-def read_ahead(paths: Iterable[Path]) -> Generator[Weights]:
-    """Weights of each file; the next is read while one is in use."""
-    return ahead(read_weights, paths)

@@ -17,8 +17,8 @@ gradient of r is (g - mean g) / K, which makes a step of size eta the projected 
 rate does the same to both there. MEHL-Soup moves the coefficients of differences to a center
 instead, of some models at a time, which is the same set of soups.
 
-Of labels the loss is the mean binary cross-entropy; of numbers it is the mean squared error, and beta
-stays 1: a factor of numbers would be another model.
+Of labels the loss is the mean binary cross-entropy; of numbers it is the mean squared error, and
+beta stays 1: a factor of numbers would be another model.
 
 Ingredients are held on the device if they are small enough, else read anew for every step, ahead
 of the computing.
@@ -101,8 +101,8 @@ def learn(
 
     Returns: its weights; group -> coefficients; the optimisation, with its temperature and losses.
     """
-    first = load(ingredients[0])
-    held_out.pour(first, "ingredient 0")  # checks that keys and shapes are those of the model
+    # Checks that keys and shapes are those of the model; of the weights none stay.
+    held_out.pour(load(ingredients[0]), "ingredient 0")
     mixture = Mixture(held_out.evaluator.model, ingredients, spec)
     learner = Learner(mixture, spec, held_out)
     start = learner.restore(trace.load())
@@ -119,6 +119,7 @@ def learn(
         trace.save(learner.state())
         logger.info("epoch %d: mean loss %.4f", epoch + 1, np.mean(learner.curve[-1]))
 
+    mixture.forget_gradient()
     coefficients = mixture.coefficients(learner.raw.detach())  # (K, num_groups)
     by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
     per_key = {key: by_group[group] for key, group in mixture.group_of.items()}
@@ -151,6 +152,7 @@ class Mixture:
         entries = check_alike(self._files)
         common_integers(self._files, entries)
         self.num_ingredients = len(ingredients)
+        self._model = model
         self._affine = spec.constraint == "affine"
         naming = GROUPINGS[spec.coefficients_per]
         tied = find_tied(entries)
@@ -165,7 +167,11 @@ class Mixture:
         self.groups = list(dict.fromkeys(self.group_of.values()))
         size = sum(tensor.numel() for tensor in tensors)
         device = next(iter(tensors)).device
-        self._mix, self._gradient = torch.zeros(2, size, device=device)
+        # Memory that is not written yet is not there yet: the model's own goes as this comes.
+        self._mix, self._gradient = (
+            torch.empty(size, device=device),
+            torch.empty(size, device=device),
+        )
         self._parts: list[tuple[str, int, int]] = []  # key, where it starts, number of elements
         self._apart: list[tuple[Tensor, slice]] = []  # that are no views of the vector
         start = 0
@@ -184,6 +190,12 @@ class Mixture:
         self._resident: list[Block] | None = None
         if 4 * size * self.num_ingredients <= spec.resident_gib * 2**30:
             self._resident = list(self._read_blocks(RESIDENT_BLOCK[device.type]))
+
+    def forget_gradient(self) -> None:
+        """Free the gradient: the soup takes its place in memory."""
+        for parameter in self._model.parameters():
+            parameter.grad = None
+        self._gradient = self._gradient.new_empty(0)
 
     def coefficients(self, raw: Tensor) -> Tensor:
         """Coefficients (K, num_groups) float64 from what is learned (K, num_groups)."""

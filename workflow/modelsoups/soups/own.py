@@ -75,6 +75,6 @@ def export(
         "recipe": record["recipe"],
         "ingredients": {name: hashes[name] for name in names},
         "coefficients": record["coefficients"],
-        "held_out_accuracy": record["held_out_accuracy"],
+        **{key: value for key, value in record.items() if key.startswith("held_out_")},
     }
     return write_like(first, tensors, folder, provenance)

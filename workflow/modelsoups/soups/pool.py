@@ -147,7 +147,7 @@ def open_held_out(
 def check_pool(
     candidates: Sequence[Candidate], held_out: HeldOut, metric: MetricOption | None = None
 ) -> list[float]:
-    """Held-out score of each candidate, from its stored predictions or, by a metric of them, logits.
+    """Held-out score of each candidate, from its stored predictions or logits.
 
     Args: metric: by default that which is reported.
     Raises:

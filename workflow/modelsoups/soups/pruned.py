@@ -23,8 +23,6 @@ from modelsoups.soups.greedy import RunningMean
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, record_of
 from modelsoups.soups.registry import GreedySpec, PrunedSpec
 from modelsoups.soups.selection import Attempt, order_candidates
-from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +60,7 @@ def pruned(
     mean.restore(range(len(candidates)), [position_of[name] for name in gone])
 
     def attempt(name: str, to_beat: float) -> Attempt:
-        position = position_of[name]
-        return mean.attempt_without(position, read_weights(candidates[position].weights), to_beat)
+        return mean.attempt_without(position_of[name], to_beat)
 
     removals = prune(
         [candidates[position].name for position in order],
@@ -76,7 +73,8 @@ def pruned(
     )
 
     left = [candidates[position] for position in sorted(mean.ingredients)]
-    weights = average([candidate.weights for candidate in left])
+    mean.ingredients.sort()
+    weights = mean.average()
     held_out.pour(weights, "the pruned soup")
     if spec.statistics == "estimate":
         weights |= held_out.estimate()

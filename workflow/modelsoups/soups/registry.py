@@ -324,6 +324,7 @@ class Recipe:
     methods: Sequence[tuple[Mapping[str, Any], Method]]  # options off their default, and their row
     needs_initialization: bool = False  # the weights that all candidates started from
     of: Sequence[str] = tuple(METRICS_OF)  # what models may give
+    num_held: int = 9  # models in float32 that it has in memory at most, a buffer included
     # From spec and number of candidates to passes over the held-out set, or as much work, besides
     # one for each candidate: what a job asks for.
     extra_passes: Callable[[Any, int], int] = lambda spec, num_candidates: 0
@@ -335,6 +336,7 @@ RECIPES: dict[str, Recipe] = {
     "uniform": Recipe(
         spec=UniformSpec,
         cook="modelsoups.soups.uniform:uniform",
+        num_held=4,
         methods=[
             (
                 {},
@@ -349,6 +351,7 @@ RECIPES: dict[str, Recipe] = {
     "greedy": Recipe(
         spec=GreedySpec,
         cook="modelsoups.soups.greedy:greedy",
+        num_held=4,  # the model, a sum in float64
         methods=[
             (
                 {},
@@ -417,6 +420,7 @@ RECIPES: dict[str, Recipe] = {
     "weighted": Recipe(
         spec=WeightedSpec,
         cook="modelsoups.soups.weighted:weighted",
+        num_held=4,
         methods=[
             (
                 {},
@@ -430,6 +434,7 @@ RECIPES: dict[str, Recipe] = {
     "pruned": Recipe(
         spec=PrunedSpec,
         cook="modelsoups.soups.pruned:pruned",
+        num_held=4,
         methods=[
             (
                 {},
@@ -656,7 +661,7 @@ def prediction_problems(study: Study, sweep: str) -> Iterator[str]:
                     f"there are {known}; say which as `metric`"
                 )
         if predicts == "score" and config.get("statistics") == "estimate":
-            yield f"{sweep}: recipe {name}: statistics are estimated on images, which `evaluate` hides"
+            yield f"{sweep}: recipe {name}: `evaluate` hides the images for statistics: estimate"
     if predicts == "score" and (ensembles := study.ensembles_of(sweep)):
         yield f"{sweep}: ensembles {[*ensembles]} average outputs, which `evaluate` hides"
 

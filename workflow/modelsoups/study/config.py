@@ -281,15 +281,18 @@ def target_problems(name: str, spec: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit in a data set for models that give labels or numbers."""
     targets = spec.get("targets") or []
     if not targets:
-        yield f"datasets.{name}: predicts {spec['predicts']} needs `targets`: columns, or an .npy file"
+        yield f"datasets.{name}: {spec['predicts']} need `targets`: columns, or an .npy file"
     in_file = isinstance(targets, str) and targets.endswith(".npy")
     layout = spec.get("layout", "parquet")
     if layout not in ("parquet", "flat", "npy") or (layout != "parquet" and not in_file):
         yield (
-            f"datasets.{name}: targets are read from columns of Parquet files, or from an .npy file "
-            "beside layout parquet, flat or npy"
+            f"datasets.{name}: targets are read from columns of Parquet files, or from an .npy "
+            "file beside layout parquet, flat or npy"
         )
-    if clash := sorted({"class_map", "split", "labels", "num_classes", "images_per_class"} & {*spec}):
+    if clash := sorted(
+        {"class_map", "split", "labels", "num_classes", "images_per_class", "other_classes"}
+        & {*spec}
+    ):
         yield f"datasets.{name}: {', '.join(clash)} is of classes, not of {spec['predicts']}"
 
 

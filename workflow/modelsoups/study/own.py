@@ -47,15 +47,17 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         raise ValueError(f"soup.model: files of {soup['library']} do not say it; name it")
     if "evaluate" in soup and (soup["library"] not in EVALUATED or "model" not in soup):
         raise ValueError(
-            f"soup.evaluate: goes with a library of {', '.join(EVALUATED)}, and `model`; for others "
-            "write a function that builds the model (`library: python`)"
+            f"soup.evaluate: goes with a library of {', '.join(EVALUATED)}, and `model`; for "
+            "others write a function that builds the model (`library: python`)"
         )
     paths = find_models(soup["checkpoints"])
     start = soup.get("initialization")
     files = name_models([path for path in paths if path != start])
     recipe = dict(soup.get("recipe", {"kind": "greedy"}))
     predicts = soup.get("predicts", "class")
-    if recipe.get("kind") in WITH_METRIC and (metric := evaluator_of(config) or JUDGED_BY.get(predicts)):
+    if recipe.get("kind") in WITH_METRIC and (
+        metric := evaluator_of(config) or JUDGED_BY.get(predicts)
+    ):
         recipe.setdefault("metric", metric)
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
@@ -116,8 +118,9 @@ def find_classes(soup: Mapping[str, Any], first: str, find: Callable[[str], str]
 
     From `classes` (their number, a list, or a file: CSV with the column `id`, or one a line); else,
     of labels and numbers, the columns of targets; none, if an evaluator of the user's own is all
-    that knows them; else from the first model's config.json, if it names them as the held-out folder does; else the
-    held-out folder's subfolders, sorted as torchvision's ImageFolder and timm do.
+    that knows them; else from the first model's config.json, if it names them as the held-out
+    folder does; else the held-out folder's subfolders, sorted as torchvision's ImageFolder and timm
+    do.
     """
     said = soup.get("classes")
     if isinstance(said, list):

@@ -88,6 +88,11 @@ def plan_study(
     return plan.rename_axis("sweep")
 
 
+def disk_space(plan: pd.DataFrame, arrays: Mapping[str, float]) -> float:
+    """GiB of weights, logits and decoded arrays. Args: arrays: as in `to_text`."""
+    return plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
+
+
 def to_text(
     plan: pd.DataFrame,
     study: str,
@@ -120,7 +125,7 @@ def to_text(
         }
     )
     asked = pd.DataFrame.from_dict(jobs, orient="index")
-    disk = plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
+    disk = disk_space(plan, arrays)
     return (
         f"Plan of the study: {study}\n{shown.to_string()}\n"
         f"{guesses}{seen}\n"

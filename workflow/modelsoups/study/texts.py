@@ -28,8 +28,8 @@ def task_problems(study: Study) -> Iterator[str]:
             yield f"sweeps.{sweep}: its backbone reads {task}; of another task are {others}"
         if "kind" not in spec and study.predicts(sweep) != "class":
             yield (
-                f"sweeps.{sweep}: fine-tuning here is of classes; models that give labels or numbers "
-                "are for `soup`"
+                f"sweeps.{sweep}: fine-tuning here is of classes; models that give labels or "
+                "numbers are for `soup`"
             )
         starts = [spec.get("start"), *spec.get("other_starts", [])]
         if read == "options" and "linear-probe" in starts:

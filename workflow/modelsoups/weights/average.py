@@ -149,38 +149,66 @@ def _raise_non_finite(sources: Sequence[Source], key: str) -> None:
     )
 
 
-@torch.no_grad()
-def copy_into(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy weights into a model's tensors, in place: a compiled model stays compiled.
+def check_fit(model: nn.Module, weights: Mapping[str, torch.Tensor | Entry]) -> dict[str, str]:
+    """Key of a model -> the first of those that it ties to it, if weights fit the model.
 
     Of tensors that the model ties, one is enough.
 
     Raises:
-        ValueError: keys or shapes differ, or keys that the model ties have different values.
+        ValueError: keys or shapes differ.
     """
     state = model.state_dict()
     tied = find_tied(InMemory("model", state).entries)
-    groups: dict[str, list[str]] = {}
-    for key in state:
-        groups.setdefault(tied.get(key, key), []).append(key)
+    firsts = {key: tied.get(key, key) for key in state}
+    given = {firsts[key] for key in weights.keys() & state.keys()}
     problems = [f"{key} is not expected" for key in weights.keys() - state.keys()]
-    for keys in groups.values():
-        given = [key for key in keys if key in weights]
-        if not given:
-            problems.append(f"{keys[0]} is missing")
-        for key in given:
-            if weights[key].shape != state[key].shape:
-                shapes = f"{tuple(weights[key].shape)}, expected {tuple(state[key].shape)}"
-                problems.append(f"{key} has shape {shapes}")
-            elif weights[key] is not weights[given[0]] and not weights[key].equal(
-                weights[given[0]]
-            ):
-                problems.append(f"{key} differs from {given[0]}, to which the model ties it")
+    problems += [f"{key} is missing" for key in set(firsts.values()) - given]
+    for key in weights.keys() & state.keys():
+        if tuple(weights[key].shape) != tuple(state[key].shape):
+            shapes = f"{tuple(weights[key].shape)}, expected {tuple(state[key].shape)}"
+            problems.append(f"{key} has shape {shapes}")
+    _raise_unfit(problems)
+    return firsts
+
+
+def copy_into(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Copy weights into a model's tensors, in place: a compiled model stays compiled.
+
+    Raises:
+        ValueError: keys or shapes differ, or keys that the model ties have different values.
+    """
+    firsts = check_fit(model, weights)
+    others: dict[str, str] = {}  # first of a group -> the key that is given first
+    problems = []
+    for key in weights:
+        other = others.setdefault(firsts[key], key)
+        if weights[key] is not weights[other] and not weights[key].equal(weights[other]):
+            problems.append(f"{key} differs from {other}, to which the model ties it")
+    _raise_unfit(problems)
+    copy_each(model, ((key, weights[key]) for key in others.values()))
+
+
+@torch.no_grad()
+def copy_each(model: nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """Copy tensors that come one by one into those of a model that they fit (`check_fit`).
+
+    Raises:
+        ValueError: keys that the model ties have different values.
+    """
+    state = model.state_dict()
+    tied = find_tied(InMemory("model", state).entries)
+    copied: dict[str, str] = {}
+    for key, tensor in tensors:
+        other = copied.setdefault(tied.get(key, key), key)
+        if other == key:
+            state[key].copy_(tensor, non_blocking=True)
+        elif not state[key].equal(tensor.to(state[key])):
+            _raise_unfit([f"{key} differs from {other}, to which the model ties it"])
+
+
+def _raise_unfit(problems: Sequence[str]) -> None:
     if problems:
         raise ValueError(f"the weights do not fit the model: {'; '.join(sorted(problems))}")
-    for keys in groups.values():
-        key = next(key for key in keys if key in weights)
-        state[key].copy_(weights[key], non_blocking=True)
 
 
 @torch.no_grad()

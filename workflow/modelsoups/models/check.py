@@ -1,0 +1,103 @@
+"""Whether a study's models are there, and of the architecture that it takes them for.
+
+Nothing is written, and nothing is downloaded: the hub is asked for what its cache has.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from modelsoups.base.paths import free_space, resolve, used_space
+from modelsoups.models.backbones import (
+    BackboneSpec,
+    build_classifier,
+    load_pretrained,
+    weights_file,
+)
+from modelsoups.models.ingredients import check_ingredients
+from modelsoups.models.own import Request, build, describe
+from modelsoups.study.checkpoints import CheckpointSpec
+from modelsoups.study.plan import GIB
+from modelsoups.weights.foreign import check_fit, read_checkpoint
+from modelsoups.weights.stored import open_stored
+
+
+def count_parameters(models: Mapping[str, tuple[BackboneSpec, int]]) -> dict[str, int]:
+    """Number of parameters of each backbone with a head of so many classes."""
+    counts = {}
+    for spec, num_classes in set(models.values()):
+        # Of language models shapes alone: some are large. (Image towers compute as they are made.)
+        with torch.device("meta" if spec.task == "text" else "cpu"):
+            model = build_classifier(spec, num_classes)
+        counts[spec, num_classes] = sum(tensor.numel() for tensor in model.parameters())
+    return {name: counts[model] for name, model in models.items()}
+
+
+def check_backbone(spec: BackboneSpec, num_classes: int) -> str:
+    """What the pre-trained weights of a backbone are.
+
+    Raises: ValueError if they are not there, or are of another architecture.
+    """
+    path = weights_file(spec)
+    if path is None:
+        return f"{spec.model} of {spec.library}, random weights"
+    load_pretrained(spec, build_classifier(spec, num_classes))
+    return f"{spec.model} of {spec.library}, weights {path.name} fit"
+
+
+def check_checkpoints(
+    files: Mapping[str, CheckpointSpec], spec: BackboneSpec, num_classes: int
+) -> str:
+    """How many checkpoints of a sweep are there; all of these are looked at.
+
+    Raises: ValueError that names each that is missing, cannot be read or does not fit.
+    """
+    with torch.device("meta"):  # names and shapes alone
+        expected = build_classifier(spec, num_classes).state_dict()
+    missing, problems = [], []
+    for name, checkpoint in files.items():
+        try:
+            path = resolve(checkpoint.file)
+            if path.exists():
+                check_fit(read_checkpoint(path), expected, str(path))
+            else:
+                missing.append(name)
+                if checkpoint.url is None:
+                    problems.append(f"{path} is not there; copy it, or correct `files`")
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        more = f" (and {len(problems) - 3} others)" if len(problems) > 3 else ""
+        raise ValueError("; ".join(problems[:3]) + more)
+    waiting = f", {len(missing)} to be downloaded" if missing else ""
+    return f"{len(files)} checkpoints, {len(files) - len(missing)} there and fit{waiting}"
+
+
+def check_own(
+    files: Mapping[str, str],
+    request: Mapping[str, object],
+    classes: Sequence[str],
+    part: str | None = None,
+    prefix: str | None = None,
+) -> str:
+    """What models made elsewhere are. Args: as the rules `describe_model`, `check_ingredients`.
+
+    Raises: ValueError if they do not fit together.
+    """
+    models = {name: open_stored(resolve(path), part) for name, path in files.items()}
+    spec = describe(Request(**request), next(iter(models.values())), classes)  # type: ignore[arg-type]
+    check_ingredients(models, spec, build(spec), prefix)
+    assumed = "; assumed: " + "; ".join(spec.assumed) if spec.assumed else ""
+    return f"{len(models)} models, {spec.model} of {spec.library}, fit together{assumed}"
+
+
+def check_disk(folder: str, needed_gib: float) -> str:
+    """Whether the disk of a folder has room for what the study will put there, less what it has.
+
+    Raises: ValueError if it has not.
+    """
+    there, free = used_space(folder) / GIB, free_space(folder) / GIB
+    found = f"{needed_gib:,.1f} GiB for the study, {there:,.1f} there already, {free:,.1f} free"
+    if needed_gib - there > free:
+        raise ValueError(f"{found}; make room, or link {folder} to a larger disk")
+    return found
