@@ -1,14 +1,19 @@
 """A soup of models made elsewhere, from a folder of checkpoints to one that its library loads."""
 
+import importlib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from PIL import Image
 
 import own_models
-from checkouts import copy_workflow, planned, snakemake
+from checkouts import ROOT, copy_workflow, planned, snakemake
 from modelsoups.base.files import read_json
 from modelsoups.evaluation.logits import read_logits
 
@@ -66,6 +71,7 @@ def test_soup_of_a_trainers_checkpoints(tmp_path):
         return read_logits(tmp_path / path).logits
 
     np.testing.assert_allclose(stored("checkpoint-1"), first, atol=1e-5)
+    assert (tmp_path / "results/soup/diagnosis.html").exists()
     soup = tmp_path / "results/soup/model"
     np.testing.assert_allclose(stored("uniform"), logits_by_transformers(soup, paths), atol=1e-5)
     before = {path.name for path in (tmp_path / "out/checkpoint-1").iterdir()}
@@ -86,3 +92,33 @@ def test_soup_of_nothing_says_what_to_write(tmp_path):
     done = snakemake(tmp_path, "soup", "-n", "--configfile", "config/test.yaml")
     assert done.returncode != 0
     assert "the config has no section `soup`; config/own.yaml is an example" in done.stdout
+
+
+def test_worked_example_of_an_evaluator_of_ones_own(tmp_path):
+    """What docs/own.md shows: a soup of segmentation networks by mean intersection over union."""
+    copy_workflow(tmp_path)
+    for name in ("segmentation.py", "segmentation.yaml"):
+        shutil.copy(ROOT / "docs/own" / name, tmp_path)
+    done = subprocess.run([sys.executable, "segmentation.py"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    made = snakemake(tmp_path, "soup", "--configfile", "segmentation.yaml")
+    assert made.returncode == 0, made.stdout
+    record = read_json(tmp_path / "results/sweeps/own/models/greedy/record.json")
+    best = max(each["held_out_mean_iou"] for each in record["candidates"])
+    assert record["held_out_mean_iou"] >= best
+    # The exported file is read by the example's own code, and scores what the record says.
+    sys.path.insert(0, str(tmp_path))
+    try:
+        example = importlib.import_module("segmentation")
+        model = example.build().eval()
+        [weights] = (tmp_path / "results/soup/model").glob("*.pt")
+        model.load_state_dict(torch.load(weights))
+        with torch.no_grad():
+            found = example.mean_iou(model, str(tmp_path / "data/val.npz")).mean()
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("segmentation", None)
+    assert found == pytest.approx(record["held_out_mean_iou"], abs=1e-4)
+    page = (tmp_path / "results/soup/report.html").read_text()
+    assert "mean_iou" in page and "diagnosis.html" in page
+    assert "mean_iou" in (tmp_path / "results/soup/diagnosis.html").read_text().lower()

@@ -152,3 +152,29 @@ def test_classes_come_from_the_config_the_model_or_the_folders():
         with open("m/config.json", "w", encoding="utf-8") as file:
             json.dump({"id2label": labels}, file)
         assert found("m") == classes
+
+
+def test_models_that_give_numbers_or_labels_are_judged_by_metrics_of_theirs():
+    write("runs/a/model.safetensors", "runs/b/model.safetensors")
+    held_out = {"path": "val.parquet", "targets": ["age", "height"]}
+    for predicts, metric in (("numbers", "mae"), ("labels", "average_precision")):
+        soup = {**SOUP, "predicts": predicts, "held_out": held_out, "tests": {"t": {"path": "t"}}}
+        study = add_study({"soup": soup})
+        assert study["classes"] == ["age", "height"]
+        assert study["recipes"]["greedy"] == {"kind": "greedy", "metric": metric}
+        assert study["datasets"]["t"]["targets"] == ["age", "height"]
+        assert {each["predicts"] for each in study["datasets"].values()} == {predicts}
+    with pytest.raises(ValueError, match="soup.classes: needed, how many labels or numbers"):
+        add_study({"soup": {**soup, "held_out": {"path": "v", "targets": "t.npy"}}})
+
+
+def test_an_evaluator_of_ones_own_is_the_metric_and_is_given_what_stands_there():
+    write("runs/a/model.safetensors", "runs/b/model.safetensors")
+    soup = {**SOUP, "library": "python", "model": "net:build", "held_out": "data/val.npz"}
+    study = add_study({"soup": {**soup, "evaluate": {"function": "net:error", "better": "lower"}}})
+    wanted = {"function": "net:error", "better": "lower", "evaluates": True}
+    assert study["recipes"]["greedy"]["metric"] == wanted
+    assert study["datasets"]["held-out"] == {"role": "held_out", "path": "data/val.npz"}
+    assert study["classes"] == []
+    with pytest.raises(ValueError, match="soup.evaluate: goes with a library of timm"):
+        add_study({"soup": {**soup, "library": "transformers", "evaluate": "net:error"}})

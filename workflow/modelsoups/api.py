@@ -95,14 +95,16 @@ def learned(
     labels: torch.Tensor,
     **options: Any,
 ) -> Mix:
-    """The learned soup (paper Appendix I): coefficients that minimise the held-out cross-entropy.
+    """The learned soup (paper Appendix I): coefficients that minimise the held-out loss: the
+    cross-entropy of classes, the binary one of labels, the squared error of numbers.
 
     Memory: two copies of the model and a gradient, whatever the number of ingredients.
 
     Args:
         model: from inputs (b, ...) to logits (b, num_classes), on the device to compute on; it is
             copied and left as it was.
-        inputs: (n, ...) of the held-out examples; labels: (n,) integers.
+        inputs: (n, ...) of the held-out examples; labels: (n,) integers, or (n, C) bool of which
+            several may be true, or (n, T) floats.
         options: fields of `modelsoups.soups.registry.LearnedSpec`: coefficients_per, constraint,
             learning_rate, epochs, batch_size, ...
     """

@@ -1,4 +1,4 @@
-"""Data sets in tar shards, as WebDataset has them: files that differ in their suffix are an example.
+"""Data sets in tar shards, as WebDataset has them: files of one stem are an example.
 
 `0001.jpg` with `0001.cls` (a class, by number or id) or `0001.json` (with the field `label`).
 Images are read where they lie in the shard; nothing is unpacked.
