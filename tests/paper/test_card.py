@@ -107,3 +107,36 @@ def test_card_of_a_soup_chosen_by_groups_shows_the_accuracy_that_scores_have():
     text = card_of(record)
     assert "| b (best single model) | 80.00" in text
     assert "| worst_group_accuracy" not in text
+
+
+def test_card_of_models_that_give_numbers_or_that_a_function_scores():
+    """What they are judged by stands for accuracy, of the candidates too."""
+    for reports, name in (("mae", "mae"), ({"function": "m:iou", "evaluates": True}, "iou")):
+        candidates = [
+            {"name": each["name"], "decision": each["decision"], f"held_out_{name}": 2.5}
+            for each in RECORD["candidates"]
+        ]
+        record = {**RECORD, "recipe": {"kind": "uniform"}, "candidates": candidates}
+        table = scores().assign(metric=name)
+        table = pd.concat([table, scores().assign(metric="r2")])
+        text = card(
+            SPEC,
+            {**record, "reports": reports},
+            table,
+            ROLES,
+            FILES,
+            HASHES,
+            [Path("a.safetensors")],
+        )
+        low = name == "mae"
+        best = "c (best single model) | 0.1000" if low else "b (best single model) | 0.8000"
+        assert best in text
+        assert f"alone, held-out {name}{' (less is better)' * low} |" in text
+        assert "| c | 2.5000 | rejected |" in text
+        assert ("| r2 |" in text) == low
+        assert "accuracy |" not in text and "image-classification" not in text
+        _, metadata, _ = text.split("---\n", 2)
+        [model] = yaml.safe_load(metadata)["model-index"]
+        assert {each["metrics"][0]["type"] for each in model["results"]} == {name, "r2"} - (
+            set() if low else {"r2"}
+        )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ plan = plan_study(
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )
 needed = disk_space(plan, {name: size / GIB for name, size in params.decoded.items()})
-looks = {
+looks: dict[str, Callable[[], object]] = {
     **{
         f"what {name} is evaluated on": partial(require, path, "data")
         for name, path in params.given

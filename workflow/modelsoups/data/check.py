@@ -39,10 +39,10 @@ class Checked:
 
 
 def trying(name: str, look: Callable[[], str]) -> Checked:
-    """What `look` says, or the ValueError that it raises."""
+    """What `look` says, or the error of values or files that it raises."""
     try:
         return Checked(name=name, found=look())
-    except ValueError as error:
+    except (ValueError, OSError, RuntimeError) as error:
         return Checked(name=name, found="", problems=[str(error)])
 
 

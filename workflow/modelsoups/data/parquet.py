@@ -130,12 +130,11 @@ def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str] = ()) -> pd.D
     table = table.take(rows)
     paths = pc.struct_field(table[spec.image], "path").to_pylist() if has_path else []
     names = [path or None for path in paths] if has_path else [None] * len(rows)
+    given: dict[str, Any] = {}
     if spec.predicts == CLASS:
         given = {"id": class_ids(table[spec.label], rows, f"{file}: column {spec.label!r}")}
     elif targets:
         given = {"targets": read_columns(spec, table, file, outputs)}
-    else:
-        given = {}
     return pd.DataFrame(
         {
             "file": file,

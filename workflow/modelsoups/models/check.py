@@ -38,11 +38,11 @@ def check_backbone(spec: BackboneSpec, num_classes: int) -> str:
 
     Raises: ValueError if they are not there, or are of another architecture.
     """
-    path = weights_file(spec)
-    if path is None:
-        return f"{spec.model} of {spec.library}, random weights"
+    what = f"{spec.model} of {spec.library}"
+    if spec.weights in ("random", "none"):
+        return f"{what}, no pre-trained weights"
     load_pretrained(spec, build_classifier(spec, num_classes))
-    return f"{spec.model} of {spec.library}, weights {path.name} fit"
+    return f"{what}, its weights {weights_file(spec)} fit"
 
 
 def check_checkpoints(

@@ -119,7 +119,7 @@ def unit_of(metric: Any) -> str:
 
 def show_score(metric: Any, value: float) -> str:
     """A score without its interval."""
-    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4g}"
+    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4f}"
 
 
 def tables(
