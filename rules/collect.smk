@@ -71,7 +71,7 @@ rule check:
         own_parameters=parameters_of_own,
         sweeps=plan_sweeps,
         evaluation=plan_datasets,
-        decoded=plan_arrays,
+        arrays=checked_arrays,
         logits_dtype=EVALUATION.get("logits_dtype", "float32"),
     message:
         "Checking data, models and disk"

@@ -61,20 +61,32 @@ def plan_datasets(wildcards):
     }
 
 
-def plan_arrays(wildcards):
-    """Data set and view -> bytes of the array, for each that will be made."""
-    if EVALUATE:  # only the user's function reads them
-        return {}
+def arrays_to_decode():
+    """Data set, view and bytes of an example, for each array that will be made."""
+    if EVALUATE:  # only the user's function reads the sets
+        return []
     used = {
         (name, BACKBONES[STUDY.backbone_of(sweep)]["view"])
         for sweep in SWEEPS
         for name in STUDY.sets_of([sweep])
         if training_input(name) == "array"
     }
+    return [
+        [name, view, bytes_at(CONFIG["views"][view])] for name, view in sorted(used)
+    ]
+
+
+def plan_arrays(wildcards):
+    """Data set and view -> bytes of the array, for each that will be made."""
     return {
-        f"{name} at {view}": num_images(name) * bytes_at(CONFIG["views"][view])
-        for name, view in sorted(used)
+        f"{name} at {view}": num_images(name) * size
+        for name, view, size in arrays_to_decode()
     }
+
+
+def checked_arrays(wildcards):
+    """Data set, bytes of an example, and how many there are unless they can be counted."""
+    return [[name, size, num_images(name)] for name, _, size in arrays_to_decode()]
 
 
 def bytes_at(view):

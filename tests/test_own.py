@@ -63,6 +63,11 @@ def test_soup_of_a_trainers_checkpoints(tmp_path):
         }
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    checked = snakemake(tmp_path, "check", "--configfile", "own.yaml")
+    assert checked.returncode == 0, checked.stdout
+    assert "held-out: 12 images, 3 of 3 classes with 4 to 4 each" in checked.stdout
+    assert "2 models, vit of transformers, fit together" in checked.stdout
+    assert "Nothing is wrong." in checked.stdout and not (tmp_path / "results/data").exists()
     done = snakemake(tmp_path, "soup", "--configfile", "own.yaml")
     assert done.returncode == 0, done.stdout
 

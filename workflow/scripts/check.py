@@ -35,6 +35,7 @@ for name, (spec, counts, ids) in params.datasets.items():
     )
     print(found, flush=True)
     checked.append(found)
+counts = {each.name: each.count for each in checked if each.count is not None}
 models = {name: (BackboneSpec(**spec), count) for name, (spec, count) in params.models.items()}
 num_parameters = {**count_parameters(models), **params.own_parameters}
 plan = plan_study(
@@ -42,11 +43,15 @@ plan = plan_study(
         name: SweepSize(**size, num_parameters=num_parameters[name])
         for name, size in params.sweeps.items()
     },
-    datasets={name: DatasetSize(**size) for name, size in params.evaluation.items()},
+    datasets={
+        name: DatasetSize(**{**size, "num_images": counts.get(name, size["num_images"])})
+        for name, size in params.evaluation.items()
+    },
     images_per_second=1,  # only the disk counts here
     logits_bytes=2 if params.logits_dtype == "float16" else 4,
 )
-needed = disk_space(plan, {name: size / GIB for name, size in params.decoded.items()})
+arrays = [counts.get(name, known) * size / GIB for name, size, known in params.arrays]
+needed = disk_space(plan, arrays)
 looks: dict[str, Callable[[], object]] = {
     **{
         f"what {name} is evaluated on": partial(require, path, "data")

@@ -32,6 +32,7 @@ class Checked:
     name: str
     found: str  # in words; empty if it could not be looked at
     problems: Sequence[str] = ()
+    count: int | None = None  # of a data set's examples
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.found or 'cannot be used'}"]
@@ -76,7 +77,7 @@ def check_dataset(
         if broken:
             more = f" and {len(broken) - TOLD} others" if len(broken) > TOLD else ""
             problems.append(f"{'; '.join(broken[:TOLD])}{more}; restore these files")
-    return Checked(name=name, found=found, problems=problems)
+    return Checked(name=name, found=found, problems=problems, count=len(index))
 
 
 def unreadable(index: pd.DataFrame, column: str = "image", threads: int = 1) -> list[str]:

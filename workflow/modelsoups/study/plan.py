@@ -1,7 +1,7 @@
 """What a study will take, reckoned from its config before anything is spent."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -88,9 +88,9 @@ def plan_study(
     return plan.rename_axis("sweep")
 
 
-def disk_space(plan: pd.DataFrame, arrays: Mapping[str, float]) -> float:
-    """GiB of weights, logits and decoded arrays. Args: arrays: as in `to_text`."""
-    return plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays.values())
+def disk_space(plan: pd.DataFrame, arrays: Iterable[float]) -> float:
+    """GiB of weights, logits and decoded arrays. Args: arrays: GiB of each."""
+    return plan.weights_gib["total"] + plan.logits_gib["total"] + sum(arrays)
 
 
 def to_text(
@@ -125,7 +125,7 @@ def to_text(
         }
     )
     asked = pd.DataFrame.from_dict(jobs, orient="index")
-    disk = disk_space(plan, arrays)
+    disk = disk_space(plan, arrays.values())
     return (
         f"Plan of the study: {study}\n{shown.to_string()}\n"
         f"{guesses}{seen}\n"
