@@ -54,10 +54,8 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
     start = soup.get("initialization")
     files = name_models([path for path in paths if path != start])
     recipe = dict(soup.get("recipe", {"kind": "greedy"}))
-    predicts = soup.get("predicts", "class")
-    if recipe.get("kind") in WITH_METRIC and (
-        metric := evaluator_of(config) or JUDGED_BY.get(predicts)
-    ):
+    metric = evaluator_of(config) or JUDGED_BY.get(soup.get("predicts", "class"), "accuracy")
+    if recipe.get("kind") in WITH_METRIC and metric != "accuracy":
         recipe.setdefault("metric", metric)
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
