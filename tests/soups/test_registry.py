@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from modelsoups.evaluation.metrics import METRICS
+from modelsoups.evaluation.metrics import METRICS, METRICS_OF
 from modelsoups.soups.registry import (
     BY_GROUP,
     ENSEMBLES,
@@ -199,8 +199,9 @@ def test_labels_and_markers_tell_methods_apart():
     assert len({method.look["marker"] for method in methods}) == len(methods)
 
 
-def test_metrics_of_greedy_are_metrics_of_predictions():
+def test_metrics_of_greedy_are_metrics_of_predictions_and_those_of_other_targets():
     wanted = {name for name, metric in METRICS.items() if metric.reads == "predictions"}
+    wanted |= {*METRICS_OF["labels"], *METRICS_OF["numbers"]}
     metric = recipe_schema()["allOf"][1]["then"]["properties"]["metric"]
     assert set(metric["anyOf"][0]["enum"]) == wanted
     assert problems(recipe_schema(), {"kind": "greedy", "metric": "package.metrics:brier"}) == []
