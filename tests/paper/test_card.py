@@ -119,15 +119,8 @@ def test_card_of_models_that_give_numbers_or_that_a_function_scores():
         record = {**RECORD, "recipe": {"kind": "uniform"}, "candidates": candidates}
         table = scores().assign(metric=name)
         table = pd.concat([table, scores().assign(metric="r2")])
-        text = card(
-            SPEC,
-            {**record, "reports": reports},
-            table,
-            ROLES,
-            FILES,
-            HASHES,
-            [Path("a.safetensors")],
-        )
+        record = {**record, "reports": reports}
+        text = card(SHOWN, record, table, ROLES, FILES, HASHES)
         low = name == "mae"
         best = "c (best single model) | 0.1000" if low else "b (best single model) | 0.8000"
         assert best in text
