@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import timm
@@ -114,7 +115,12 @@ def main() -> None:
                 return run_alone(read, files)
 
             ours_run()  # reads the files into the page cache
-            kinds = {"ours": ours_run, "read": read_run, "timm": timm_run, "loop": loop_run}
+            kinds: dict[str, Callable[[], Run]] = {
+                "ours": ours_run,
+                "read": read_run,
+                "timm": timm_run,
+                "loop": loop_run,
+            }
             runs = alternate(kinds, args.repeats)
             soup, other = read_weights(folder / "ours"), torch.load(folder / "timm")
             assert all(soup[key].equal(other[key]) for key in other)

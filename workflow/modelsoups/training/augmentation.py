@@ -135,11 +135,11 @@ class AugmentedImages:
         policies = self._last if epoch == self._last_epoch else self._before
         return random.choice(policies) if len(policies) > 1 else policies[0]
 
-    def draw(self, number: int, epoch: int) -> torch.Tensor:
-        """Image `number`, by a policy of its epoch."""
+    def draw(self, number: int, epoch: int) -> Any:
+        """Image `number`, by a policy of its epoch: (3, size, size) uint8."""
         return self.policy(epoch)(Image.fromarray(self._images[number]))
 
-    def ready(self, drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    def ready(self, drawn: Any, device: torch.device) -> torch.Tensor:
         """A batch of images, on the device."""
         return drawn.to(device, non_blocking=True)
 
