@@ -258,8 +258,9 @@ def as_params(spec: Any) -> dict[str, Any]:
 
     What rules compare, resume states are known by and records keep.
     """
+    values = asdict(spec)
     found = {
-        field.name: asdict(spec)[field.name]
+        field.name: values[field.name]
         for field in fields(spec)
         if field.default is MISSING or getattr(spec, field.name) != field.default
     }
