@@ -59,7 +59,7 @@ def ours(models: Path, names: list[str], data: Path, dataset: str, spec: Backbon
     soup = greedy(GreedySpec(), candidates, held_out, Trace(None, None))
     return {
         "picks": soup.ingredients,
-        "accuracy": soup.held_out_accuracy,
+        "accuracy": soup.held_out_score,
         "images": soup.details["num_evaluated"],
     }
 

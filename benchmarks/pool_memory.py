@@ -11,6 +11,7 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -28,7 +29,7 @@ from modelsoups.soups.recipes import RECIPES, function_of, parse_recipe
 from modelsoups.weights.checkpoints import write_weights
 
 NAME, NUM_CLASSES = "vit_base_patch32_clip_224", 10
-RECIPE = {
+RECIPE: dict[str, dict[str, Any]] = {
     "uniform": {"kind": "uniform"},
     "greedy": {"kind": "greedy", "early_rejection": False},
     "learned": {"kind": "learned", "epochs": 1, "batch_size": 4, "resident_gib": 0},

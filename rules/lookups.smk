@@ -201,7 +201,9 @@ def checked_models(wildcards):
     """Sweep or pool -> fields of its BackboneSpec and number of classes; those made elsewhere aside."""
     backbones, classes = plan_backbones(wildcards), plan_classes(wildcards)
     return {
-        name: [backbones[name], classes[name]] for name in backbones if name not in SOUPED
+        name: [backbones[name], classes[name]]
+        for name in backbones
+        if name not in SOUPED
     }
 
 
@@ -635,7 +637,9 @@ def files_of_own(wildcards):
 
 def held_out_of_own():
     """Params of a step that lets the user's evaluator look at the held-out set; none without one."""
-    return {"evaluate": EVALUATE, "given": CONFIG["soup"]["held_out"]} if EVALUATE else {}
+    return (
+        {"evaluate": EVALUATE, "given": CONFIG["soup"]["held_out"]} if EVALUATE else {}
+    )
 
 
 def own_records(wildcards):

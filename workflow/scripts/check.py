@@ -74,7 +74,7 @@ looks: dict[str, Callable[[], object]] = {
     **({"models of `soup`": partial(check_own, **params.own)} if params.own else {}),
 }
 for name, look in looks.items():
-    found = trying(name, lambda look=look: str(look()))
+    found = trying(name, look)
     print(found, flush=True)
     checked.append(found)
 problems = sum(len(each.problems) for each in checked)

@@ -39,10 +39,10 @@ class Checked:
         return "\n".join([*lines, *(f"  WRONG: {each}" for each in self.problems)])
 
 
-def trying(name: str, look: Callable[[], str]) -> Checked:
+def trying(name: str, look: Callable[[], object]) -> Checked:
     """What `look` says, or the error of values or files that it raises."""
     try:
-        return Checked(name=name, found=look())
+        return Checked(name=name, found=str(look()))
     except (ValueError, OSError, RuntimeError) as error:
         return Checked(name=name, found="", problems=[str(error)])
 

@@ -38,9 +38,9 @@ def scores_of(
     if kind == "labels":
         loss = binary_losses(outputs, labels)
         return {"share of labels": shares_of_labels(outputs, labels), "loss": loss}
-    values = torch.from_numpy(np.array(outputs, dtype=np.float32))
-    loss = cross_entropy(values, torch.from_numpy(labels.astype(np.int64)), reduction="none")
-    return {"accuracy": is_correct(outputs, labels), "loss": loss.double().numpy()}
+    logits = torch.from_numpy(np.array(outputs, dtype=np.float32))
+    each = cross_entropy(logits, torch.from_numpy(labels.astype(np.int64)), reduction="none")
+    return {"accuracy": is_correct(outputs, labels), "loss": each.double().numpy()}
 
 
 def worst_of(held_out: HeldOut) -> Scores:

@@ -99,7 +99,7 @@ def r2(outputs: Array, targets: Array) -> float:
 
 
 def _labels_there(labels: Array) -> Array:
-    there = labels.any(axis=0)
+    there = np.asarray(labels.any(axis=0))
     if not there.any():
         raise ValueError("expected examples with labels, found none that has any")
     return there
