@@ -585,15 +585,45 @@ def pushed_names(wildcards):
 # own.smk
 
 
-def own_models():
+def given_models():
     """Name of each model made elsewhere -> where it is."""
     models = STUDY.checkpoints.get(OWN, {}) if "soup" in CONFIG else {}
     return {name: model.file for name, model in models.items()}
 
 
+def adapters():
+    """Those of them that are adapters."""
+    given = given_models() if "base" in CONFIG.get("soup", {}) else {}
+    return {name: path for name, path in given.items() if name != INITIALIZATION}
+
+
+def own_models():
+    """Name of each model -> where it is read: of an adapter, where it is merged."""
+    merged = {name: MERGED.format(adapter=name) for name in adapters()}
+    return {**given_models(), **merged}
+
+
+def files_of_own(model):
+    """The files of a model that are read; a folder that a job makes is an input itself."""
+    path = own_models()[model]
+    return [path] if model in adapters() else watched_files(path)
+
+
+def adapter_folder(wildcards):
+    """The folder of an adapter."""
+    return adapters()[wildcards.adapter]
+
+
+def adapter_files(wildcards):
+    """The files of an adapter and, if they are here, of the model that it was trained on."""
+    base = os.path.expandvars(CONFIG["soup"]["base"])
+    own = watched_files(adapters()[wildcards.adapter])
+    return own + (watched_files(base) if os.path.isdir(base) else [])
+
+
 def own_files(wildcards):
     """The files of all of them."""
-    return [file for path in own_models().values() for file in watched_files(path)]
+    return [file for model in own_models() for file in files_of_own(model)]
 
 
 def first_own_model(wildcards):
@@ -603,12 +633,18 @@ def first_own_model(wildcards):
 
 def first_own_files(wildcards):
     """Its files."""
-    return watched_files(first_own_model(wildcards))
+    return files_of_own(STUDY.runs_of(OWN)[0])
 
 
 def imported_files(wildcards):
-    """The files of the model `{imported}`."""
-    return watched_files(own_models()[wildcards.imported])
+    """The files of the model or adapter `{imported}`."""
+    return watched_files(given_models()[wildcards.imported])
+
+
+def merged_adapter(wildcards):
+    """The folder that the adapter `{imported}` is merged in, if it is one."""
+    model = wildcards.imported
+    return own_models()[model] if model in adapters() else []
 
 
 def own_request(wildcards):

@@ -1,12 +1,36 @@
 """A soup of models made elsewhere: what they are, whether they fit together, and the soup itself."""
 
 SOUP = CONFIG.get("soup", {})
+AS_GIVEN = {"given": given_models()} if adapters() else {}
 
 
 localrules:
     soup,
     check_accuracy,
     diagnosis_of_soup,
+
+
+rule merge_adapter:
+    """A whole model: an adapter of PEFT merged into the model that it was trained on."""
+    input:
+        files=adapter_files,
+        code=code("merge_adapter"),
+    output:
+        folder=directory(MERGED),
+    log:
+        "results/logs/merge_adapter/{adapter}.log",
+    wildcard_constraints:
+        adapter=one_of(adapters()),
+    conda:
+        "../envs/modelsoups.yaml"
+    params:
+        adapter=adapter_folder,
+        base=SOUP.get("base"),
+        classes=class_ids(HELD_OUT) if SOUP else [],
+    message:
+        "Merging the adapter {wildcards.adapter}"
+    script:
+        "../workflow/scripts/merge_adapter.py"
 
 
 rule describe_model:
@@ -48,6 +72,7 @@ rule check_ingredients:
     conda:
         "../envs/modelsoups.yaml"
     params:
+        **AS_GIVEN,
         models=own_models(),
         part=SOUP.get("part"),
         prefix=SOUP.get("prefix"),
@@ -61,6 +86,7 @@ rule import_own:
     """The weights of a model made elsewhere under the names of the study, and where they are from."""
     input:
         files=imported_files,
+        merged=merged_adapter,
         spec=MODEL,
         code=code("import_own"),
     output:
@@ -156,6 +182,7 @@ rule export_soup:
     resources:
         mem_mb=config_memory,
     params:
+        **AS_GIVEN,
         models=own_models(),
         part=SOUP.get("part"),
         prefix=SOUP.get("prefix"),

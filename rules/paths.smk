@@ -37,6 +37,7 @@ BENCHMARK = "results/benchmarks/{rule}/{job}.tsv"  # what a job took
 INGREDIENTS = (
     "results/own/ingredients.csv"  # models made elsewhere, once they fit together
 )
+MERGED = "results/own/merged/{adapter}"  # an adapter, merged into its model
 ACCURACIES = "results/own/accuracy.csv"  # of some of them, as found and as known
 
 CLAIMS = "results/claims/{name}.json"  # of a table or figure

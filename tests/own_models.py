@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -118,3 +119,37 @@ def save_lightning(folder: Path, seed: int) -> Path:
         folder / "best.ckpt",
     )
     return folder / "best.ckpt"
+
+
+def save_base(folder: Path) -> Path:
+    """A pre-trained model of transformers with classes of its own, and its processor."""
+    return save_transformers(folder, 0, [f"class-{number}" for number in range(7)])
+
+
+def save_adapter(folder: Path, base: Path, seed: int, **options: Any) -> nn.Module:
+    """An adapter with a head for the classes, as PEFT writes it; the model with it, unmerged.
+
+    Args: options: of LoraConfig. Factors and head are random.
+    """
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained(
+        base, num_labels=len(CLASSES), ignore_mismatched_sizes=True
+    )
+    config = LoraConfig(
+        **{
+            "target_modules": ["q_proj", "v_proj"],
+            "modules_to_save": ["classifier"],
+            "init_lora_weights": False,
+            **options,
+        }
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        adapted = get_peft_model(model, config).eval()
+        for name, tensor in adapted.named_parameters():
+            if "lora_" in name or "modules_to_save" in name:
+                nn.init.normal_(tensor, std=0.5)
+    adapted.save_pretrained(folder)
+    return adapted

@@ -1,6 +1,7 @@
 """A soup of models made elsewhere, from a folder of checkpoints to one that its library loads."""
 
 import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from PIL import Image
 
 import own_models
 from checkouts import ROOT, copy_workflow, planned, snakemake
-from modelsoups.base.files import read_json
+from modelsoups.base.files import read_json, sha256
 from modelsoups.evaluation.logits import read_logits
+from modelsoups.weights.checkpoints import read_weights
 
 
 def write_images(folder: Path) -> list[Path]:
@@ -127,3 +129,35 @@ def test_worked_example_of_an_evaluator_of_ones_own(tmp_path):
     page = (tmp_path / "results/soup/report.html").read_text()
     assert "mean_iou" in page and "diagnosis.html" in page
     assert "mean_iou" in (tmp_path / "results/soup/diagnosis.html").read_text().lower()
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_adapters_are_merged_before_they_are_taken_over(tmp_path):
+    """The model taken over is the merged one; its record has the adapter's hash."""
+    copy_workflow(tmp_path)
+    write_images(tmp_path / "data/val")
+    base = own_models.save_base(tmp_path / "base")
+    for seed in (1, 2):
+        own_models.save_adapter(tmp_path / f"runs/lora-{seed}", base, seed, r=2 * seed)
+    config = {
+        "soup": {
+            "checkpoints": "runs",
+            "library": "transformers",
+            "base": "base",  # adapters say where it was when they were trained
+            "held_out": {"path": "data/val", "layout": "class-folders"},
+        }
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    jobs = planned(tmp_path, "own.yaml", ("soup",))
+    assert (jobs["merge_adapter"], jobs["import_own"], jobs["check_ingredients"]) == (2, 2, 1)
+    target = "results/sweeps/own/models/lora-1/record.json"
+    done = snakemake(tmp_path, target, "--configfile", "own.yaml")
+    assert done.returncode == 0, done.stdout
+    weights = read_weights(tmp_path / target.replace("record.json", "weights.safetensors"))
+    merged = read_weights(tmp_path / "results/own/merged/lora-1/model.safetensors")
+    assert torch.equal(weights["model.classifier.weight"], merged["classifier.weight"])
+    adapter = tmp_path / "runs/lora-1/adapter_model.safetensors"
+    assert read_json(tmp_path / target)["inputs"]["file"] == sha256(adapter)
+    # An adapter that is replaced is merged again, the other is not.
+    os.utime(adapter)
+    assert planned(tmp_path, "own.yaml", (target,))["merge_adapter"] == 1

@@ -226,3 +226,14 @@ def test_statistics_are_not_estimated_on_no_images():
     with pytest.raises(ValueError, match="expected batches of images to estimate statistics on"):
         estimate_statistics(nn.BatchNorm2d(1), [])
     assert estimate_statistics(nn.LayerNorm(2), []) == {}
+
+
+def test_factors_of_adapters_are_not_averaged_apart():
+    """For A = B = 1 and A = B = -1 the products' mean is 1, the product of the means 0."""
+    adapters = [
+        {"m.lora_A.weight": torch.full((1, 1), sign), "m.lora_B.weight": torch.full((1, 1), sign)}
+        for sign in (1.0, -1.0)
+    ]
+    with pytest.raises(ValueError, match=r"m.lora_A.weight, m.lora_B.weight, ...: factors of ada"):
+        average(adapters)
+    assert average(adapters[:1]) == adapters[0]

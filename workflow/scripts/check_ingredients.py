@@ -21,7 +21,7 @@ spec = read_spec(snakemake.input.spec)
 check_ingredients(models, spec, build(spec), params.prefix)
 rows = [
     (name, path, models[name].part or "", ", ".join(models[name].left_aside))
-    for name, path in params.models.items()
+    for name, path in params.get("given", params.models).items()
 ]
 with publish(snakemake.output.table) as draft:
     pd.DataFrame(rows, columns=["model", "file", "part", "left_aside"]).to_csv(draft, index=False)

@@ -19,12 +19,13 @@ log_to(snakemake.log[0])
 params, given = snakemake.params, snakemake.input
 spec, record = read_spec(given.spec), read_json(given.record)
 models = {name: open_stored(resolve(path), params.part) for name, path in params.models.items()}
+files = params.get("given", params.models)
 records = zip(params.models, map(read_json, given.records), strict=True)
 hashes = {name: each["inputs"]["file"] for name, each in records}
 folder = Path(snakemake.output.folder)
 written = export(spec, record, given.weights, models, hashes, folder, params.prefix)
 shown = show_own(spec, written, params.base_model)
-about = (shown, record, read_scores(given.scores), params.roles, params.models, hashes)
+about = (shown, record, read_scores(given.scores), params.roles, files, hashes)
 (folder / "README.md").write_text(card(*about), encoding="utf-8")
 with publish(snakemake.output.report) as draft:
     draft.write_text(report(*about), encoding="utf-8")

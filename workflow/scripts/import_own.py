@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from modelsoups.base.files import sha256, versions, write_json
 from modelsoups.base.logs import log_to
 from modelsoups.base.paths import resolve
+from modelsoups.models.adapters import files_of
 from modelsoups.models.ingredients import take_over
 from modelsoups.models.own import build, read_spec
 from modelsoups.weights.checkpoints import write_weights
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 params = snakemake.params
-stored = open_stored(resolve(params.checkpoint["file"]), params.part)
+given = resolve(params.checkpoint["file"])
+stored = open_stored(snakemake.input.merged or given, params.part)
 spec = read_spec(snakemake.input.spec)
 weights = take_over(stored, spec, build(spec), params.prefix)
 write_weights(snakemake.output.weights, weights)
-folder = stored.folder or stored.path.parent
-digests = {name: sha256(folder / name) for name in stored.sources}
+digests = {path.name: sha256(path) for path in files_of(stored, given)}
 record = {
     "model": snakemake.wildcards.imported,
     "kind": params.kind,

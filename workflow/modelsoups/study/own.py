@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from modelsoups.study.adapters import adapter_in, find_base
 from modelsoups.study.checkpoints import find_models, name_models
 from modelsoups.study.search import INITIALIZATION
 
@@ -52,7 +53,7 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         )
     paths = find_models(soup["checkpoints"])
     start = soup.get("initialization")
-    files = name_models([path for path in paths if path != start])
+    files = name_models([adapter_in(path) or path for path in paths if path != start])
     recipe = dict(soup.get("recipe", {"kind": "greedy"}))
     metric = evaluator_of(config) or JUDGED_BY.get(soup.get("predicts", "class"), "accuracy")
     if recipe.get("kind") in WITH_METRIC and metric != "accuracy":
@@ -60,11 +61,12 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
     files = {f"run-{name}" if name in taken else name: path for name, path in files.items()}
+    base = find_base(files, soup.get("base"), soup["library"])
     tests = soup.get("tests", {})
     roles = dict.fromkeys(tests, "shift") | dict.fromkeys(list(tests)[:1], "test")
     study = {
         "study": f"Soup of {soup['checkpoints']}",
-        "classes": find_classes(soup, next(iter(files.values()), ""), find),
+        "classes": find_classes(soup, base or next(iter(files.values()), ""), find),
         "views": {OWN: {"from": MODEL}},
         "datasets": {
             HELD_OUT: {"role": "held_out", **set_of(soup, soup["held_out"])},
@@ -85,7 +87,7 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         key: {**value, **config.get(key, {})} if isinstance(value, dict) else config.get(key, value)
         for key, value in study.items()
     }
-    return {**config, **merged}
+    return {**config, **merged, "soup": {**soup, "base": base} if base else soup}
 
 
 def set_of(soup: Mapping[str, Any], spec: Any) -> dict[str, Any]:

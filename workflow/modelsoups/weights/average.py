@@ -11,6 +11,7 @@ What becomes of the special cases:
   file holds them once, under the first key, and its metadata say which other keys are the same.
 - *Normalisation statistics* are averaged as any other tensor; `estimate_statistics` replaces them
   by those of given images.
+- *Factors of adapters* (LoRA's A and B) are an error: the mean of factors is not that of products.
 - *Non-finite values* are an error that names the files and keys.
 """
 
@@ -36,6 +37,7 @@ from modelsoups.weights.checkpoints import (
 # Elements summed at a time: few enough for the cache, and for torch not to split them among
 # threads of its own; enough to outweigh the call.
 CHUNK = 2**15 - 1
+FACTORS = (".lora_A.", ".lora_B.")  # in the names that PEFT gives
 COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative average
 
 
@@ -56,12 +58,20 @@ def average(
         coefficients: (num_ingredients,), or key -> (num_ingredients,) for each floating tensor.
 
     Raises:
-        ValueError: keys or shapes differ, integer tensors differ, or values are not finite.
+        ValueError: keys or shapes differ, integer tensors differ, values are not finite, or they
+            are factors of adapters.
     """
     if not ingredients:
         raise ValueError("expected ingredients to average, found none")
     sources = [open_source(item, f"ingredient {i}") for i, item in enumerate(ingredients)]
     common = check_alike(sources)
+    factors = [key for key in common if any(each in f".{key}." for each in FACTORS)]
+    if factors and len(sources) > 1:
+        raise ValueError(
+            f"{', '.join(factors[:2])}, ...: factors of adapters; their means are not the factors "
+            "of the mean. Merge each adapter into its model first (`model.merge_and_unload()` of "
+            "PEFT), or average the products"
+        )
     tied = find_tied(common)
     result = common_integers(sources, common)
     keys = [key for key in common if key not in result and key not in tied]

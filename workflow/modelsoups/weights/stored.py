@@ -102,8 +102,8 @@ def _open_folder(folder: Path) -> Stored:
     if (folder / "adapter_config.json").exists():
         raise ValueError(
             f"{folder}: an adapter of PEFT, not a model; averaging the factors of adapters is not "
-            "averaging the adapters. Merge each into its base model "
-            "(`model.merge_and_unload().save_pretrained(...)`) and give the merged folders"
+            "averaging the adapters. Merge each into its base model first, as `snakemake soup` "
+            "does with those of transformers, or by `model.merge_and_unload().save_pretrained(...)`"
         )
     names = [name for name in (*INDEXES, *WEIGHTS_NAMES) if (folder / name).exists()]
     if not names:
