@@ -121,6 +121,55 @@ def save_lightning(folder: Path, seed: int) -> Path:
     return folder / "best.ckpt"
 
 
+def save_clip(folder: Path) -> Path:
+    """A folder of open_clip for the hub: a small CLIP with both towers, without a tokenizer."""
+    from open_clip.model import CLIP
+    from open_clip.push_to_hf_hub import save_config_for_hf
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {
+            **{"image_size": 32, "layers": 1, "width": 32},
+            **{"patch_size": 16, "head_width": 16},
+        },
+        "text_cfg": {"width": 16, "heads": 2, "layers": 1},
+    }
+    model = seeded(0, lambda: CLIP(**config))
+    model.visual.image_mean, model.visual.image_std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    folder.mkdir(parents=True)
+    save_config_for_hf(model, folder / "open_clip_config.json", config)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+class ImageClassifier(nn.Module):
+    """CLIP and a linear head on normalised features, as the code of WiSE-FT and others has them."""
+
+    def __init__(self, clip: nn.Module):
+        super().__init__()
+        self.model = clip
+        self.classification_head = nn.Linear(16, len(CLASSES))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.classification_head(self.model.encode_image(pixels, normalize=True))
+
+
+def build_clip_classifier(folder: Path) -> nn.Module:
+    import open_clip
+
+    return ImageClassifier(open_clip.create_model(f"local-dir:{folder}")).eval()
+
+
+def save_clip_classifier(path: Path, folder: Path, seed: int) -> Path:
+    """The state dict of a fine-tuned CLIP, both towers in half precision, as OpenAI's are."""
+    model = build_clip_classifier(folder).half()
+    generator = torch.Generator().manual_seed(seed)
+    for tensor in model.state_dict().values():
+        tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator).half())
+    torch.save(model.state_dict(), path)
+    return path
+
+
 def save_base(folder: Path) -> Path:
     """A pre-trained model of transformers with classes of its own, and its processor."""
     return save_transformers(folder, 0, [f"class-{number}" for number in range(7)])

@@ -62,8 +62,8 @@ def train(args: argparse.Namespace) -> None:
 common = {"model": "resnet18", "batch_size": 32, "momentum": 0.9, "weight_decay": 1e-4}
 common |= {"val_resize_size": 32, "val_crop_size": 32, "interpolation": "bilinear"}
 start = {"data_path": "data/other", "output_dir": "start-torchvision", "start": None}
-train(argparse.Namespace(**common, **start, epochs=8, lr=0.05, seed=0))
+train(argparse.Namespace(**common, **start, epochs=5, lr=0.03, seed=0))
 for lr, seed in ((0.003, 0), (0.01, 1), (0.01, 2), (0.03, 3)):
     run = {"data_path": "data/train", "output_dir": f"runs/torchvision/lr{lr}-seed{seed}"}
     run |= {"start": "start-torchvision/checkpoint.pth"}
-    train(argparse.Namespace(**common, **run, epochs=4, lr=lr, seed=seed))
+    train(argparse.Namespace(**common, **run, epochs=3, lr=lr, seed=seed))

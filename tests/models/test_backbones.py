@@ -257,3 +257,66 @@ def test_errors_of_local_files_are_left_as_they_are():
     spec = BackboneSpec(library="timm", model="test_efficientnet", weights="random")
     with pytest.raises(FileNotFoundError, match="vocabulary"), from_hub(spec):
         raise FileNotFoundError("vocabulary")
+
+
+def plain_vit(**arguments) -> nn.Module:
+    torch.manual_seed(1)
+    return timm.create_model("test_vit", img_size=64, **arguments)
+
+
+def test_backbone_of_timm_in_a_folder_or_in_the_hubs_cache(tmp_path):
+    """Architecture, arguments and weights are those that timm wrote there."""
+    from timm.models import save_for_hf
+
+    path = put_in_hub_cache(tmp_path, "me/start", "model.safetensors")
+    plain = plain_vit(num_classes=5)
+    save_for_hf(plain, path.parent, model_args={"img_size": 64}, safe_serialization=True)
+    code = (
+        "import sys, torch\nfrom modelsoups.models.backbones import *\n"
+        "for name in sys.argv[1:]:\n"
+        "    spec = BackboneSpec(library='timm', model=name, weights='timm')\n"
+        "    model = build_classifier(spec, 2)\n"
+        "    load_pretrained(spec, model)\n"
+        "    print(model.preprocessing.fixed_size, weights_file(spec),\n"
+        "        model.backbone.state_dict()['cls_token'].sum().item())\n"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    names = [f"local-dir:{path.parent}", "hf-hub:me/start"]
+    found = subprocess.run(
+        [sys.executable, "-c", code, *names], env=env, stdout=subprocess.PIPE, text=True
+    )
+    line = f"64 {path} {plain.state_dict()['cls_token'].sum().item()}"
+    assert found.stdout.splitlines() == [line, line]
+    with pytest.raises(ValueError, match="local-dir:none: no config.json there"):
+        BackboneSpec(library="timm", model="local-dir:none", weights="timm")
+
+
+@pytest.mark.parametrize("form", ["other head", "no head", "train.py", "soup"])
+def test_start_is_ones_own_file_of_timm(tmp_path, form):
+    """With a head of other classes or none, in a checkpoint, or a study's own soup."""
+    plain = timm.create_model("test_efficientnet", num_classes=0 if form == "no head" else 7)
+    state, path = plain.state_dict(), tmp_path / "start.pth"
+    if form == "train.py":
+        content = {"arch": "test_efficientnet", "state_dict": state, "optimizer": {"state": {}}}
+        torch.save(content, path)
+    elif form == "soup":
+        path = tmp_path / "weights.safetensors"
+        tower = {k: t for k, t in state.items() if "classifier" not in k}
+        study = {f"backbone.{key}": tensor for key, tensor in tower.items()}
+        save_file({**study, "head.weight": torch.ones(7, 3), "head.bias": torch.ones(7)}, path)
+    else:
+        torch.save(state, path)
+    spec = BackboneSpec(library="timm", model="test_efficientnet", weights=str(path))
+    classifier = build_classifier(spec, 2)
+    load_pretrained(spec, classifier)
+    for name, tensor in classifier.backbone.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_start_of_another_architecture_is_refused(tmp_path):
+    state = timm.create_model("test_resnet", num_classes=7).state_dict()
+    torch.save(state, tmp_path / "start.pth")
+    library = {"library": "timm", "model": "test_efficientnet"}
+    spec = BackboneSpec(**library, weights=str(tmp_path / "start.pth"))
+    with pytest.raises(ValueError, match="start.pth: does not fit test_efficientnet: it lacks"):
+        load_pretrained(spec, build_classifier(spec, 2))

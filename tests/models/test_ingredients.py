@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import shutil
 
 import pytest
 import timm
+import tokenizers
 import torch
 import torchvision
 from safetensors import safe_open
@@ -102,6 +104,7 @@ def test_soup_is_exported_as_its_library_loads_it(tmp_path, form):
     loaded = load(str(folder if paths[0].is_dir() else folder / paths[0].name)).eval()
     model.load_state_dict(soup, strict=False)
     side = spec.view["size"]
+    assert side == {"timm_train": 64, "timm_folder": 64}.get(form, side)
     images = IMAGES[..., :side, :side]
     pixels = (images / 255 - torch.tensor(spec.mean).view(3, 1, 1)) / torch.tensor(spec.std).view(
         3, 1, 1
@@ -122,6 +125,141 @@ def test_soup_is_exported_as_its_library_loads_it(tmp_path, form):
             with safe_open(path, "pt") as file:
                 said = json.loads(file.metadata()["modelsoups"])
             assert said["ingredients"] == hashes
+
+
+def cook(models, request, folder, classes=own_models.CLASSES):
+    """The uniform soup of models, exported; its weights, the model, and what that is."""
+    spec = describe(request, next(iter(models.values())), classes)
+    model = build(spec)
+    check_ingredients(models, spec, model)
+    soup = average([take_over(each, spec, model) for each in models.values()])
+    folder.mkdir()
+    write_weights(folder / "soup.safetensors", soup)
+    record = {
+        "recipe": {"kind": "uniform"},
+        "ingredients": [*models],
+        "coefficients": [1 / len(models)] * len(models),
+        "held_out_accuracy": 0.5,
+    }
+    hashes = dict.fromkeys(models, "0" * 64)
+    export(spec, record, folder / "soup.safetensors", models, hashes, folder / "soup")
+    return soup, model, spec
+
+
+def test_soup_of_clip_models_has_both_towers_in_half_precision(tmp_path):
+    """Both towers and the head are means, under OpenAI's names; the fine-tuning code loads them."""
+    clip = own_models.save_clip(tmp_path / "clip")
+    paths = [
+        own_models.save_clip_classifier(tmp_path / f"{seed}.pt", clip, seed) for seed in (1, 2)
+    ]
+    models = {path.stem: open_stored(path) for path in paths}
+    request = Request(library="open_clip", model=f"local-dir:{clip}", features="normalized")
+    soup, model, spec = cook(models, request, tmp_path / "out")
+    assert spec.mean == [0.1, 0.2, 0.3]
+    state = torch.load(tmp_path / "out/soup/1.pt", weights_only=True)
+    one, two = (torch.load(path, weights_only=True) for path in paths)
+    assert {key: tensor.dtype for key, tensor in state.items()} == {
+        key: tensor.dtype for key, tensor in one.items()
+    }
+    assert {"model.visual.proj", "model.transformer.resblocks.0.ln_1.bias"} <= state.keys()
+    for key, tensor in state.items():
+        torch.testing.assert_close(tensor, ((one[key].double() + two[key].double()) / 2).half())
+    theirs = own_models.build_clip_classifier(clip)
+    theirs.load_state_dict(state)
+    model.load_state_dict({key: tensor.float() for key, tensor in soup.items()})
+    images = IMAGES[..., :32, :32]
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (spec.mean, spec.std))
+    with torch.no_grad():
+        expected = theirs((images / 255 - mean) / std)
+        torch.testing.assert_close(model.eval()(images), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_tokenizer_and_shards_of_torch_files_are_kept(tmp_path):
+    """Shards as transformers wrote them before safetensors, in bfloat16, and a tokenizer."""
+    from transformers import AutoModelForImageClassification, PreTrainedTokenizerFast
+
+    paths = {}
+    for seed in (1, 2):
+        folder = save("transformers", tmp_path / f"run{seed}", seed)
+        index = json.loads((folder / "model.safetensors.index.json").read_text())
+        names = {
+            name: f"pytorch_{name}".replace("safetensors", "bin")
+            for name in {*index["weight_map"].values()}
+        }
+        for name, new in names.items():
+            tensors = load_file(folder / name)
+            torch.save({k: t.bfloat16() for k, t in tensors.items()}, folder / new)
+            (folder / name).unlink()
+        index["weight_map"] = {key: names[name] for key, name in index["weight_map"].items()}
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        (folder / "model.safetensors.index.json").unlink()
+        tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"cat": 0}, unk_token="cat"))
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+        paths[f"run{seed}"] = folder
+    models = {name: open_stored(path) for name, path in paths.items()}
+    assert len(models["run1"].sources) > 1
+    soup, _, _ = cook(models, Request(library="transformers"), tmp_path / "out")
+    assert {tensor.dtype for tensor in soup.values()} == {torch.bfloat16}
+    written = tmp_path / "out/soup"
+    kept = {path.name for path in paths["run1"].iterdir()} - {"optimizer.pt"}
+    assert {path.name for path in written.iterdir()} == kept
+    assert {"tokenizer.json", "tokenizer_config.json"} <= kept
+    loaded = AutoModelForImageClassification.from_pretrained(written)
+    head = soup["model.classifier.weight"]
+    assert torch.equal(loaded.classifier.weight.bfloat16(), head)
+
+
+@pytest.mark.parametrize("source", ["local-dir", "hf-hub"])
+def test_model_of_timm_is_named_by_a_folder_or_the_hub(tmp_path, monkeypatch, source):
+    """Its architecture, arguments and preprocessing are those of the folder, or the hub's cache."""
+    folder = save("timm_folder", tmp_path / "start", 0)
+    name = f"local-dir:{folder}"
+    if source == "hf-hub":
+        cache = tmp_path / "hub/models--me--start"
+        (cache / "refs").mkdir(parents=True)
+        (cache / "refs/main").write_text("0" * 40)
+        shutil.copytree(folder, cache / "snapshots" / ("0" * 40))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr("timm.models._hub.get_cache_dir", lambda *given: tmp_path / "hub")
+        name = "hf-hub:me/start"
+    state = timm.create_model(f"local-dir:{folder}", pretrained=True).state_dict()
+    save_file(state, tmp_path / "tuned.safetensors")
+    stored = open_stored(tmp_path / "tuned.safetensors")
+    spec = describe(Request(library="timm", model=name), stored, own_models.CLASSES)
+    assert spec.view["size"] == 64
+    weights = take_over(stored, spec, build(spec))
+    assert {key.removeprefix("model.") for key in weights} == state.keys()
+
+
+def test_files_that_mix_models_are_refused_with_what_differs(tmp_path):
+    """State dicts of timm say nothing of themselves but by names and shapes."""
+
+    def write(name, model, classes=3, **more):
+        module = timm.create_model(model, num_classes=classes)
+        torch.save({"state_dict": module.state_dict(), **more}, tmp_path / f"{name}.pt")
+        return open_stored(tmp_path / f"{name}.pt")
+
+    order = {"cat": 0, "dog": 1, "owl": 2}
+    models = {
+        "a": write("a", "test_resnet", class_to_idx=order),
+        "b": write("b", "test_resnet", class_to_idx=order),
+        "order": write("order", "test_resnet", class_to_idx={"dog": 0, "cat": 1, "owl": 2}),
+        "more": write("more", "test_resnet", 4),
+        "other": write("other", "test_efficientnet"),
+    }
+    request = Request(library="timm", model="test_resnet")
+    spec = describe(request, models["a"], own_models.CLASSES)
+    with pytest.raises(ValueError) as error:
+        check_ingredients(models, spec, build(spec))
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("3 of 5 models cannot be ingredients of one soup")
+    assert "order (" in lines[1]
+    assert "another order of classes: number 0 is 'dog', in a 'cat'" in lines[1]
+    assert "more (" in lines[2]
+    assert "fc.weight has shape (4, " in lines[2]
+    assert "other (" in lines[3]
+    assert "it lacks" in lines[3]
 
 
 def described(form, path):

@@ -7,6 +7,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+import own_models
 from modelsoups.data.specs import ViewSpec
 from modelsoups.data.views import apply_view
 from modelsoups.models.backbones import (
@@ -16,6 +17,7 @@ from modelsoups.models.backbones import (
     load_pretrained,
     load_text_tower,
     same_each_time,
+    weights_file,
 )
 from modelsoups.models.heads import zero_shot_head
 from modelsoups.models.open_clip_towers import create_open_clip
@@ -135,3 +137,20 @@ def test_convolutional_tower_of_open_clip_reads_any_size():
     with torch.inference_mode():
         for size in (72, 90):  # 289 and 360 are as little multiples of the stride as these are
             assert model(noise(size)).shape == (2, 2)
+
+
+def test_model_in_a_folder_has_its_own_towers_texts_and_normalisation(tmp_path):
+    folder = own_models.save_clip(tmp_path / "clip")
+    spec = BackboneSpec(library="open_clip", model=f"local-dir:{folder}", weights="open_clip")
+    source = open_clip.create_model(spec.model)
+    model = pretrained(spec)
+    assert model.preprocessing.mean == (0.1, 0.2, 0.3)
+    assert model.preprocessing.fixed_size == 32
+    assert weights_file(spec) == folder / "open_clip_model.safetensors"
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, source.visual.state_dict()[name])
+    (folder / "open_clip_model.safetensors").unlink()
+    with pytest.raises(RuntimeError):  # and no random weights
+        pretrained(spec)
+    with pytest.raises(ValueError, match="comes with weights: expected `open_clip`"):
+        BackboneSpec(library="open_clip", model=spec.model, weights="openai")

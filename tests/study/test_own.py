@@ -60,6 +60,34 @@ def test_folder_is_its_subfolders_with_a_model_or_its_files():
     ]
 
 
+def test_checkpoints_of_one_run_are_named_and_ordered_by_their_numbers():
+    """Of the Trainer, timm's train.py and Lightning, and 1,200 of them."""
+    for step in (1000, 200):
+        write(*(f"t/checkpoint-{step}/{name}" for name in ("model.safetensors", "config.json")))
+    assert list(name_models(find_models("t"))) == ["checkpoint-200", "checkpoint-1000"]
+    for lr in ("1e-3", "1e-4"):
+        write(
+            *(
+                f"r/{lr}/checkpoint-{i}/{n}"
+                for i in (9, 10)
+                for n in ("pytorch_model.bin", "config.json")
+            )
+        )
+    assert list(name_models(find_models("r/*/checkpoint-*"))) == [
+        f"1e-{n}-checkpoint-{step}" for n in (3, 4) for step in (9, 10)
+    ]
+    write("timm/checkpoint-10.pth.tar", "timm/checkpoint-9.pth.tar", "timm/summary.csv")
+    assert list(name_models(find_models("timm"))) == ["checkpoint-9", "checkpoint-10"]
+    write("l/epoch=9-val_loss=0.52.ckpt", "l/epoch=10-val_loss=0.5.ckpt")
+    os.symlink("epoch=10-val_loss=0.5.ckpt", "l/last.ckpt")
+    assert name_models(find_models("l")) == {
+        "epoch-9-val-loss-0-52": "l/epoch=9-val_loss=0.52.ckpt",
+        "epoch-10-val-loss-0-5": "l/epoch=10-val_loss=0.5.ckpt",
+    }
+    write(*(f"many/{n}.safetensors" for n in range(1200)))
+    assert list(name_models(find_models("many/*.safetensors"))) == [str(n) for n in range(1200)]
+
+
 def test_one_file_under_several_names_is_there_once():
     """timm's train.py links the last and the best checkpoint to files of other names."""
     write("t/checkpoint-0.pth.tar", "t/checkpoint-1.pth.tar")

@@ -37,7 +37,8 @@ class BackboneSpec:
     """
 
     library: Literal["timm", "open_clip", "iconclip", "bert", "t5", "minilm", "own"]
-    # The library's name of the architecture; for iconclip timm's; or a folder of one; of own its
+    # The library's name of the architecture; for iconclip timm's; or a folder of one (of timm and
+    # open_clip `local-dir:` and the folder, or `hf-hub:` and the hub's name); of own its
     # description.
     model: str
     # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
@@ -109,7 +110,8 @@ def build_classifier(spec: BackboneSpec, num_classes: int) -> Classifier:
 
         return cast(Classifier, build(read_spec(spec.model)))
     library = LIBRARIES[spec.library]
-    tower = library.build(spec)
+    with from_hub(spec):  # a name there may stand for the architecture, too
+        tower = library.build(spec)
     fold_frozen_norms(tower.module)
     classifier = library.assemble(tower, num_classes)
     return classifier.to(memory_format=torch.channels_last)

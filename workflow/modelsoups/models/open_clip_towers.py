@@ -8,15 +8,26 @@ import timm
 import torch
 from torch import nn
 
+from modelsoups.base.files import read_json
 from modelsoups.models.towers import Preprocessing, TextTower, Tower
 
 if TYPE_CHECKING:
     from modelsoups.models.backbones import BackboneSpec
 
+CONFIG = "open_clip_config.json"
+SAVED = ("local-dir:", "hf-hub:")  # models as open_clip saves them: architecture, weights, texts
+
 
 def check_open_clip(spec: "BackboneSpec") -> None:
     import open_clip
 
+    if spec.model.startswith(SAVED):
+        if spec.weights not in ("open_clip", "random"):
+            raise ValueError(
+                f"{spec.model} comes with weights: expected `open_clip` (these) or `random`, found "
+                f"{spec.weights!r}"
+            )
+        return
     if spec.model not in open_clip.list_models():
         close = [name for name in open_clip.list_models() if name.startswith(spec.model[:6])]
         raise ValueError(f"open_clip has no model {spec.model!r}; similar: {close}")
@@ -58,7 +69,8 @@ def build_open_clip(spec: "BackboneSpec") -> Tower:
     # A file does not say how its weights saw images: as the first of the published ones, then.
     tags = [spec.weights, *open_clip.list_pretrained_tags_by_model(spec.model)]
     published = [open_clip.get_pretrained_cfg(spec.model, tag) for tag in tags]
-    data = merge_preprocess_dict(PreprocessCfg(), next(filter(None, published), {}))
+    said = preprocessing_of(spec.model) if spec.model.startswith(SAVED) else None
+    data = merge_preprocess_dict(PreprocessCfg(), said or next(filter(None, published), {}))
     size = vision.image_size
     # Towers of timm: convolutions read any size, unless the pooling has positions.
     timm_name = vision.timm_model_name
@@ -75,6 +87,15 @@ def build_open_clip(spec: "BackboneSpec") -> Tower:
         fixed_size=None if any_size else size if isinstance(size, int) else size[0],
     )
     return Tower(module, config["embed_dim"], preprocessing)
+
+
+def preprocessing_of(model: str) -> dict[str, Any]:
+    """How a model in a folder or on the hub sees images, from its open_clip_config.json."""
+    from open_clip.factory import _get_hf_config, parse_model_name
+
+    source, name = parse_model_name(model)
+    config = _get_hf_config(name) if source == "hf-hub" else read_json(Path(name, CONFIG))
+    return config.get("preprocess_cfg", {})
 
 
 def load_open_clip(spec: "BackboneSpec", module: nn.Module) -> None:
@@ -98,12 +119,23 @@ def create_open_clip(spec: "BackboneSpec") -> Any:
     """Both towers with their pre-trained weights: from the hub, its cache, or a file."""
     import open_clip
 
-    tag = None if spec.weights == "random" else spec.weights
-    return open_clip.create_model(spec.model, pretrained=tag, pretrained_text=False)
+    saved, random = spec.model.startswith(SAVED), spec.weights == "random"
+    return open_clip.create_model(
+        spec.model,
+        pretrained=None if saved or random else spec.weights,
+        pretrained_text=False,
+        load_weights=not random,
+        require_pretrained=not random,
+    )
 
 
 def find_open_clip(spec: "BackboneSpec") -> Path:
     import open_clip
+    from open_clip.factory import _find_checkpoint_in_dir, download_pretrained_from_hf
 
+    if spec.model.startswith(SAVED):
+        source, _, name = spec.model.partition(":")
+        find = download_pretrained_from_hf if source == "hf-hub" else _find_checkpoint_in_dir
+        return Path(find(name if source == "hf-hub" else Path(name)))
     tag = open_clip.get_pretrained_cfg(spec.model, spec.weights)
     return Path(open_clip.download_pretrained(tag) if tag else spec.weights)

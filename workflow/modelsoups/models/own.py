@@ -203,6 +203,8 @@ def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
     """From a checkpoint of timm's train.py its arguments, from a folder its config."""
     import timm
 
+    from modelsoups.models.timm_towers import architecture_of, input_of
+
     said = dict(stored.said)
     trained = said["args"] if isinstance(said.get("args"), dict) else {}
     name = request.model or said.get("architecture") or said.get("arch") or trained.get("model")
@@ -211,6 +213,7 @@ def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
             f"soup.model: needed; {stored.path} does not say which model of timm it is"
         )
     arguments = {
+        **architecture_of(name)[1],
         **({"global_pool": trained["gp"]} if trained.get("gp") else {}),
         **(trained.get("model_kwargs") or {}),
         **said.get("model_args", {}),
@@ -218,8 +221,7 @@ def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
         "num_classes": num_classes,
     }
     model: Any = timm.create_model(name, **arguments)
-    size = arguments.get("img_size")
-    given = {**trained, **({"img_size": size} if isinstance(size, int) else {})}
+    given = {**trained, **input_of(arguments)}
     seen = _seen_by_timm(name, given, {**model.pretrained_cfg, **said.get("pretrained_cfg", {})})
     source = "that of timm's train.py and its arguments"
     if not trained:

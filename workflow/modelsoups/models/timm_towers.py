@@ -1,35 +1,60 @@
-"""Networks of timm as towers."""
+"""Networks of timm as towers, by timm's names or from a folder or the hub, as timm saves models."""
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import timm
 from huggingface_hub import try_to_load_from_cache
 from timm.data import resolve_data_config
 from torch import nn
 
-from modelsoups.models.towers import (
-    Preprocessing,
-    Tower,
-    find_weights,
-    load_in_order,
-    read_state_dict,
-)
+from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_in_order
+from modelsoups.weights.stored import check_shapes, fit_names, open_stored
 
 if TYPE_CHECKING:
     from modelsoups.models.backbones import BackboneSpec
 
+logger = logging.getLogger(__name__)
+FOLDER, HUB = "local-dir:", "hf-hub:"
+
 
 def check_timm(spec: "BackboneSpec") -> None:
-    if not timm.is_model(spec.model):
+    if spec.model.startswith(FOLDER):
+        if not (Path(spec.model.removeprefix(FOLDER)) / "config.json").is_file():
+            raise ValueError(f"{spec.model}: no config.json there, as timm's `save_for_hf` writes")
+    elif not spec.model.startswith(HUB) and not timm.is_model(spec.model):
         close = timm.list_models(f"*{spec.model[:12]}*")[:5]
         raise ValueError(f"timm has no model {spec.model!r}; similar: {close}")
 
 
+def architecture_of(model: str) -> tuple[str, dict[str, Any]]:
+    """timm's name of an architecture and the arguments that a folder or the hub adds to it."""
+    from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
+
+    if model.startswith(FOLDER):
+        _, name, arguments = load_model_config_from_path(model.removeprefix(FOLDER))
+    elif model.startswith(HUB):
+        _, name, arguments = load_model_config_from_hf(model.removeprefix(HUB))
+    else:
+        name, arguments = model, {}
+    return name, arguments
+
+
+def input_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What `resolve_data_config` takes, from arguments of a model: `img_size`, one side or both."""
+    size = arguments.get("img_size")
+    if size is None:
+        return {}
+    return {"input_size": (3, *([size, size] if isinstance(size, int) else size))}
+
+
 def build_timm(spec: "BackboneSpec") -> Tower:
     module = timm.create_model(spec.model, num_classes=0)
-    data = resolve_data_config(model=module)
-    fixed = timm.get_pretrained_cfg_value(spec.model, "fixed_input_size")
+    architecture, arguments = architecture_of(spec.model)
+    data = resolve_data_config(input_of(arguments), model=module)
+    fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
     preprocessing = Preprocessing(
         mean=data["mean"],
         std=data["std"],
@@ -41,11 +66,36 @@ def build_timm(spec: "BackboneSpec") -> Tower:
 
 
 def load_timm(spec: "BackboneSpec", module: nn.Module) -> None:
-    model = timm.create_model(spec.model, pretrained=spec.weights == "timm")
     if spec.weights not in ("timm", "random"):
-        load_in_order(model, read_state_dict(find_weights(spec.weights)), spec.weights)
+        return load_file(spec, module)
+    model = timm.create_model(spec.model, pretrained=spec.weights == "timm")
     wanted = module.state_dict()
     module.load_state_dict({k: tensor for k, tensor in model.state_dict().items() if k in wanted})
+
+
+def load_file(spec: "BackboneSpec", module: nn.Module) -> None:
+    """Load a file into the tower: by names, with another head than timm's or none, as of a
+    fine-tuned model or a soup; or else by position, of a whole model with other names.
+
+    Raises: ValueError if neither fits; says what is missing.
+    """
+    path, wanted = find_weights(spec.weights), module.state_dict()
+    stored = open_stored(path)
+    try:
+        names = fit_names(stored.entries, wanted)
+        check_shapes(stored, names, wanted)
+    except ValueError as error:
+        whole = timm.create_model(spec.model)
+        if len(stored.entries) != len(whole.state_dict()):
+            raise ValueError(f"{path}: does not fit {spec.model}: {error}") from None
+        load_in_order(whole, stored.load(stored.entries), spec.weights)
+        state = whole.state_dict()
+        names = {name: name for name in wanted}
+    else:
+        state = stored.load(names.values())
+        if left := sorted(stored.entries.keys() - {*names.values()}):
+            logger.info("%s: left aside: %s", path, ", ".join(left))
+    module.load_state_dict({key: state[name] for key, name in names.items()})
 
 
 def find_timm(spec: "BackboneSpec") -> Path:
@@ -53,10 +103,21 @@ def find_timm(spec: "BackboneSpec") -> Path:
         return find_weights(spec.weights)
     from timm.models._hub import HF_WEIGHTS_NAME, _get_safe_alternatives
 
-    hub = timm.get_pretrained_cfg(spec.model)
-    assert hub and hub.hf_hub_id, f"timm's weights of {spec.model} are not from the hub"
-    repository, _, revision = hub.hf_hub_id.partition("@")
-    name = hub.hf_hub_filename or HF_WEIGHTS_NAME
+    name = HF_WEIGHTS_NAME
+    if spec.model.startswith(FOLDER):
+        folder = Path(spec.model.removeprefix(FOLDER))
+        return next(
+            folder / each
+            for each in (*_get_safe_alternatives(name), name)
+            if (folder / each).exists()
+        )
+    if spec.model.startswith(HUB):
+        repository, _, revision = spec.model.removeprefix(HUB).partition("@")
+    else:
+        hub = timm.get_pretrained_cfg(spec.model)
+        assert hub and hub.hf_hub_id, f"timm's weights of {spec.model} are not from the hub"
+        repository, _, revision = hub.hf_hub_id.partition("@")
+        name = hub.hf_hub_filename or HF_WEIGHTS_NAME
     for each in (*_get_safe_alternatives(name), name):  # timm loads the first that there is
         path = try_to_load_from_cache(repository, each, revision=revision or None)
         if isinstance(path, str):
