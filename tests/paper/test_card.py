@@ -1,5 +1,6 @@
 """The card of a soup of models made elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,28 @@ def test_card_has_the_hubs_metadata_scores_ingredients_and_what_was_assumed():
     assert "| c | 10.00 | rejected | – | `runs/c.pt` | `cc` |" in body
     assert 'checkpoint_path="soup.safetensors"' in body
     assert "- preprocessing: timm's default" in body
+
+
+def test_card_says_how_its_library_loads_the_file():
+    """With the arguments that the model is built with, and the entry that holds the weights."""
+    vit = replace(SPEC, model="vit", arguments={"img_size": 64, "num_classes": 3}, num_classes=3)
+    text = show_own(vit, [Path("a.safetensors")]).loading
+    assert text == (
+        'timm.create_model("vit", img_size=64, num_classes=3, checkpoint_path="a.safetensors")'
+    )
+    net = replace(vit, library="torchvision", arguments={})
+    built, loaded = show_own(net, [Path("checkpoint.pth")], part="model").loading.splitlines()
+    assert built == 'model = torchvision.models.get_model("vit", num_classes=3)'
+    assert loaded == 'model.load_state_dict(torch.load("checkpoint.pth")["model"])'
+    _, loaded = show_own(net, [Path("a.safetensors")]).loading.splitlines()
+    assert loaded == 'model.load_state_dict(safetensors.torch.load_file("a.safetensors"))'
+
+
+def test_candidates_of_one_file_are_told():
+    """A copy of the last checkpoint under another name counts twice."""
+    hashes = {**HASHES, "c": "bb"}
+    text = card(SHOWN, RECORD, scores(), ROLES, FILES, hashes)
+    assert "| `runs/c.pt` (the same as b) | `bb` |" in text
 
 
 def test_soup_of_one_says_that_it_is_the_best_model():

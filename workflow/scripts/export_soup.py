@@ -24,7 +24,8 @@ records = zip(params.models, map(read_json, given.records), strict=True)
 hashes = {name: each["inputs"]["file"] for name, each in records}
 folder = Path(snakemake.output.folder)
 written = export(spec, record, given.weights, models, hashes, folder, params.prefix)
-shown = show_own(spec, written, params.base_model)
+part = models[record["ingredients"][0]].part
+shown = show_own(spec, written, params.base_model, part)
 about = (shown, record, read_scores(given.scores), params.roles, files, hashes)
 (folder / "README.md").write_text(card(*about), encoding="utf-8")
 with publish(snakemake.output.report) as draft:

@@ -35,10 +35,10 @@ ALONE = (
 )
 DIAGNOSIS = "Diagnosis: whether something is wrong with the models, and what to do"
 LOADING = {
-    "timm": 'timm.create_model("{model}", num_classes={num_classes}, checkpoint_path="{file}")',
+    "timm": 'timm.create_model("{model}", {arguments}, checkpoint_path="{file}")',
     "transformers": "AutoModelForImageClassification.from_pretrained({folder!r})",
-    "torchvision": 'torchvision.models.get_model("{model}", num_classes={num_classes})'
-    '.load_state_dict(torch.load("{file}"))',
+    "torchvision": 'model = torchvision.models.get_model("{model}", {arguments})\n'
+    'model.load_state_dict(torch.load("{file}"){part})',
 }
 LOADING_OF_STUDY = """\
 from modelsoups.models.backbones import BackboneSpec, build_for
@@ -150,8 +150,10 @@ def tables(
         ],
         ["---", "---:", "---", "---:", "---", "---"],
     ]
+    first: dict[str, str] = {}  # hash -> the first candidate that has it
     for each in record["candidates"]:
         name = each["name"]
+        same = first.setdefault(hashes[name], name)
         share = f"{shares[name]:.4f}" if name in shares else "–"
         ingredients.append(
             [
@@ -159,7 +161,7 @@ def tables(
                 show_score(reported, each[f"held_out_{name_of(reported)}"]),
                 each["decision"],
                 share,
-                f"`{files[name]}`",
+                f"`{files[name]}`" + (f" (the same as {same})" if same != name else ""),
                 f"`{hashes[name]}`",
             ]
         )
@@ -185,10 +187,19 @@ class Shown:
     data: str = ""  # what it was fine-tuned and judged on, a sentence
 
 
-def show_own(spec: OwnSpec, written: Sequence[Path], base_model: str | None = None) -> Shown:
-    """Of models made elsewhere. Args: written: files of the export."""
-    loading = LOADING.get(spec.library, 'load_state_dict of "{file}"')
+def show_own(
+    spec: OwnSpec,
+    written: Sequence[Path],
+    base_model: str | None = None,
+    part: str | None = None,
+) -> Shown:
+    """Of models made elsewhere. Args: written: files of the export. part: entry of a torch file
+    that holds the weights."""
+    loading = LOADING.get(spec.library, 'model.load_state_dict(torch.load("{file}"){part})')
     weights = next(path.name for path in written if path.suffix not in (".json", ".txt"))
+    if weights.endswith(".safetensors"):
+        loading = loading.replace("torch.load(", "safetensors.torch.load_file(")
+    arguments = {**spec.arguments, "num_classes": spec.num_classes}
     view, reading = spec.view, ""
     if view:
         reading = (
@@ -199,7 +210,11 @@ def show_own(spec: OwnSpec, written: Sequence[Path], base_model: str | None = No
     return Shown(
         library=LIBRARY_NAMES.get(spec.library, spec.library),
         loading=loading.format(
-            model=spec.model, num_classes=spec.num_classes, file=weights, folder="."
+            model=spec.model,
+            arguments=", ".join(f"{key}={value!r}" for key, value in arguments.items()),
+            file=weights,
+            part=f'["{part}"]' if part else "",
+            folder=".",
         ),
         reading=reading,
         assumed=spec.assumed,
