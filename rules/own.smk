@@ -23,6 +23,8 @@ rule merge_adapter:
         adapter=one_of(adapters()),
     conda:
         "../envs/modelsoups.yaml"
+    resources:
+        mem_mb=config_memory,
     params:
         adapter=adapter_folder,
         base=SOUP.get("base"),

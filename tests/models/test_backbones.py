@@ -112,7 +112,7 @@ def test_imagenet_weights_of_the_package_give_timms_logits():
 def test_unknown_model_and_library_are_refused_with_what_there_is():
     with pytest.raises(ValueError, match=r"no model 'tf_efficientnet_lite9'; similar: \['tf_eff"):
         BackboneSpec(library="timm", model="tf_efficientnet_lite9", weights="timm")
-    with pytest.raises(ValueError, match="library 'keras' is unknown; allowed: timm, open_clip, i"):
+    with pytest.raises(ValueError, match="library 'keras' is unknown; allowed: timm, open_clip, t"):
         BackboneSpec(library="keras", model="vgg", weights="x")
 
 
@@ -318,5 +318,5 @@ def test_start_of_another_architecture_is_refused(tmp_path):
     torch.save(state, tmp_path / "start.pth")
     library = {"library": "timm", "model": "test_efficientnet"}
     spec = BackboneSpec(**library, weights=str(tmp_path / "start.pth"))
-    with pytest.raises(ValueError, match="start.pth: does not fit test_efficientnet: it lacks"):
+    with pytest.raises(ValueError, match="start.pth: does not fit the backbone: it lacks"):
         load_pretrained(spec, build_classifier(spec, 2))

@@ -15,7 +15,7 @@ from torch import nn
 
 from modelsoups.data.specs import TextViewSpec, ViewSpec
 from modelsoups.data.tokenizers import load_tokenizer
-from modelsoups.models import iconclip, open_clip_towers, timm_towers
+from modelsoups.models import iconclip, open_clip_towers, timm_towers, torchvision_towers
 from modelsoups.models.folding import fold_frozen_norms
 from modelsoups.models.towers import Preprocessing, Reading, TextTower, Tower
 from modelsoups.weights.checkpoints import Weights
@@ -31,12 +31,12 @@ class BackboneSpec:
     """A pre-trained image tower, or a language model.
 
     `iconclip` is any network of timm with a linear projection to the space of MiniLM's text
-    embeddings, trained by this project; `timm` has no text tower. `bert` is BERT with its head for
-    masked tokens, `t5` T5 with its decoder, `minilm` a BERT that embeds sentences. `own` is no
-    tower: it is a model made elsewhere, whole (`modelsoups.models.own`).
+    embeddings, trained by this project; `timm` and `torchvision` have no text tower. `bert` is BERT
+    with its head for masked tokens, `t5` T5 with its decoder, `minilm` a BERT that embeds
+    sentences. `own` is no tower: it is a model made elsewhere, whole (`modelsoups.models.own`).
     """
 
-    library: Literal["timm", "open_clip", "iconclip", "bert", "t5", "minilm", "own"]
+    library: Literal["timm", "open_clip", "torchvision", "iconclip", "bert", "t5", "minilm", "own"]
     # The library's name of the architecture; for iconclip timm's; or a folder of one (of timm and
     # open_clip `local-dir:` and the folder, or `hf-hub:` and the hub's name); of own its
     # description.
@@ -285,6 +285,13 @@ LIBRARIES = {
         open_clip_towers.load_open_clip,
         open_clip_towers.find_open_clip,
         open_clip_towers.load_open_clip_text,
+    ),
+    "torchvision": Library(
+        torchvision_towers.check_torchvision,
+        torchvision_towers.build_torchvision,
+        torchvision_towers.load_torchvision,
+        torchvision_towers.find_torchvision,
+        None,
     ),
     "iconclip": Library(
         timm_towers.check_timm,

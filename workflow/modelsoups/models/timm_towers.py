@@ -1,6 +1,5 @@
 """Networks of timm as towers, by timm's names or from a folder or the hub, as timm saves models."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,13 +9,19 @@ from huggingface_hub import try_to_load_from_cache
 from timm.data import resolve_data_config
 from torch import nn
 
-from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_in_order
-from modelsoups.weights.stored import check_shapes, fit_names, open_stored
+from modelsoups.models.towers import (
+    Preprocessing,
+    Tower,
+    find_weights,
+    load_by_name,
+    load_in_order,
+    read_state_dict,
+)
+from modelsoups.weights.stored import open_stored
 
 if TYPE_CHECKING:
     from modelsoups.models.backbones import BackboneSpec
 
-logger = logging.getLogger(__name__)
 FOLDER, HUB = "local-dir:", "hf-hub:"
 
 
@@ -66,36 +71,18 @@ def build_timm(spec: "BackboneSpec") -> Tower:
 
 
 def load_timm(spec: "BackboneSpec", module: nn.Module) -> None:
-    if spec.weights not in ("timm", "random"):
-        return load_file(spec, module)
+    named = spec.weights in ("timm", "random")
     model = timm.create_model(spec.model, pretrained=spec.weights == "timm")
+    if not named:
+        path = find_weights(spec.weights)
+        try:
+            return load_by_name(module, path)
+        except ValueError:  # of a whole model, but with other names
+            if len(open_stored(path).entries) != len(model.state_dict()):
+                raise
+            load_in_order(model, read_state_dict(path), spec.weights)
     wanted = module.state_dict()
     module.load_state_dict({k: tensor for k, tensor in model.state_dict().items() if k in wanted})
-
-
-def load_file(spec: "BackboneSpec", module: nn.Module) -> None:
-    """Load a file into the tower: by names, with another head than timm's or none, as of a
-    fine-tuned model or a soup; or else by position, of a whole model with other names.
-
-    Raises: ValueError if neither fits; says what is missing.
-    """
-    path, wanted = find_weights(spec.weights), module.state_dict()
-    stored = open_stored(path)
-    try:
-        names = fit_names(stored.entries, wanted)
-        check_shapes(stored, names, wanted)
-    except ValueError as error:
-        whole = timm.create_model(spec.model)
-        if len(stored.entries) != len(whole.state_dict()):
-            raise ValueError(f"{path}: does not fit {spec.model}: {error}") from None
-        load_in_order(whole, stored.load(stored.entries), spec.weights)
-        state = whole.state_dict()
-        names = {name: name for name in wanted}
-    else:
-        state = stored.load(names.values())
-        if left := sorted(stored.entries.keys() - {*names.values()}):
-            logger.info("%s: left aside: %s", path, ", ".join(left))
-    module.load_state_dict({key: state[name] for key, name in names.items()})
 
 
 def find_timm(spec: "BackboneSpec") -> Path:

@@ -1,5 +1,6 @@
 """Towers: pre-trained networks from images or texts to embeddings, and their files of weights."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,7 +11,10 @@ from torch import nn
 
 from modelsoups.base.paths import resolve
 from modelsoups.weights.checkpoints import Weights, read_weights
+from modelsoups.weights.stored import check_shapes, fit_names, open_stored
 from modelsoups.weights.torch_files import read_state
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +92,22 @@ def load_in_order(model: nn.Module, state: Weights, source: str) -> None:
     if misfits:
         raise ValueError(f"{source}: these tensors do not fit: {', '.join(misfits)}")
     model.load_state_dict(state)
+
+
+def load_by_name(module: nn.Module, path: Path) -> None:
+    """Load a tower's tensors from a file that may have more: another head, a beginning before all
+    names, an optimiser. So it may be a checkpoint of a fine-tuned model, or a study's run or soup.
+
+    Raises:
+        ValueError: a tensor is missing or has another shape.
+    """
+    stored, wanted = open_stored(path), module.state_dict()
+    try:
+        names = fit_names(stored.entries, wanted)
+        check_shapes(stored, names, wanted)
+    except ValueError as error:
+        raise ValueError(f"{path}: does not fit the backbone: {error}") from None
+    tensors = stored.load(names.values())
+    module.load_state_dict({key: tensors[name] for key, name in names.items()})
+    if left := sorted(stored.entries.keys() - tensors.keys()):
+        logger.info("%s: left aside: %s", path, ", ".join(left))

@@ -1,0 +1,60 @@
+"""Networks of torchvision as towers: a model without its last linear layer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torchvision
+from torch import nn
+
+from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_by_name
+
+if TYPE_CHECKING:
+    from modelsoups.models.backbones import BackboneSpec
+
+
+def check_torchvision(spec: "BackboneSpec") -> None:
+    names = torchvision.models.list_models(module=torchvision.models)
+    if spec.model not in names:
+        close = [name for name in names if name.startswith(spec.model[:6])]
+        raise ValueError(f"torchvision has no model {spec.model!r}; similar: {close}")
+
+
+def build_torchvision(spec: "BackboneSpec") -> Tower:
+    module = torchvision.models.get_model(spec.model, weights=None)
+    linear = [(k, each) for k, each in module.named_modules() if isinstance(each, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            f"{spec.model}: its head is no linear layer, so its features are not known"
+        )
+    name, head = linear[-1]
+    module.set_submodule(name, nn.Identity())
+    data = published(spec).transforms()
+    preprocessing = Preprocessing(
+        mean=tuple(data.mean),
+        std=tuple(data.std),
+        interpolation=data.interpolation.value,
+        resize_mode="shortest",
+        fixed_size=getattr(module, "image_size", None),  # of ViTs
+    )
+    return Tower(module, head.in_features, preprocessing)
+
+
+def published(spec: "BackboneSpec") -> Any:
+    """The weights that torchvision has for a model: its first on ImageNet, if any."""
+    weights = torchvision.models.get_model_weights(spec.model)
+    return getattr(weights, "IMAGENET1K_V1", None) or weights.DEFAULT
+
+
+def load_torchvision(spec: "BackboneSpec", module: nn.Module) -> None:
+    if spec.weights not in ("torchvision", "random"):
+        return load_by_name(module, find_weights(spec.weights))
+    weights = published(spec) if spec.weights == "torchvision" else None
+    state = torchvision.models.get_model(spec.model, weights=weights).state_dict()
+    module.load_state_dict({key: state[key] for key in module.state_dict()})
+
+
+def find_torchvision(spec: "BackboneSpec") -> Path:
+    if spec.weights != "torchvision":
+        return find_weights(spec.weights)
+    return Path(torch.hub.get_dir(), "checkpoints", published(spec).url.rpartition("/")[2])
