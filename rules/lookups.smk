@@ -235,8 +235,8 @@ def checked_checkpoints(wildcards):
 
 
 def checked_own(wildcards):
-    """What the models of `soup` are and where, if there are such."""
-    if not SOUPED:
+    """What the models of `soup` are and where, if there are such; adapters once they are merged."""
+    if not SOUPED or not all(map(os.path.exists, map(own_models().get, adapters()))):
         return {}
     return {
         "files": own_models(),
