@@ -603,7 +603,7 @@ def own_models():
     return {**given_models(), **merged}
 
 
-def files_of_own(model):
+def files_of_model(model):
     """The files of a model that are read; a folder that a job makes is an input itself."""
     path = own_models()[model]
     return [path] if model in adapters() else watched_files(path)
@@ -623,7 +623,7 @@ def adapter_files(wildcards):
 
 def own_files(wildcards):
     """The files of all of them."""
-    return [file for model in own_models() for file in files_of_own(model)]
+    return [file for model in own_models() for file in files_of_model(model)]
 
 
 def first_own_model(wildcards):
@@ -633,7 +633,7 @@ def first_own_model(wildcards):
 
 def first_own_files(wildcards):
     """Its files."""
-    return files_of_own(STUDY.runs_of(OWN)[0])
+    return files_of_model(STUDY.runs_of(OWN)[0])
 
 
 def imported_files(wildcards):
