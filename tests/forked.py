@@ -10,6 +10,7 @@ library reads when it is imported.
     python tests/forked.py ADDRESS    serves at that socket until the process that started it ends
 """
 
+import atexit
 import json
 import os
 import runpy
@@ -76,7 +77,7 @@ def run(program: str) -> int:
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        return int(end.code) if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         return 1
@@ -113,20 +114,26 @@ def serve(address: str) -> None:
             raise subprocess.CalledProcessError(code, fname)
 
     PythonScript.execute_script = execute_script
-    try:
-        with Server(address, Fork) as server:
-            print("ready", flush=True)
-            server.serve_forever()
-    finally:
-        shutil.rmtree(os.path.dirname(address))
+    with Server(address, Fork) as server:
+        print("ready", flush=True)
+        server.serve_forever()
 
 
 @cache
 def server() -> str:
     """The address of this process's server, which is started by the first call."""
-    address = f"{tempfile.mkdtemp()}/socket"
+    folder = tempfile.mkdtemp()
+    address = f"{folder}/socket"
     process = subprocess.Popen([sys.executable, __file__, address], stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"ready\n"
+    with process.stdout:
+        assert process.stdout.readline() == b"ready\n"
+
+    def stop() -> None:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+    atexit.register(stop)
     return address
 
 

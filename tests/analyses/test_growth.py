@@ -86,7 +86,7 @@ def test_with_all_models_the_soups_are_those_of_the_pools_recipes(
     alone = [candidate["held_out_accuracy"] for candidate in soup.candidates]
     assert len(set(alone)) < len(alone)
     assert set(last["ingredients"]["Greedy soup", "photos"].split()) == set(soup.ingredients)
-    assert last["value"]["Greedy soup", "holdout"] == soup.held_out_accuracy
+    assert last["value"]["Greedy soup", "holdout"] == soup.held_out_score
     evaluator = make_evaluator()
     evaluator.pour(soup.weights)
     found = accuracy(evaluator.logits(photos), photos.labels)

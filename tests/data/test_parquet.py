@@ -9,6 +9,7 @@ import pytest
 
 from conftest import encode
 from imagenet_trees import WNIDS, write_image
+from modelsoups.data.class_maps import build_class_map
 from modelsoups.data.datasets import hash_names, index_dataset
 from modelsoups.data.parquet import list_parquet
 from modelsoups.data.reading import read_images
@@ -211,6 +212,7 @@ def test_missing_snapshot_is_an_error(tmp_path, path):
 def test_listing_of_files_where_only_some_have_matching_rows(write, tmp_path):
     write("data/a.parquet", style=["x", "y", "x"])
     write("data/b.parquet", style=["y", "y", "y"])
-    listing = list_parquet(DatasetSpec(path=f"{tmp_path}/data", where={"style": ["x"]}), None)
+    spec = DatasetSpec(path=f"{tmp_path}/data", where={"style": ["x"]})
+    listing = list_parquet(spec, build_class_map(None, ["a", "b"]))
     assert pd.api.types.is_integer_dtype(listing.id)
     assert listing.row.tolist() == [0, 2]
