@@ -1,5 +1,6 @@
 """The committed results of the miniature, and the README that shows them, agree with the code."""
 
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,12 @@ from modelsoups.paper.declare import Given
 from modelsoups.paper.figure1 import RESULT as FIGURE_1
 from modelsoups.paper.look import save
 from modelsoups.paper.methods import list_methods
+from modelsoups.paper.replicates import (
+    open_replicate,
+    print_replicates,
+    replicated_claims,
+    replicated_table,
+)
 from modelsoups.paper.table3 import RESULT as TABLE_3
 from modelsoups.study.search import RunSpec
 
@@ -29,16 +36,43 @@ def given(spec):
     )
 
 
-def test_results_are_the_table_of_the_committed_scores_and_the_readme_has_five_columns_of_it():
+def test_results_have_the_table_of_the_committed_scores():
     [spec] = TABLE_3.targets(CONFIG["table3"], CONFIG).values()
     made = TABLE_3.make(given(spec))
     assert made.markdown in (ROOT / "docs/results.md").read_text("utf-8")
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for line in made.markdown.strip().splitlines():
-        cells = line.strip("| ").split(" | ")
-        assert f"| {' | '.join([*cells[:3], *cells[-2:]])} |\n" in readme
     columns = pd.read_csv(MINIATURE / "table3.csv").columns
     assert list(made.table.columns) == list(columns)
+
+
+def test_results_have_the_table_and_verdicts_of_the_committed_draws_and_the_readme_five_columns():
+    shown = given(None)
+    replicates = [
+        open_replicate(
+            read_scores(folder / "scores.parquet"),
+            pd.read_parquet(folder / "correct.parquet"),
+            shown.roles,
+            shown.methods,
+        )
+        for folder in sorted((MINIATURE / "replicates").iterdir())
+    ]
+    assert len(replicates) == len(CONFIG["replicates"]["folds"])
+    table = replicated_table(replicates, shown.roles, shown.study)
+    pd.testing.assert_frame_equal(table, pd.read_csv(MINIATURE / "replicates.csv"))
+    printed = print_replicates(table, replicated_claims(replicates, shown.roles)).strip()
+    assert printed in (ROOT / "docs/results.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for line in printed.splitlines():
+        if line.startswith("|"):
+            cells = line.strip("| ").split(" | ")
+            assert f"| {' | '.join(cells[number] for number in (0, 1, 2, 4, 5))} |\n" in readme
+
+
+def test_committed_files_have_their_hashes():
+    command = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+    subprocess.run(command, cwd=MINIATURE, check=True)
+    listed = {line.split()[1] for line in (MINIATURE / "SHA256SUMS").read_text().splitlines()}
+    files = {str(path.relative_to(MINIATURE)) for path in MINIATURE.rglob("*") if path.is_file()}
+    assert listed == files - {"SHA256SUMS"}
 
 
 def test_committed_figure_is_that_of_the_committed_scores(tmp_path):

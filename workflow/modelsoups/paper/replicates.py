@@ -211,6 +211,6 @@ def figure_replicates(
             axes.axhline(0, color="0.6", linewidth=0.8)
             axes.set_title(DOMAINS[domain])
             axes.set_xticks(range(len(shown)), shown["method"], rotation=40, ha="right")
-        grid[0].set_ylabel("Minus the best run of the draw (percentage points)")
+        grid[0].set_ylabel("Minus the best run of its draw (points)")
         figure.suptitle(f"{title}: {table['replicates'].iloc[0]} draws")
     return figure
