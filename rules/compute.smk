@@ -9,6 +9,7 @@ from math import ceil
 from modelsoups.study.cost import (
     ASSUMED_IMAGES,
     count_images,
+    looks_of,
     models_in_training,
     passes_of,
 )
@@ -95,9 +96,7 @@ def training_minutes(wildcards, attempt):
     compute = compute_of_sweep(wildcards.sweep)
     run = STUDY.runs[wildcards.sweep][wildcards.run]
     images = run.epochs * passes_of(run) * num_images(train_of(wildcards))
-    if run.evaluate_every:
-        passes = ceil(1 / run.evaluate_every) * (1 + len(run.ema))
-        images += passes * num_images(held_out_of(wildcards))
+    images += looks_of(run) * num_images(held_out_of(wildcards))
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 

@@ -115,6 +115,7 @@ def plan_sweeps(wildcards):
     for sweep in STUDY.pools:
         recipes, runs = STUDY.recipes_of(sweep), STUDY.runs.get(sweep, {})
         passes = sum(extra_passes(sweep, recipe) for recipe in recipes)
+        passes += sum(map(looks_of, runs.values()))
         analysed = sum(
             analysis_images(sweep, table) for table in ANALYSES.get(sweep, {})
         )

@@ -1,12 +1,19 @@
 """What runs cost, and images that the analyses of the default study put through a model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from modelsoups.paper.targets import list_analyses
-from modelsoups.study.cost import count_images, count_mixes, models_in_training, passes_of
+from modelsoups.study.cost import (
+    count_images,
+    count_mixes,
+    looks_of,
+    models_in_training,
+    passes_of,
+)
 from modelsoups.study.search import RunSpec
 from modelsoups.study.study import Study
 
@@ -28,6 +35,8 @@ def test_methods_of_a_run_cost_passes_and_memory():
     assert passes_of(RunSpec(**RUN, sam=0.1)) == 2
     assert passes_of(RunSpec(**RUN, teachers=["a/0", "a/1", "a/2"])) == pytest.approx(2)
     every = RunSpec(**RUN, sam=0.1, ema=[0.5, 0.9], swa=0, teachers="a/0", evaluate_every=0.5)
+    assert (looks_of(plain), looks_of(every)) == (0, 2 * 3)
+    assert looks_of(replace(every, evaluate_every=0.3)) == 4 * 3
     assert models_in_training(every) == 8 + 1 + 1 + 2 * 3 + 3 * 4
 
 

@@ -5,7 +5,7 @@ Imported while Snakemake parses: no torch.
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from math import comb
+from math import ceil, comb
 from typing import Any
 
 from modelsoups.study.search import RunSpec, average_names
@@ -23,6 +23,11 @@ def passes_of(run: RunSpec) -> float:
     A teacher's forward pass is a third of one.
     """
     return (1 + bool(run.sam)) * (1 + len(run.teachers) / 3)
+
+
+def looks_of(run: RunSpec) -> int:
+    """Passes over the held-out set in training, of the run and of each moving average."""
+    return ceil(1 / run.evaluate_every) * (1 + len(run.ema)) if run.evaluate_every else 0
 
 
 def models_in_training(run: RunSpec) -> int:
