@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,44 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from modelsoups.models.ingredients import check_ingredients, take_over
+from modelsoups.models.own import OwnSpec, Request, build, describe
+from modelsoups.soups.own import export
+from modelsoups.weights.average import average
+from modelsoups.weights.checkpoints import Weights, write_weights
+from modelsoups.weights.stored import Stored
+
 CLASSES = ("cat", "dog", "owl")
+
+
+@dataclass
+class Cooked:
+    """A soup of models made elsewhere, and its export."""
+
+    soup: Weights  # under the study's names
+    model: nn.Module
+    spec: OwnSpec
+    written: list[Path]
+    hashes: dict[str, str]
+
+
+def cook(models: dict[str, Stored], request: Request, folder: Path) -> Cooked:
+    """The uniform soup of models with these classes, exported to `soup` in a folder."""
+    spec = describe(request, next(iter(models.values())), CLASSES)
+    model = build(spec)
+    check_ingredients(models, spec, model)
+    soup = average([take_over(each, spec, model) for each in models.values()])
+    folder.mkdir()
+    write_weights(folder / "soup.safetensors", soup)
+    record = {
+        "recipe": {"kind": "uniform"},
+        "ingredients": [*models],
+        "coefficients": [1 / len(models)] * len(models),
+        "held_out_accuracy": 0.5,
+    }
+    hashes = dict.fromkeys(models, "0" * 64)
+    written = export(spec, record, folder / "soup.safetensors", models, hashes, folder / "soup")
+    return Cooked(soup, model, spec, written, hashes)
 
 
 def build_net() -> nn.Module:

@@ -14,7 +14,6 @@ from modelsoups.analyses.mixes import (
     Mixer,
     evaluate_mixes,
     interpolation,
-    open_evaluator,
     open_sets,
     plan_mixes,
     random_pairs,
@@ -24,8 +23,8 @@ from modelsoups.data.views import ViewSpec
 from modelsoups.evaluation.evaluator import Evaluator
 from modelsoups.evaluation.metrics import nll
 from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import read_weights, write_run
-from weight_space import BACKBONE, RUNS, Killed, interrupted, make_evaluator, resumed
+from modelsoups.weights.checkpoints import write_run
+from weight_space import RUNS, Killed, interrupted, make_evaluator, resumed
 
 MIXES = [
     Mix(coefficients={"000": 0.5, "001": 0.5}, about={"name": "middle"}),
@@ -103,14 +102,6 @@ def test_mix_without_finite_logits_is_an_error_that_names_its_models(files, phot
     mixer = Mixer(make_evaluator(), files)
     with pytest.raises(ValueError, match="the mix of 000, 001: 8 of 8 examples of photos have out"):
         mixer.logits(photos, {"000": 1e30, "001": 1.0})
-
-
-def test_evaluator_opens_with_the_backbones_classifier(files, photos) -> None:
-    evaluator, plain = open_evaluator(BACKBONE, 3, batch_size=4), make_evaluator()
-    for name in ("000", "001"):
-        plain.pour(read_weights(files[name]))
-        logits = Mixer(evaluator, files).logits(photos, {name: 1.0})
-        np.testing.assert_allclose(logits, plain.logits(photos), rtol=1e-3, atol=1e-3)
 
 
 def test_head_may_have_coefficients_of_its_own(files, photos) -> None:

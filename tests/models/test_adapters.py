@@ -10,11 +10,7 @@ from safetensors.torch import load_file
 
 import own_models
 from modelsoups.models.adapters import files_of, merge_adapter
-from modelsoups.models.ingredients import check_ingredients, take_over
-from modelsoups.models.own import Request, build, describe
-from modelsoups.soups.own import export
-from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import write_weights
+from modelsoups.models.own import Request
 from modelsoups.weights.stored import open_stored
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -77,21 +73,9 @@ def test_soup_of_adapters_is_the_mean_of_their_products(tmp_path, base):
     for seed, name in enumerate(scales, 1):
         _, folders[name], _ = merge(tmp_path, base, name, seed, lora_alpha=6, **options[name])
     models = {name: open_stored(folder) for name, folder in folders.items()}
-    spec = describe(Request(library="transformers"), models["one"], own_models.CLASSES)
-    model = build(spec)
-    check_ingredients(models, spec, model)
-    soup = average([take_over(each, spec, model) for each in models.values()])
-    write_weights(tmp_path / "soup.safetensors", soup)
-    record = {
-        "recipe": {"kind": "uniform"},
-        "ingredients": [*models],
-        "coefficients": [0.5, 0.5],
-        "held_out_accuracy": 0.5,
-    }
-    hashes = dict.fromkeys(models, "0" * 64)
-    export(spec, record, tmp_path / "soup.safetensors", models, hashes, tmp_path / "soup")
+    own_models.cook(models, Request(library="transformers"), tmp_path / "out")
 
-    state = loaded(tmp_path / "soup").state_dict()
+    state = loaded(tmp_path / "out/soup").state_dict()
     expected = loaded(base).state_dict()[f"{VALUE}.weight"]
     heads = []
     for name, scale in scales.items():

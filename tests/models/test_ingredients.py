@@ -15,9 +15,6 @@ from safetensors.torch import load_file, save_file
 import own_models
 from modelsoups.models.ingredients import check_ingredients, take_over
 from modelsoups.models.own import Request, build, describe
-from modelsoups.soups.own import export
-from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import write_weights
 from modelsoups.weights.stored import open_stored
 
 IMAGES = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0))
@@ -83,26 +80,14 @@ def test_soup_is_exported_as_its_library_loads_it(tmp_path, form):
     """The library's own loading function gives the logits of the soup, whose tensors are means."""
     paths = [save(form, tmp_path / f"run{seed}", seed) for seed in (1, 2)]
     models = {f"run{i}": open_stored(path) for i, path in enumerate(paths, 1)}
-    spec = describe(Request(**FORMS[form]), models["run1"], own_models.CLASSES)
-    model = build(spec)
-    check_ingredients(models, spec, model)
-    soup = average([take_over(each, spec, model) for each in models.values()])
-    write_weights(tmp_path / "soup.safetensors", soup)
-    record = {
-        "recipe": {"kind": "uniform"},
-        "ingredients": [*models],
-        "coefficients": [0.5, 0.5],
-        "held_out_accuracy": 0.5,
-    }
-    hashes = dict.fromkeys(models, "0" * 64)
-    folder = tmp_path / "soup"
-    written = export(spec, record, tmp_path / "soup.safetensors", models, hashes, folder)
+    cooked = own_models.cook(models, Request(**FORMS[form]), tmp_path / "out")
+    spec, model, folder = cooked.spec, cooked.model, tmp_path / "out/soup"
 
     load = globals()[f"load_{form}"]
     single = load(str(paths[0])).eval()
     given = paths[0] if paths[0].is_dir() else paths[0].parent
     loaded = load(str(folder if paths[0].is_dir() else folder / paths[0].name)).eval()
-    model.load_state_dict(soup, strict=False)
+    model.load_state_dict(cooked.soup, strict=False)
     side = spec.view["size"]
     assert side == {"timm_train": 64, "timm_folder": 64}.get(form, side)
     images = IMAGES[..., :side, :side]
@@ -115,8 +100,8 @@ def test_soup_is_exported_as_its_library_loads_it(tmp_path, form):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(found, alone, atol=1e-3)
     # The files are those of an ingredient, with the same names, shapes and dtypes.
-    assert {path.name for path in written} <= {path.name for path in given.iterdir()}
-    for path in written:
+    assert {path.name for path in cooked.written} <= {path.name for path in given.iterdir()}
+    for path in cooked.written:
         if path.suffix == ".safetensors":
             before, after = load_file(given / path.name), load_file(path)
             assert {k: (t.shape, t.dtype) for k, t in before.items()} == {
@@ -124,26 +109,7 @@ def test_soup_is_exported_as_its_library_loads_it(tmp_path, form):
             }
             with safe_open(path, "pt") as file:
                 said = json.loads(file.metadata()["modelsoups"])
-            assert said["ingredients"] == hashes
-
-
-def cook(models, request, folder, classes=own_models.CLASSES):
-    """The uniform soup of models, exported; its weights, the model, and what that is."""
-    spec = describe(request, next(iter(models.values())), classes)
-    model = build(spec)
-    check_ingredients(models, spec, model)
-    soup = average([take_over(each, spec, model) for each in models.values()])
-    folder.mkdir()
-    write_weights(folder / "soup.safetensors", soup)
-    record = {
-        "recipe": {"kind": "uniform"},
-        "ingredients": [*models],
-        "coefficients": [1 / len(models)] * len(models),
-        "held_out_accuracy": 0.5,
-    }
-    hashes = dict.fromkeys(models, "0" * 64)
-    export(spec, record, folder / "soup.safetensors", models, hashes, folder / "soup")
-    return soup, model, spec
+            assert said["ingredients"] == cooked.hashes
 
 
 def test_soup_of_clip_models_has_both_towers_in_half_precision(tmp_path):
@@ -154,7 +120,8 @@ def test_soup_of_clip_models_has_both_towers_in_half_precision(tmp_path):
     ]
     models = {path.stem: open_stored(path) for path in paths}
     request = Request(library="open_clip", model=f"local-dir:{clip}", features="normalized")
-    soup, model, spec = cook(models, request, tmp_path / "out")
+    cooked = own_models.cook(models, request, tmp_path / "out")
+    soup, model, spec = cooked.soup, cooked.model, cooked.spec
     assert spec.mean == [0.1, 0.2, 0.3]
     state = torch.load(tmp_path / "out/soup/1.pt", weights_only=True)
     one, two = (torch.load(path, weights_only=True) for path in paths)
@@ -198,7 +165,7 @@ def test_tokenizer_and_shards_of_torch_files_are_kept(tmp_path):
         paths[f"run{seed}"] = folder
     models = {name: open_stored(path) for name, path in paths.items()}
     assert len(models["run1"].sources) > 1
-    soup, _, _ = cook(models, Request(library="transformers"), tmp_path / "out")
+    soup = own_models.cook(models, Request(library="transformers"), tmp_path / "out").soup
     assert {tensor.dtype for tensor in soup.values()} == {torch.bfloat16}
     written = tmp_path / "out/soup"
     kept = {path.name for path in paths["run1"].iterdir()} - {"optimizer.pt"}
@@ -232,6 +199,17 @@ def test_model_of_timm_is_named_by_a_folder_or_the_hub(tmp_path, monkeypatch, so
     assert {key.removeprefix("model.") for key in weights} == state.keys()
 
 
+def refused(models, spec):
+    """What is said of five models of which three do not fit, the first by its order of classes."""
+    with pytest.raises(ValueError) as error:
+        check_ingredients(models, spec, build(spec))
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("3 of 5 models cannot be ingredients of one soup")
+    assert "order (" in lines[1]
+    assert "another order of classes: number 0 is 'dog', in a 'cat'" in lines[1]
+    return lines
+
+
 def test_files_that_mix_models_are_refused_with_what_differs(tmp_path):
     """State dicts of timm say nothing of themselves but by names and shapes."""
 
@@ -250,12 +228,7 @@ def test_files_that_mix_models_are_refused_with_what_differs(tmp_path):
     }
     request = Request(library="timm", model="test_resnet")
     spec = describe(request, models["a"], own_models.CLASSES)
-    with pytest.raises(ValueError) as error:
-        check_ingredients(models, spec, build(spec))
-    lines = str(error.value).splitlines()
-    assert lines[0].startswith("3 of 5 models cannot be ingredients of one soup")
-    assert "order (" in lines[1]
-    assert "another order of classes: number 0 is 'dog', in a 'cat'" in lines[1]
+    lines = refused(models, spec)
     assert "more (" in lines[2]
     assert "fc.weight has shape (4, " in lines[2]
     assert "other (" in lines[3]
@@ -320,13 +293,7 @@ def test_folder_that_mixes_models_is_refused_with_what_differs(tmp_path):
         ),
         "vit": open_stored(save("timm_folder", tmp_path / "vit", 1)),
     }
-    spec = described("transformers", first)
-    with pytest.raises(ValueError) as error:
-        check_ingredients(models, spec, build(spec))
-    lines = str(error.value).splitlines()
-    assert lines[0].startswith("3 of 5 models cannot be ingredients of one soup")
-    assert "order (" in lines[1]
-    assert "another order of classes: number 0 is 'dog', in a 'cat'" in lines[1]
+    lines = refused(models, described("transformers", first))
     assert "4 classes, a has 3" in lines[2]
     assert "classifier.weight has shape (4, 16), expected (3, 16)" in lines[2]
     assert "architecture test_vit, that of a is ViTForImageClassification" in lines[3]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from modelsoups.analyses.approximation import approximate_pairs, list_pairs, without_failed
-from modelsoups.analyses.mixes import open_evaluator, open_sets
+from modelsoups.analyses.mixes import open_sets
 from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
+from modelsoups.evaluation.classifier import open_evaluator
 from modelsoups.evaluation.logits import read_logits
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.soups.ensembles import group_files

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.analyses.mixes import open_evaluator
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.diagnosis.pool import diagnose_pool
+from modelsoups.evaluation.classifier import open_evaluator
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.paper.diagnosis import figure_diagnosis, print_diagnosis
 from modelsoups.paper.look import save

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from modelsoups.analyses.cross import evaluate_subsets
-from modelsoups.analyses.mixes import open_evaluator
 from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
+from modelsoups.evaluation.classifier import open_evaluator
 from modelsoups.evaluation.evaluator import open_set
 from modelsoups.models.backbones import BackboneSpec
 

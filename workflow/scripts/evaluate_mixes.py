@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.analyses.mixes import Mixer, evaluate_mixes, open_evaluator, open_sets, plan_mixes
+from modelsoups.analyses.mixes import Mixer, evaluate_mixes, open_sets, plan_mixes
 from modelsoups.analyses.parts import open_parts
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.data.specs import parse_view
+from modelsoups.evaluation.classifier import open_evaluator
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.study.search import RunSpec
 

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.analyses.mixes import Mixer, open_evaluator, open_sets
+from modelsoups.analyses.mixes import Mixer, open_sets
 from modelsoups.analyses.parts import open_parts
 from modelsoups.analyses.seeds import choose_seeds, study_seeds
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
+from modelsoups.evaluation.classifier import open_evaluator
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.soups.ensembles import group_files
 from modelsoups.study.search import RunSpec

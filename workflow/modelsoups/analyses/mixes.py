@@ -19,8 +19,6 @@ from modelsoups.analyses.parts import Parts
 from modelsoups.evaluation.evaluator import EvaluationSet, Evaluator, open_set
 from modelsoups.evaluation.metrics import METRICS, is_correct
 from modelsoups.evaluation.paired import pack
-from modelsoups.models.backbones import BackboneSpec, build_classifier
-from modelsoups.models.devices import EvaluationPrecision, pick_device
 from modelsoups.soups.ensembles import mean_of
 from modelsoups.study.groups import members_of
 from modelsoups.study.search import INITIALIZATION, RunSpec, select, select_all
@@ -267,23 +265,6 @@ class Mixer:
             factors = {key: of_head if key.startswith(HEAD) else each for key in keys}
         weights = average([self._files[model] for model in coefficients], factors)
         self._evaluator.pour(weights, f"the mix of {', '.join(coefficients)}")
-
-
-def open_evaluator(
-    backbone: BackboneSpec,
-    num_classes: int,
-    batch_size: int,
-    precision: EvaluationPrecision = "float32",
-) -> Evaluator:
-    """The evaluator of a backbone's classifier, on the GPU if there is one, and compiled there."""
-    device = pick_device()
-    return Evaluator(
-        build_classifier(backbone, num_classes=num_classes),
-        device=device,
-        batch_size=batch_size,
-        compiled=device.type == "cuda",
-        precision=precision,
-    )
 
 
 def open_sets(files: Mapping[str, Sequence[str | Path]], **options: Any) -> list[EvaluationSet]:

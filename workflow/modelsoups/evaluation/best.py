@@ -23,9 +23,9 @@ class BestCheckpoint:
 
     "For each combination of training run and EMA decay rate, we evaluate accuracy on our held out
     validation set every 1000 steps. We use these accuracy values to pick the best checkpoint": a
-    share of a run here, as runs differ in length. Its last
-    step counts too. Of equal ones the earliest is kept, on which the paper is silent. Evaluation
-    is in float32, whatever the run is computed in, and leaves the run as it is.
+    share of a run here, as runs differ in length. Its last step counts too. Of equal ones the
+    earliest is kept, on which the paper is silent. Evaluation is in float32, whatever the run is
+    computed in, and leaves the run as it is.
     """
 
     def __init__(
