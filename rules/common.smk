@@ -62,8 +62,8 @@ from modelsoups.paper.targets import (
     list_problems,
     list_targets,
 )
+from modelsoups.soups.options import BY_GROUP
 from modelsoups.soups.registry import (
-    BY_GROUP,
     RECIPES,
     full_config,
     parse_recipe,

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from modelsoups.evaluation.metrics import METRICS, METRICS_OF
+from modelsoups.soups.options import BY_GROUP
 from modelsoups.soups.registry import (
-    BY_GROUP,
     ENSEMBLES,
     RECIPES,
     GreedyEnsembleSpec,

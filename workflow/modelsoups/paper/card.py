@@ -14,7 +14,7 @@ from modelsoups.evaluation.targets import Kind
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.models.own import OwnSpec
 from modelsoups.paper.pages import join_markdown, page, part_html
-from modelsoups.soups.registry import BY_GROUP
+from modelsoups.soups.options import BY_GROUP
 
 FLATTERS = (
     "Accuracies have 95 % intervals over images. The held-out set chose the ingredients, so its "

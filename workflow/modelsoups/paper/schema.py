@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 from modelsoups.paper.registry import RESULTS
 from modelsoups.paper.targets import list_schemas
-from modelsoups.soups.registry import JSON_TYPES, ensemble_schema, recipe_schema
+from modelsoups.soups.options import JSON_TYPES
+from modelsoups.soups.registry import ensemble_schema, recipe_schema
 from modelsoups.study.config import read_schema
 from modelsoups.study.reference import editor_schema, reference_page
 from modelsoups.study.search import RunSpec
