@@ -184,3 +184,41 @@ rule approximate_pairs:
         "Approximating the loss differences of {wildcards.sweep}"
     script:
         "../workflow/scripts/approximate_pairs.py"
+
+
+rule time_predictions:
+    """What a prediction by the best run, each soup and each ensemble of a sweep takes, measured."""
+    input:
+        unpack(held_out_files),
+        weights=timed_weights,
+        scores=SCORES,
+        ensembles=ensemble_records,
+        code=code("time_predictions"),
+    output:
+        inference=f"{SWEEP}/inference.parquet",
+    log:
+        "results/logs/time_predictions/{sweep}.log",
+    benchmark:
+        of(BENCHMARK, rule="time_predictions", job="{sweep}")
+    conda:
+        "../envs/modelsoups.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=evaluation_memory,
+        runtime=analysis_minutes("inference"),
+        batch_size=EVALUATION["batch_size"],
+    params:
+        plan=analysis_plan("inference"),
+        models=timed_names,
+        soups=soup_names,
+        ensembles=ensemble_names,
+        held_out=held_out_of,
+        roles=evaluated_roles,
+        backbone=backbone_spec,
+        precision=EVALUATION["precision"],
+        num_classes=num_classes,
+    message:
+        "Timing predictions of {wildcards.sweep}"
+    script:
+        "../workflow/scripts/time_predictions.py"

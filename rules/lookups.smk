@@ -1049,6 +1049,26 @@ def start_and_run_logits(wildcards):
     return logits_of(wildcards.sweep, start_and_runs(wildcards), reported_of(wildcards))
 
 
+def ensemble_names(wildcards):
+    """The ensembles of the wildcards' sweep or pool."""
+    return list(STUDY.ensembles_of(wildcards.sweep))
+
+
+def ensemble_records(wildcards):
+    """Their records."""
+    return expand(RECORD, sweep=wildcards.sweep, model=ensemble_names(wildcards))
+
+
+def timed_names(wildcards):
+    """The models whose predictions are timed: those of the pool, and its soups."""
+    return [*pool_names(wildcards), *soup_names(wildcards)]
+
+
+def timed_weights(wildcards):
+    """Their weights."""
+    return weights_of(wildcards.sweep, timed_names(wildcards))
+
+
 # paper.smk
 
 

@@ -162,6 +162,12 @@ def test_all_makes_every_table_figure_and_claim(study, tmp_path):
     assert (spent.hours >= 0).all()
     claims = pd.read_csv(folder / "results/what-holds.csv")
     assert set(claims.verdict) <= {HOLDS, FAILS, OPEN}
+    costs = pd.read_csv(folder / "results/table2.csv").set_index("method")
+    ensemble = read_json(folder / MODELS / "ensemble/record.json")
+    assert costs.num_models["Ensemble"] == len(ensemble["ingredients"]) > 1
+    assert costs.relative_seconds["Ensemble"] > 1.3 * costs.relative_seconds["Uniform soup"]
+    assert (costs[costs.cost == "O(1)"].num_models == 1).all()
+    assert costs.passes["Greedy soup"] > 0 and costs.peak_memory_mb["Greedy soup"] > 0
 
 
 def test_resume_states_are_gone_when_a_run_is_finished(study):

@@ -245,7 +245,7 @@ def test_study_of_checkpoints_needs_no_training_set_probe_or_prompts(config):
     config["sweeps"] = {
         "own": {"kind": "checkpoints", "backbone": "iconclip", "files": "runs/model_{0..3}.pt"}
     }
-    config["table3"] = "own"
+    config["table2"] = config["table3"] = "own"
     study = check_config(config)
     assert study.train_of("own") is None
     assert study.pool_of("own") == ["000", "001", "002", "003"]

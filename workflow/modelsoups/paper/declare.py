@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Sections of the paper: categories of the report, which sorts them by name: in the paper's order.
 SECTIONS = {
+    "2": "Method",
     "3.2": "Intuition and motivation",
     "3.3": "Model soups",
     "4": "Analytically comparing soups to ensembles",
@@ -54,9 +55,9 @@ class Need:
     """A table of a sweep or pool that a result reads."""
 
     sweep: str
-    # scores, correct, predictions, growth, cross, approximation; mixes/<plan>, seeds/<match>,
-    # label-sets/<name>; or logits, which stands for a list of files: the runs' on the test set and
-    # the shift sets.
+    # scores, correct, predictions, costs, growth, cross, approximation, inference; mixes/<plan>,
+    # seeds/<match>, label-sets/<name>; or logits, which stands for a list of files: the runs' on
+    # the test set and the shift sets.
     table: str
 
 

@@ -148,10 +148,10 @@ def to_markdown(table: "pd.DataFrame") -> str:
                 *(print_difference(row, name) for name in domains),
                 f"{100 * row['held_out_accuracy']:.2f}",
                 print_optimism(row),
-                _number(row, "num_ingredients", "g"),
-                _number(row, "passes", ".1f"),
-                _number(row, "seconds", ".1f"),
-                _number(row, "peak_memory_mb", ".2f", 1000),
+                print_cost(row, "num_ingredients", "g"),
+                print_cost(row, "passes", ".1f"),
+                print_cost(row, "seconds", ".1f"),
+                print_cost(row, "peak_memory_mb", ".2f", 1000),
             ]
         )
     return join_markdown(lines)
@@ -164,6 +164,15 @@ def print_difference(row: Mapping[Hashable, Any], domain: str) -> str:
     if isnan(value):
         return "–"
     return f"{value:+.2f} ({low:+.2f} to {high:+.2f}), p {print_p(row, domain)}"
+
+
+def print_cost(row: Mapping[Hashable, Any], name: str, form: str, unit: float = 1) -> str:
+    """A cost in print; a dash where there is none, "≥" where an interrupted part is not in it."""
+    value = row.get(name, nan)
+    if isnan(value):
+        return "–"
+    lower = row["resumed"] is True and name in ("passes", "seconds")
+    return f"{'≥ ' if lower else ''}{value / unit:{form}}"
 
 
 def describe(table: "pd.DataFrame") -> Iterator[str]:
@@ -241,12 +250,3 @@ RESULT = Result(
         "one model are the base (memory_before_mb in the CSV)."
     ),
 )
-
-
-def _number(row: Mapping[Hashable, Any], name: str, form: str, unit: float = 1) -> str:
-    """A cost in print; a dash where there is none, "≥" where an interrupted part is not in it."""
-    value = row.get(name, nan)
-    if isnan(value):
-        return "–"
-    lower = row["resumed"] is True and name in ("passes", "seconds")
-    return f"{'≥ ' if lower else ''}{value / unit:{form}}"

@@ -27,6 +27,7 @@ from modelsoups.paper.figureL3 import RESULT as FIGURE_L3
 from modelsoups.paper.figureRecipes import RESULT as FIGURE_RECIPES
 from modelsoups.paper.recipes import RESULT as RECIPES
 from modelsoups.paper.table1 import RESULT as TABLE_1
+from modelsoups.paper.table2 import RESULT as TABLE_2
 from modelsoups.paper.table3 import RESULT as TABLE_3
 from modelsoups.paper.table4 import RESULT as TABLE_4
 from modelsoups.paper.table5 import RESULT as TABLE_5
@@ -40,6 +41,7 @@ from modelsoups.paper.uniform_soups import RESULT as UNIFORM_SOUPS
 RESULTS: dict[str, Result] = {
     result.name: result
     for result in (
+        TABLE_2,
         FIGURE_2,
         FIGURE_3,
         FIGURE_4,

@@ -90,6 +90,10 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
         case "growth":
             size = len(study.pools[sweep])
             return plan["num_orders"] * (size * everything + comb(size + 1, 2) * held_out)
+        case "inference":  # as if the ensembles had all models, and once more to warm up
+            soups, ensembles = study.recipes_of(sweep), study.ensembles_of(sweep)
+            models = 1 + len(soups) + len(ensembles) * len(study.pools[sweep])
+            return (plan["num_repeats"] * models + 1) * min(held_out, plan["max_images"])
         case "cross":
             return 2 ** len(plan["models"]) * count([plan["dataset"]], plan.get("max_images"))
         case "seeds":
