@@ -1,5 +1,7 @@
 """Models of open_clip as towers. It is imported where it is needed: that takes seconds."""
 
+import modelsoups.models.light  # noqa: F401  # isort: skip
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,7 @@
 """Networks of timm as towers, by timm's names or from a folder or the hub, as timm saves models."""
 
+import modelsoups.models.light  # noqa: F401  # isort: skip
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast

@@ -1,5 +1,7 @@
 """Networks of torchvision as towers: a model without its last linear layer."""
 
+import modelsoups.models.light  # noqa: F401  # isort: skip
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

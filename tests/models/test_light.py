@@ -1,0 +1,63 @@
+"""Jobs start without torch's compiler, and whoever needs it later has it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+
+
+def run(code: str) -> str:
+    """What a process of its own prints: here the compiler is there already."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def imports_of(script: str) -> str:
+    """The imports of a script, without the rest of it."""
+    tree = ast.parse((SCRIPTS / f"{script}.py").read_text())
+    return "\n".join(
+        ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+
+
+@pytest.mark.parametrize("script", ["evaluate_model", "cook_soup", "choose_ensemble", "grow_soups"])
+def test_a_job_starts_without_the_compiler(script):
+    code = "import sys\nprint('timm' in sys.modules, 'torch._dynamo' in sys.modules)"
+    loaded = "False" if script == "choose_ensemble" else "True"
+    assert run(f"{imports_of(script)}\n{code}") == f"{loaded} False"
+
+
+def test_the_compiler_is_as_ever_afterwards():
+    code = """
+import sys, torch
+disable = torch.compiler.disable
+import modelsoups.models.light as light
+assert torch.compiler.disable is disable and light.COMPILER not in sys.modules
+from torchvision.ops import roi_align
+from timm.models.naflexvit import NaFlexRopeIterator
+assert light.COMPILER not in sys.modules
+supported = roi_align.__globals__["is_compile_supported"]
+assert supported is not None and supported("cpu") is True
+from torch._dynamo import utils
+assert utils.__file__ and supported("meta") == utils.is_compile_supported("meta")
+apart = light.disable_later(lambda x: x + 1)
+model = torch.compile(lambda x: apart(2 * x) * 3, backend="eager")
+print(model(torch.ones(2)).tolist())
+"""
+    assert run(code) == "[9.0, 9.0]"
+
+
+def test_what_the_stand_in_does_not_have_is_the_compilers():
+    code = """
+import sys, modelsoups.models.light as light
+sys.modules[light.COMPILER] = stand_in = light.stand_for_compiler()
+from torch._dynamo.utils import istype
+assert sys.modules[light.COMPILER] is not stand_in
+print(istype(1, int), hasattr(stand_in, "__nonesuch__"))
+"""
+    assert run(code) == "True False"
