@@ -5,10 +5,11 @@ far in float64, which is as much as two models, and a tensor or two. `selection`
 `rejection` how they are made on a part of the held-out examples.
 """
 
+import ctypes
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain, cycle
@@ -108,6 +109,13 @@ def greedy(
     )
 
 
+def give_back_memory() -> None:
+    """Give what was freed back to the system: glibc keeps it, and not for the threads of `average`,
+    so that the sum would stay in memory beside the soup."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def decided_before(trace: Trace, names: Sequence[str]) -> list[Decision]:
     """The decisions of an interrupted call; none if they are of other candidates.
 
@@ -187,7 +195,8 @@ class RunningMean:
 
     def average(self) -> Weights:
         """The weights of the soup; there is no other attempt after it."""
-        self._sum = {}  # not in memory beside them
+        self._sum = {}
+        give_back_memory()
         return average([self._candidates[position].weights for position in self.ingredients])
 
     def reported(self) -> float:
