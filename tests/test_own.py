@@ -33,13 +33,20 @@ def write_images(folder: Path) -> list[Path]:
     return paths
 
 
-@torch.no_grad()
 def logits_by_transformers(folder: Path, paths: list[Path]) -> np.ndarray:
     """What the library's own model and processor make of images."""
-    from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers import AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained(folder).eval()
+    return logits_of(model, folder, paths)
+
+
+@torch.no_grad()
+def logits_of(model: torch.nn.Module, folder: Path, paths: list[Path]) -> np.ndarray:
+    """What a model makes of images as the processor in a folder has them."""
+    from transformers import AutoImageProcessor
 
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    model = AutoModelForImageClassification.from_pretrained(folder).eval()
     images = [Image.open(path).convert("RGB") for path in paths]
     return model(**processor(images, return_tensors="pt")).logits.numpy()
 
@@ -131,32 +138,47 @@ def test_worked_example_of_an_evaluator_of_ones_own(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-def test_adapters_are_merged_before_they_are_taken_over(tmp_path):
-    """The model taken over is the merged one; its record has the adapter's hash."""
+def test_soup_of_adapters_is_that_of_the_models_with_them(tmp_path):
+    """Taken over they give PEFT's logits, and the soup, loaded by transformers, the study's."""
     copy_workflow(tmp_path)
-    write_images(tmp_path / "data/val")
+    paths = write_images(tmp_path / "data/val")
     base = own_models.save_base(tmp_path / "base")
-    for seed in (1, 2):
+    first, second = (
         own_models.save_adapter(tmp_path / f"runs/lora-{seed}", base, seed, r=2 * seed)
+        for seed in (1, 2)
+    )
     config = {
         "soup": {
             "checkpoints": "runs",
             "library": "transformers",
             "base": "base",  # adapters say where it was when they were trained
             "held_out": {"path": "data/val", "layout": "class-folders"},
+            "recipe": {"kind": "uniform"},
         }
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     jobs = planned(tmp_path, "own.yaml", ("soup",))
     assert (jobs["merge_adapter"], jobs["import_own"], jobs["check_ingredients"]) == (2, 2, 1)
-    target = "results/sweeps/own/models/lora-1/record.json"
-    done = snakemake(tmp_path, target, "--configfile", "own.yaml")
+    done = snakemake(tmp_path, "soup", "--configfile", "own.yaml")
     assert done.returncode == 0, done.stdout
-    weights = read_weights(tmp_path / target.replace("record.json", "weights.safetensors"))
-    merged = read_weights(tmp_path / "results/own/merged/lora-1/model.safetensors")
-    assert torch.equal(weights["model.classifier.weight"], merged["classifier.weight"])
     adapter = tmp_path / "runs/lora-1/adapter_model.safetensors"
+    target = "results/sweeps/own/models/lora-1/record.json"
     assert read_json(tmp_path / target)["inputs"]["file"] == sha256(adapter)
+
+    def stored(model):
+        path = f"results/sweeps/own/models/{model}/logits/held-out.parquet"
+        return read_logits(tmp_path / path).logits
+
+    close = {"atol": 1e-4, "rtol": 1e-4}
+    np.testing.assert_allclose(stored("lora-1"), logits_of(first, base, paths), **close)
+    np.testing.assert_allclose(stored("lora-2"), logits_of(second, base, paths), **close)
+    soup = tmp_path / "results/soup/model"
+    found = logits_by_transformers(soup, paths)
+    np.testing.assert_allclose(stored("uniform"), found, **close)
+    assert np.abs(found - (stored("lora-1") + stored("lora-2")) / 2).max() > 1e-3  # no ensemble
+    merged = [each.merge_and_unload().state_dict() for each in (first, second)]
+    mean = (merged[0]["classifier.weight"] + merged[1]["classifier.weight"]) / 2
+    torch.testing.assert_close(read_weights(soup / "model.safetensors")["classifier.weight"], mean)
     # An adapter that is replaced is merged again, the other is not.
     own_models.save_adapter(adapter.parent, base, 3, r=2)
     assert planned(tmp_path, "own.yaml", (target,))["merge_adapter"] == 1
