@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
+from sklearn.metrics import average_precision_score, mean_absolute_error
 
 import own_models
 from checkouts import ROOT, copy_workflow, planned, snakemake
@@ -105,6 +108,52 @@ def test_soup_of_nothing_says_what_to_write(tmp_path):
     done = snakemake(tmp_path, "soup", "-n", "--configfile", "config/test.yaml")
     assert done.returncode != 0
     assert "the config has no section `soup`; config/own.yaml is an example" in done.stdout
+
+
+@pytest.mark.parametrize("predicts", ["labels", "numbers"])
+def test_soup_of_models_that_give_labels_or_numbers(tmp_path, predicts):
+    """Learned and greedy soups of three outputs, scored by scikit-learn on what timm loads."""
+    copy_workflow(tmp_path)
+    paths = write_images(tmp_path / "pictures")
+    rng = np.random.default_rng(1)
+    names = ["warm", "round", "old"]
+    targets = rng.random((len(paths), 3)) if predicts == "numbers" else rng.random((12, 3)) > 0.5
+    pictures = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+    table = pd.DataFrame({"image": pictures, **dict(zip(names, targets.T, strict=True))})
+    (tmp_path / "data").mkdir()
+    table.to_parquet(tmp_path / "data/val.parquet")
+    for seed in (1, 2, 3):
+        (tmp_path / f"runs/{seed}").mkdir(parents=True)
+        own_models.save_timm_file(tmp_path / f"runs/{seed}", seed)
+    config = {
+        "soup": {
+            **{"checkpoints": "runs/*/model.safetensors", "library": "timm"},
+            **{"model": "test_resnet", "predicts": predicts},
+            "held_out": {"path": "data/val.parquet", "targets": names},
+            "recipe": {"kind": "learned", "epochs": 1},
+        }
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    scores = "results/sweeps/own/scores.parquet"
+    done = snakemake(tmp_path, "soup", scores, "--configfile", "own.yaml")
+    assert done.returncode == 0, done.stdout
+    [soup] = (tmp_path / "results/soup/model").glob("*.safetensors")
+    model = timm.create_model("test_resnet", num_classes=3, checkpoint_path=str(soup)).eval()
+    data = timm.data.resolve_model_data_config(model)
+    transform = timm.data.create_transform(**data, is_training=False)
+    with torch.no_grad():
+        pixels = torch.stack([transform(Image.open(path).convert("RGB")) for path in paths])
+        found = model(pixels).numpy()
+    stored = read_logits(tmp_path / "results/sweeps/own/models/learned/logits/held-out.parquet")
+    np.testing.assert_allclose(stored.logits, found, atol=1e-5)
+    metric, function = {
+        "labels": ("average_precision", average_precision_score),
+        "numbers": ("mae", mean_absolute_error),
+    }[predicts]
+    table = pd.read_parquet(tmp_path / scores).set_index(["model", "metric"])
+    assert table.loc[("learned", metric), "value"] == pytest.approx(
+        function(targets, found), abs=1e-5
+    )
 
 
 def test_worked_example_of_an_evaluator_of_ones_own(tmp_path):
