@@ -127,34 +127,6 @@ def read_profile():
         return ProfileConfigFileParser().parse(file)
 
 
-def test_study_on_slurm_makes_the_tables_of_a_local_run(cluster, study, tmp_path):
-    folder = copy_workflow(tmp_path)
-    controller = start(cluster, folder, "results/table3.csv", *CONFIG)
-    wait_for(lambda: cluster.jobs_of("extract_features"), "the first GPU job")
-    cluster.stop_controller()  # an outage: nobody answers questions about jobs
-    with pytest.raises(subprocess.TimeoutExpired):
-        controller.wait(25)
-    cluster.start_controller()
-    finish(controller, folder)
-    for table in TABLES:
-        assert (folder / "results" / table).read_bytes() == (study / "results" / table).read_bytes()
-    for rule in (
-        "extract_features",
-        "fit_linear_probe",
-        "finetune_run",
-        "evaluate_held_out",
-        "evaluate_reported",
-        "cook_soup",
-    ):
-        assert {job["TresPerJob"] for job in cluster.jobs_of(rule)} == {"gres:gpu:1"}, rule
-    for rule in ("decode_view", "choose_ensemble", "score_sweep"):
-        assert not any("TresPerJob" in job for job in cluster.jobs_of(rule)), rule
-    for rule in ("list_runs", "table3"):
-        assert not cluster.jobs_of(rule), f"{rule} is cheap and runs on the login node"
-    (log,) = (folder / "results/logs/slurm/rule_finetune_run/tiny-search_001").glob("*.log")
-    assert "Fine-tuning run 001" in log.read_text()
-
-
 def test_cancelled_requeued_and_overdue_runs_go_on_and_end_with_the_same_weights(
     cluster, study, long_runs, tmp_path
 ):
@@ -239,10 +211,12 @@ def test_failing_run_fails_alone_or_is_skipped_and_that_is_recorded(cluster, stu
     assert "Second best model" not in table  # there is one run
 
 
-def test_thirty_random_kills_of_jobs_and_controller_change_no_table(cluster, study, tmp_path):
+def test_outage_and_thirty_random_kills_of_jobs_and_controller_change_no_table(
+    cluster, study, tmp_path
+):
     folder = copy_workflow(tmp_path)
     chance = random.Random(0)
-    controller, kills = None, 0
+    controller, kills = start(cluster, folder, "results/table3.csv", *CONFIG), 0
 
     def finished_jobs():
         return (folder / "controller.log").read_text().count("Finished jobid")
@@ -250,8 +224,16 @@ def test_thirty_random_kills_of_jobs_and_controller_change_no_table(cluster, stu
     def is_over_or_further(before):
         return controller.poll() is not None or finished_jobs() > before
 
+    wait_for(lambda: cluster.jobs_of("extract_features"), "the first GPU job")
+    cluster.stop_controller()  # an outage: nobody answers questions about jobs
+    with pytest.raises(subprocess.TimeoutExpired):
+        controller.wait(25)
+    cluster.start_controller()
+    wait_for(partial(is_over_or_further, finished_jobs()), "the end of a job after the outage")
+    assert controller.poll() is None
+
     while kills < 30 or controller.wait(PATIENCE) != 0:
-        if controller is None or controller.poll() is not None:
+        if controller.poll() is not None:
             snakemake(folder, "--unlock", *CONFIG)  # a killed controller leaves its lock
             controller = start(cluster, folder, "results/table3.csv", *CONFIG)
         if kills < 30:
@@ -265,3 +247,18 @@ def test_thirty_random_kills_of_jobs_and_controller_change_no_table(cluster, stu
                 kills += 1
     for table in TABLES:
         assert (folder / "results" / table).read_bytes() == (study / "results" / table).read_bytes()
+    for rule in (
+        "extract_features",
+        "fit_linear_probe",
+        "finetune_run",
+        "evaluate_held_out",
+        "evaluate_reported",
+        "cook_soup",
+    ):
+        assert {job["TresPerJob"] for job in cluster.jobs_of(rule)} == {"gres:gpu:1"}, rule
+    for rule in ("decode_view", "choose_ensemble", "score_sweep"):
+        assert not any("TresPerJob" in job for job in cluster.jobs_of(rule)), rule
+    for rule in ("list_runs", "table3"):
+        assert not cluster.jobs_of(rule), f"{rule} is cheap and runs on the login node"
+    logs = (folder / "results/logs/slurm/rule_finetune_run/tiny-search_001").glob("*.log")
+    assert any("Fine-tuning run 001" in log.read_text() for log in logs)
