@@ -1,4 +1,5 @@
-"""The memory of soups of many large models: uniform, greedy and learned soups of 72 ViT-B/32.
+"""The memory of soups of many large models: uniform, greedy and learned soups (streamed, and of four
+models at a time) of 72 ViT-B/32.
 
 Each is cooked in a process of its own; its peak memory, less what it has before (Python, torch, the
 module that is evaluated), is given in models of 88 M parameters in float32. The files are
@@ -33,6 +34,10 @@ RECIPE: dict[str, dict[str, Any]] = {
     "uniform": {"kind": "uniform"},
     "greedy": {"kind": "greedy", "early_rejection": False},
     "learned": {"kind": "learned", "epochs": 1, "batch_size": 4, "resident_gib": 0},
+    "turns": {
+        **{"kind": "learned", "epochs": 1, "batch_size": 4},
+        **{"constraint": "affine", "models_at_a_time": 4},
+    },
 }
 
 

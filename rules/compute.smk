@@ -128,9 +128,14 @@ def pool_memory(wildcards, attempt, input):
 
 
 def soup_memory(wildcards, attempt, input):
-    """Megabytes of a soup: of the models that its recipe has in memory at most."""
-    models = RECIPES[CONFIG["recipes"][wildcards.recipe]["kind"]].num_held
+    """Megabytes of a soup: of the models that its recipe has in memory at most, and of the pool that
+    a learned soup holds."""
+    spec = recipe_spec(wildcards)
+    models = RECIPES[spec["kind"]].num_held + spec.get("models_at_a_time", 0)
     needed = memory(models, first_weights(input), attempt)
+    if "resident_gib" in spec and not spec.get("models_at_a_time"):
+        pool = len(candidates(wildcards)) * os.path.getsize(first_weights(input))
+        needed += attempt * ceil(min(pool, spec["resident_gib"] * 2**30) / 1e6)
     return max(config_memory(wildcards, attempt), needed)
 
 

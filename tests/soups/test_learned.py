@@ -150,6 +150,9 @@ def spec_for(per="model", constraint="softmax", resident=True, **fields) -> Lear
     )
 
 
+TURNS = spec_for("layer", "affine", models_at_a_time=2)
+
+
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("constraint", ["softmax", "affine"])
 @pytest.mark.parametrize("per", ["model", "layer", "tensor"])
@@ -299,9 +302,9 @@ def test_half_precision_ingredients_are_mixed_in_float32_and_come_back_as_half(t
         np.testing.assert_allclose(soup.coefficients, wanted.coefficients, rtol=1e-2)
 
 
-def test_an_interrupted_soup_goes_on_from_its_last_epoch_to_the_same_end(tmp_path):
+@pytest.mark.parametrize("spec", [spec_for("layer"), TURNS], ids=["together", "turns"])
+def test_an_interrupted_soup_goes_on_from_its_last_epoch_to_the_same_end(tmp_path, spec):
     candidates, held_out = make_pool(tmp_path)
-    spec = spec_for("layer")
     whole = learned(spec, candidates, held_out, NO_TRACE)
     trace = Trace(tmp_path / "progress.json", "this spec")
 
@@ -319,6 +322,75 @@ def test_an_interrupted_soup_goes_on_from_its_last_epoch_to_the_same_end(tmp_pat
     assert soup.details == whole.details
     assert soup.coefficients == whole.coefficients
     assert all(soup.weights[key].equal(whole.weights[key]) for key in whole.weights)
+
+
+def test_one_turn_of_all_models_is_learning_together(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    together = learned(spec_for("layer", "affine"), candidates, held_out, NO_TRACE)
+    turn = spec_for("layer", "affine", models_at_a_time=4)
+    in_turn = learned(turn, candidates, held_out, NO_TRACE)
+    np.testing.assert_allclose(in_turn.details["curve"], together.details["curve"], rtol=1e-4)
+    for key in together.weights:
+        torch.testing.assert_close(
+            in_turn.weights[key], together.weights[key], atol=1e-4, rtol=1e-3
+        )
+
+
+def test_gradient_of_a_turn_is_that_of_its_models_among_all(tmp_path):
+    candidates, held_out = make_pool(tmp_path)
+    paths = [c.weights for c in candidates]
+    model, labels = held_out.evaluator.model, torch.from_numpy(held_out.labels)
+    mixture = Mixture(model, paths, TURNS)
+    torch.manual_seed(1)
+    before, after = (torch.randn(4, len(mixture.groups)) for _ in range(2))
+    after[:2] = before[:2]  # they stay
+    mixture.begin_epoch_of_turns(mixture.coefficients(before))
+    mixture.begin_turn(range(2, 4))
+    mixture.mix_in_turn((after - before)[2:])
+    mix = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    cross_entropy(model(held_out.batch(np.arange(NUM_IMAGES))), labels).backward()
+    found = mixture.gradient_in_turn()
+
+    raw = after.clone().requires_grad_()
+    coefficients = mixture.coefficients(raw)
+    mixture.mix(coefficients.detach())
+    for key, tensor in model.state_dict().items():
+        torch.testing.assert_close(mix[key], tensor, rtol=1e-5, atol=1e-6)
+    cross_entropy(model(held_out.batch(np.arange(NUM_IMAGES))), labels).backward()
+    coefficients.backward(mixture.gradient())
+    torch.testing.assert_close(found, raw.grad[2:], rtol=1e-4, atol=1e-6)
+    assert found.abs().max() > 1e-3
+
+
+def test_turns_read_every_file_twice_an_epoch_and_hold_the_models_of_one(tmp_path, monkeypatch):
+    candidates, held_out = make_pool(tmp_path)
+    numbers = [0]
+    read = Mixture._read
+
+    def count(self, files, part):
+        block = read(self, files, part)
+        numbers[0] += block.numel()
+        return block
+
+    monkeypatch.setattr(Mixture, "_read", count)
+    spec = replace(TURNS, epochs=3)
+    soup = learned(spec, candidates, held_out, NO_TRACE)
+    size = sum(  # tied tensors once, statistics among them, which turns read for nothing
+        tensor.numel()
+        for key, tensor in read_weights(candidates[0].weights).items()
+        if tensor.is_floating_point() and key != "blocks.1.0.weight"
+    )
+    assert numbers[0] == (1 + 2 * 3) * 4 * size  # and once for their mean
+    for group, values in soup.coefficients.items():
+        assert sum(values) == pytest.approx(1, abs=1e-12)
+        if group in ("embedding", "blocks.0.0", "head"):  # where candidates differ
+            assert len({*values}) == 4  # each has moved
+    assert soup.details["curve"][-1][-1] < soup.details["curve"][0][0]
+
+
+def test_turns_are_of_affine_coefficients():
+    with pytest.raises(ValueError, match="models_at_a_time goes with constraint: affine"):
+        LearnedSpec(models_at_a_time=2)
 
 
 def test_another_seed_is_another_order_of_images(tmp_path):
@@ -416,7 +488,7 @@ def test_blocks_of_72_large_models_cover_them_in_products_that_gpus_compute(size
     mixture.num_ingredients = 72
     mixture._parts = [("token_embedding", 0, 4_194_304), ("all", 4_194_304, 304_000_000)]
     stop = 0
-    for _, start, begin, end in mixture._cut(size):
+    for _, start, begin, end in mixture._cut(size, 72):
         assert start + begin == stop
         assert 0 < 72 * (end - begin) <= size <= 2**30
         stop = start + end
@@ -427,11 +499,12 @@ def test_streamed_blocks_are_those_read_at_once_however_many_are_read_ahead(tmp_
     candidates, held_out = make_pool(tmp_path)
     paths = [c.weights for c in candidates]
     mixture = Mixture(held_out.evaluator.model, paths, spec_for(resident=False))
-    whole = [block.clone() for *_, block in mixture._read_blocks(RESIDENT_BLOCK["cpu"])]
+    everyone = range(4)
+    whole = [block.clone() for *_, block in mixture._read_blocks(RESIDENT_BLOCK["cpu"], everyone)]
     monkeypatch.setitem(READ_AHEAD, "cpu", 3)
     cut: dict[int, list[torch.Tensor]] = {}
     for (_, start, *_), (_, span, block) in zip(
-        mixture._cut(44), mixture._read_blocks(44), strict=True
+        mixture._cut(44, 4), mixture._read_blocks(44, everyone), strict=True
     ):
         assert block.shape == (4, span.stop - span.start)
         cut.setdefault(start, []).append(block)

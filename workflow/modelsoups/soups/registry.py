@@ -117,9 +117,19 @@ class LearnedSpec:
         own_row=False,
         minimum=0,
     )
+    models_at_a_time: int = option(
+        0,
+        "Affine coefficients of so many models at a time move and these models are held, in turn "
+        "over each epoch (MEHL-Soup+): memory for them and some four more, and each file is read "
+        "twice an epoch. 0: all",
+        written=False,
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         check_options("learned", self)
+        if self.models_at_a_time and self.constraint != "affine":
+            raise ValueError("learned: models_at_a_time goes with constraint: affine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,6 +303,7 @@ RECIPES: dict[str, Recipe] = {
     "learned": Recipe(
         spec=LearnedSpec,
         cook="modelsoups.soups.learned:learned",
+        num_held=4,  # besides those of `resident_gib` or `models_at_a_time`
         methods=[
             (
                 {},
