@@ -104,31 +104,38 @@ for name, target in TARGETS.items():
     workflow.get_rule(rule_name).docstring = target.result.about
 
 
-rule what_holds:
-    """The paper's claims with this study's numbers and computed verdicts."""
-    input:
-        claims=expand(CLAIMS, name=TARGETS),
-        code=code("what_holds"),
-    output:
-        csv="results/what-holds.csv",
-        markdown="results/what-holds.md",
-        html=report(
-            "results/what-holds.html",
-            caption="../workflow/report/what-holds.rst",
-            category="0. What holds here",
-            labels={"result": "What holds here"},
-        ),
-    log:
-        "results/logs/what_holds.log",
-    localrule: True
-    conda:
-        "../envs/modelsoups.yaml"
-    params:
-        study=CONFIG["study"],
-    message:
-        "Comparing the paper's claims with this study"
-    script:
-        "../workflow/scripts/what_holds.py"
+for name, page, targets in (
+    ("what_holds", "what-holds", list(TARGETS)),
+    ("what_holds_appendix", "what-holds-appendix", of_appendix()),
+):
+
+    rule:
+        """The paper's claims, of all or of the appendix, with this study's numbers and verdicts."""
+        name:
+            name
+        input:
+            claims=expand(CLAIMS, name=targets),
+            code=code("what_holds"),
+        output:
+            csv=f"results/{page}.csv",
+            markdown=f"results/{page}.md",
+            html=report(
+                f"results/{page}.html",
+                caption="../workflow/report/what-holds.rst",
+                category="0. What holds here",
+                labels={"result": "What holds here"},
+            ),
+        log:
+            f"results/logs/{name}.log",
+        localrule: True
+        conda:
+            "../envs/modelsoups.yaml"
+        params:
+            study=CONFIG["study"],
+        message:
+            "Comparing the paper's claims with this study"
+        script:
+            "../workflow/scripts/what_holds.py"
 
 
 rule sum_up_time:

@@ -16,7 +16,7 @@ for number, its_config in REPLICATES.items():
         replace_prefix:
             {"results/": replicate_folder(number)}
 
-    use rule * from replicate exclude all, fetch_from_hub, push, all_runs, all_soups, plan, what_holds, list_hyperparameters, draw_curves, diagnose_pool, evaluate_mixes, study_seeds, grow_soups, approximate_pairs, build_emoji, build_wordnet, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
+    use rule * from replicate exclude all, fetch_from_hub, push, all_runs, all_soups, plan, what_holds, what_holds_appendix, time_predictions, list_hyperparameters, draw_curves, diagnose_pool, evaluate_mixes, study_seeds, grow_soups, approximate_pairs, build_emoji, build_wordnet, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
 
 
 if REPLICATES:

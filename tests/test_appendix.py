@@ -51,6 +51,12 @@ def made(study, tmp_path_factory):
     return folder
 
 
+def sections_of(folder, name):
+    """The sections of a figure's claims."""
+    path = next((folder / "results").rglob(f"claims/{name}.json"))
+    return [claim["section"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]]
+
+
 @pytest.mark.slow
 def test_appendix_makes_the_figures_that_the_config_names(made):
     for name in FIGURES:
@@ -72,16 +78,16 @@ def test_figure_f1_has_every_part_of_every_grid_by_domain(made):
 
 
 @pytest.mark.slow
+def test_what_holds_of_the_appendix_has_the_claims_of_its_figures_alone(made):
+    page = pd.read_csv(made / "results/what-holds-appendix.csv")
+    sections = [section for name in FIGURES for section in sections_of(made, name)]
+    assert sorted(page["section"].astype(str)) == sorted(sections)
+    assert not (made / "results/what-holds.csv").exists()
+
+
+@pytest.mark.slow
 def test_claims_of_the_appendix_are_judged(made):
-    sections = {
-        name: [
-            claim["section"]
-            for claim in json.loads(
-                next((made / "results").rglob(f"claims/{name}.json")).read_text(encoding="utf-8")
-            )["claims"]
-        ]
-        for name in FIGURES
-    }
+    sections = {name: sections_of(made, name) for name in FIGURES}
     assert sections["figureF1"] == ["F"] * 4
     assert sections["figure5"] == ["3.3.1"] * 3
     assert sections["figureG3"] == ["G"] * 4
