@@ -1,5 +1,6 @@
-"""The memory of soups of many large models: uniform, greedy and learned soups (streamed, and of four
-models at a time) of 72 ViT-B/32.
+"""The memory of soups of many large models: uniform, greedy and learned soups of 72 ViT-B/32.
+
+Learned soups are streamed, and of four models at a time ("turns").
 
 Each is cooked in a process of its own; its peak memory, less what it has before (Python, torch, the
 module that is evaluated), is given in models of 88 M parameters in float32. The files are
