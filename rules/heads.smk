@@ -38,6 +38,7 @@ rule extract_features:
         features=FEATURES,
     log:
         "results/logs/extract_features/{backbone}-{dataset}.log",
+    priority: 1  # it needs several cores at once, which in the midst of runs are not free
     conda:
         "../envs/modelsoups.yaml"
     threads: probe_threads
@@ -68,6 +69,7 @@ rule fit_linear_probe:
         "results/logs/fit_linear_probe/{backbone}-{start}-{train}.log",
     wildcard_constraints:
         start=one_of(PROBES),
+    priority: 1
     conda:
         "../envs/modelsoups.yaml"
     threads: 2
