@@ -1,15 +1,14 @@
 """The greedy soup (paper Recipe 1), with one read per candidate and exact early rejection.
 
-Whatever the number of candidates, main memory or the GPU's has the model, the sum of the soup so
-far in float64, which is as much as two models, and a tensor or two. `selection` has the decisions,
-`rejection` how they are made on a part of the held-out examples.
+Whatever the number of candidates, main memory has the model and a tensor or two. The sum of the
+soup so far, in float64 and so as much as two models, is in a file, or in a GPU's memory.
+`selection` has the decisions, `rejection` how they are made on a part of the held-out examples.
 """
 
-import ctypes
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain, cycle
@@ -48,6 +47,7 @@ from modelsoups.weights.checkpoints import (
     find_tied,
     read_whole,
 )
+from modelsoups.weights.sums import Sums
 
 logger = logging.getLogger(__name__)
 
@@ -109,13 +109,6 @@ def greedy(
     )
 
 
-def give_back_memory() -> None:
-    """Give what was freed back to the system: glibc keeps it, and not for the threads of `average`,
-    so that the sum would stay in memory beside the soup."""
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def decided_before(trace: Trace, names: Sequence[str]) -> list[Decision]:
     """The decisions of an interrupted call; none if they are of other candidates.
 
@@ -158,7 +151,8 @@ class RunningMean:
                 self._names.setdefault(tied.get(key, key), []).append(key)
         self._spec, self._candidates, self._held_out = spec, candidates, held_out
         self._accept_ties = accept_ties
-        self._sum: Weights = {}  # float64
+        shapes = {key: tuple(self._entries[key].shape) for key in self._names}
+        self._sum = Sums(shapes, held_out.evaluator.device)
         self._logits = self._new_logits = np.empty(
             (0, 0)
         )  # (n, C), of the soup and with the candidate
@@ -183,20 +177,23 @@ class RunningMean:
 
     def keep(self, position: int) -> None:
         """Make the soup last attempted the soup: one with this candidate."""
-        self._sum.update(self._totals(position))
+        self._update(self._totals(position))
         self._logits = self._new_logits
         self.ingredients.append(position)
 
     def remove(self, position: int) -> None:
         """Make the soup last attempted the soup: one without this candidate."""
-        self._sum.update(self._totals(position, removed=True))
+        self._update(self._totals(position, removed=True))
         self._logits = self._new_logits
         self.ingredients.remove(position)
 
+    def _update(self, totals: Iterable[tuple[str, Tensor]]) -> None:
+        for key, total in totals:
+            self._sum.put(key, total)
+
     def average(self) -> Weights:
         """The weights of the soup; there is no other attempt after it."""
-        self._sum = {}
-        give_back_memory()
+        self._sum.close()
         return average([self._candidates[position].weights for position in self.ingredients])
 
     def reported(self) -> float:
@@ -221,10 +218,10 @@ class RunningMean:
     def restore(self, positions: Sequence[int], removed: Sequence[int] = ()) -> None:
         """Make the soup of these candidates, less some taken out afterwards, the soup."""
         for position in positions:
-            self._sum.update(self._totals(position))
+            self._update(self._totals(position))
             self.ingredients.append(position)
         for position in removed:
-            self._sum.update(self._totals(position, removed=True))
+            self._update(self._totals(position, removed=True))
             self.ingredients.remove(position)
         self._pour(self.ingredients, self._sum.items())
         self._logits = self._held_out.logits()
@@ -242,7 +239,7 @@ class RunningMean:
                 if removed:
                     total.neg_()
                 if key in self._sum:
-                    total += self._sum[key]
+                    total += self._sum.get(key)
                 yield key, total
 
     def _pour(self, ingredients: Sequence[int], totals: Iterable[tuple[str, Tensor]]) -> None:

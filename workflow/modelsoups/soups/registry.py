@@ -273,7 +273,7 @@ RECIPES: dict[str, Recipe] = {
     "greedy": Recipe(
         spec=GreedySpec,
         cook="modelsoups.soups.greedy:greedy",
-        num_held=4,  # the model, a sum in float64
+        num_held=3,  # the model, and at the end the soup
         methods=[
             (
                 {},
@@ -357,7 +357,7 @@ RECIPES: dict[str, Recipe] = {
     "pruned": Recipe(
         spec=PrunedSpec,
         cook="modelsoups.soups.pruned:pruned",
-        num_held=4,
+        num_held=3,
         methods=[
             (
                 {},
