@@ -97,3 +97,16 @@ def test_every_config_key_is_described():
         for entry in CONFIG[section].values():
             keys |= entry.keys()
     assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
+
+
+def test_page_of_the_appendices_has_the_numbers_of_the_committed_tables():
+    page = (ROOT / "docs/appendices.md").read_text("utf-8")
+    files = [*MINIATURE.glob("appendix-l/*.csv"), *MINIATURE.glob("large-models/*.csv")]
+    assert len(files) == 6
+    for path in files:
+        table = pd.read_csv(path)
+        for name in {"accuracy", "in_distribution", "shifts"} & {*table}:
+            missing = [each for each in table[name].dropna() if f"{100 * each:.2f}" not in page]
+            assert not missing, path.name
+    for path in MINIATURE.glob("appendix-l/*.svg"):
+        assert f"(miniature/appendix-l/{path.name})" in page
