@@ -1,6 +1,6 @@
 """Analyses of a sweep: what the paper's figures and Section 4 are computed from.
 
-Each goes on where it was when a job is tried again: it may take days.
+Each but the timing goes on where it was when a job is tried again: it may take days.
 """
 
 
@@ -195,7 +195,7 @@ rule time_predictions:
         ensembles=ensemble_records,
         code=code("time_predictions"),
     output:
-        inference=f"{SWEEP}/inference.parquet",
+        timing=f"{SWEEP}/timing.parquet",
     log:
         "results/logs/time_predictions/{sweep}.log",
     benchmark:
@@ -206,10 +206,10 @@ rule time_predictions:
     resources:
         gpu=1,
         mem_mb=evaluation_memory,
-        runtime=analysis_minutes("inference"),
+        runtime=analysis_minutes("timing"),
         batch_size=EVALUATION["batch_size"],
     params:
-        plan=analysis_plan("inference"),
+        plan=analysis_plan("timing"),
         models=timed_names,
         soups=soup_names,
         ensembles=ensemble_names,

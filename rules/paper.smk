@@ -104,9 +104,14 @@ for name, target in TARGETS.items():
     workflow.get_rule(rule_name).docstring = target.result.about
 
 
-for name, page, targets in (
-    ("what_holds", "what-holds", list(TARGETS)),
-    ("what_holds_appendix", "what-holds-appendix", of_appendix()),
+for name, page, title, targets in (
+    ("what_holds", "what-holds", "What holds here", list(TARGETS)),
+    (
+        "what_holds_appendix",
+        "what-holds-appendix",
+        "What holds of the appendix",
+        of_appendix(),
+    ),
 ):
 
     rule:
@@ -123,7 +128,7 @@ for name, page, targets in (
                 f"results/{page}.html",
                 caption="../workflow/report/what-holds.rst",
                 category="0. What holds here",
-                labels={"result": "What holds here"},
+                labels={"result": title},
             ),
         log:
             f"results/logs/{name}.log",

@@ -37,6 +37,19 @@ RECIPES = {
     "learned": {"kind": "learned"},  # without scores
 }
 ENSEMBLES = {"ensemble": {"kind": "uniform"}, "greedy-ensemble": {"kind": "greedy"}}
+COSTS = pd.DataFrame(
+    {
+        "model": ["uniform", "greedy", "greedy-order1", "greedy-order2", "greedy-order3"],
+        "num_ingredients": [3, 2, 1, 2, 3],
+        "passes": [1, 1.5, 2, 2, 5],
+        "seconds": [1.0, 4, 3, 4, 8],
+        "peak_memory_mb": [900.0, 1100, 1100, 1200, 1300],
+        "memory_before_mb": 800.0,
+        "device": "cpu",
+        "device_memory_mb": [None] * 5,
+        "resumed": [False, False, False, True, False],
+    }
+)
 METHODS = list_methods(RECIPES, ENSEMBLES)
 ABOUT = {"study": "a toy study", "roles": ROLES, "recipes": RECIPES, "ensembles": ENSEMBLES}
 

@@ -1,28 +1,12 @@
 """The recipes side by side, from a small sweep whose numbers are worked out by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from modelsoups.paper.figureRecipes import RESULT as FIGURE
 from modelsoups.paper.recipes import RESULT, mean_cost
 from modelsoups.study.study import Study
-from small_scores import ABOUT, CORRECT_IMAGES, NO_SHIFTS, SCORES
-
-SOUPS = ["uniform", "greedy", "greedy-order1", "greedy-order2", "greedy-order3"]
-COSTS = pd.DataFrame(
-    {
-        "model": SOUPS,
-        "num_ingredients": [3, 2, 1, 2, 3],
-        "passes": [1, 1.5, 2, 2, 5],
-        "seconds": [1.0, 4, 3, 4, 8],
-        "peak_memory_mb": [900.0, 1100, 1100, 1200, 1300],
-        "memory_before_mb": 800.0,
-        "device": "cpu",
-        "device_memory_mb": [None] * 5,
-        "resumed": [False, False, False, True, False],
-    }
-)
+from small_scores import ABOUT, CORRECT_IMAGES, COSTS, NO_SHIFTS, SCORES
 
 
 @pytest.fixture

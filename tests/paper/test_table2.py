@@ -5,12 +5,11 @@ import pytest
 
 from modelsoups.paper.table2 import RESULT
 from modelsoups.study.study import Study
-from small_scores import ABOUT, SCORES
+from small_scores import ABOUT, COSTS, SCORES
 
-SOUPS = ["uniform", "greedy", "greedy-order1", "greedy-order2", "greedy-order3"]
-INFERENCE = pd.DataFrame(
+TIMING = pd.DataFrame(
     {
-        "model": ["001", *SOUPS, "ensemble"],
+        "model": ["001", *COSTS["model"], "ensemble"],
         "num_models": [1] * 6 + [3],
         "num_examples": 500,
         "seconds": [0.5, 0.6, 0.5, 0.4, 0.5, 0.9, 1.6],
@@ -20,26 +19,12 @@ INFERENCE = pd.DataFrame(
         "precision": "float32",
     }
 )
-COSTS = pd.DataFrame(
-    {
-        "model": SOUPS,
-        "num_ingredients": [3, 2, 1, 2, 3],
-        "passes": [1, 1.5, 2, 2, 5],
-        "seconds": [1.0, 4, 3, 4, 8],
-        "peak_memory_mb": [900.0, 1100, 1100, 1200, 1300],
-        "memory_before_mb": 800.0,
-        "device": "cpu",
-        "device_memory_mb": [None] * 5,
-        "resumed": [False, False, False, True, False],
-    }
-)
 
 
 @pytest.fixture
 def made(make_given):
-    tables = {"scores": [SCORES], "inference": [INFERENCE], "costs": [COSTS]}
-    flat = {name: table for name, (table,) in tables.items()}
-    return RESULT.make(make_given(flat, {"sweep": "a"}, ABOUT))
+    tables = {"scores": SCORES, "timing": TIMING, "costs": COSTS}
+    return RESULT.make(make_given(tables, {"sweep": "a"}, ABOUT))
 
 
 def test_a_soup_costs_one_model_and_an_ensemble_all_of_its_own(made):

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelsoups.analyses.inference import time_predictions
+from modelsoups.analyses.timing import list_members, time_predictions
 from modelsoups.base.files import publish, read_json
 from modelsoups.base.logs import log_to
 from modelsoups.evaluation.classifier import open_evaluator
 from modelsoups.evaluation.evaluator import open_set
-from modelsoups.evaluation.scores import rank, read_scores
+from modelsoups.evaluation.scores import read_scores
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.weights.checkpoints import read_weights
 
@@ -21,8 +21,6 @@ log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 params, given = snakemake.params, snakemake.input
 weights = dict(zip(params.models, map(Path, given.weights), strict=True))
-scores = read_scores(given.scores)
-best = rank(scores[scores["kind"] == "run"], params.held_out, params.roles).index[0]
 ensembles = dict(zip(params.ensembles, map(read_json, given.ensembles), strict=True))
 examples = open_set(
     params.held_out, given.examples, given.labels, max_examples=params.plan["max_images"]
@@ -34,14 +32,10 @@ timed = time_predictions(
         snakemake.resources.batch_size,
         params.precision,
     ),
-    {
-        best: [best],
-        **{soup: [soup] for soup in params.soups},
-        **{name: record["ingredients"] for name, record in ensembles.items()},
-    },
+    list_members(read_scores(given.scores), params.roles, params.soups, ensembles),
     lambda model: read_weights(weights[model]),
     examples,
     params.plan["num_repeats"],
 )
-with publish(snakemake.output.inference) as draft:
+with publish(snakemake.output.timing) as draft:
     timed.to_parquet(draft, index=False)

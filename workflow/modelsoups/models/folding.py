@@ -9,7 +9,7 @@ bfloat16, the input gradient of depthwise ones with a stride (40 to 100 times a 
 Results equal the plain ones up to rounding. `benchmarks/training_speed.py` measures the gain.
 """
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 from collections import Counter
 from functools import lru_cache

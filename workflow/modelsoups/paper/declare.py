@@ -55,7 +55,7 @@ class Need:
     """A table of a sweep or pool that a result reads."""
 
     sweep: str
-    # scores, correct, predictions, costs, growth, cross, approximation, inference; mixes/<plan>,
+    # scores, correct, predictions, costs, growth, cross, approximation, timing; mixes/<plan>,
     # seeds/<match>, label-sets/<name>; or logits, which stands for a list of files: the runs' on
     # the test set and the shift sets.
     table: str

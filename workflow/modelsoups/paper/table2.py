@@ -31,14 +31,14 @@ FORMULAS = {  # label -> the paper's
     "Greedy soup": "Recipe 1",
     "Learned soup": "Appendix I",
 }
-COSTS = {"run": "O(1)", "soup": "O(1)", "ensemble": "O(k)"}  # kind of model -> the paper's
+PAPER_COSTS = {"run": "O(1)", "soup": "O(1)", "ensemble": "O(k)"}  # kind of model -> the paper's
 CHOICE = ("passes", "seconds", "peak_memory_mb", "resumed")  # of what cooking a soup took
 PLAN = {"max_images": 512, "num_repeats": 5}  # of one timing
 
 
 def table_2(
     scores: "pd.DataFrame",
-    inference: "pd.DataFrame",
+    timing: "pd.DataFrame",
     costs: "pd.DataFrame",
     study: str,
     methods: Mapping[str, Method],
@@ -46,7 +46,7 @@ def table_2(
     """What a prediction by each method takes, and what it took to choose it.
 
     Args:
-        scores: tidy scores of a sweep. inference: of `analyses.inference.time_predictions`: of the
+        scores: tidy scores of a sweep. timing: of `analyses.timing.time_predictions`: of the
             best run, soups and ensembles. costs: of `soups.costs.collect_costs`.
         methods: soup or ensemble -> its row, in the order of rows.
     Returns:
@@ -54,13 +54,13 @@ def table_2(
         formula and cost (the paper's); num_models that a prediction runs; seconds_per_1000
         predictions, weights_mb in memory, and relative_seconds and relative_weights, to the best
         run; device, threads, precision. Of soups what cooking took after each run had been
-        evaluated on the held-out set: passes over it, choice_seconds, choice_memory_mb (the peak of
-        the process).
+        evaluated on the held-out set: passes over it, seconds, peak_memory_mb and resumed, as
+        `recipes.mean_cost` has them; NaN of the others.
     """
     import pandas as pd
 
     kinds = scores.groupby("model")["kind"].first()
-    timed = inference.set_index("model")
+    timed = timing.set_index("model")
     timed["seconds_per_1000"] = 1000 * timed["seconds"] / timed["num_examples"]
     (best,) = [model for model in timed.index if model not in methods]
     measured = ["num_models", "seconds_per_1000", "weights_mb"]
@@ -76,7 +76,7 @@ def table_2(
                 "method": method,
                 "models": " ".join(models),
                 "formula": FORMULAS.get(method, ""),
-                "cost": COSTS[kind],
+                "cost": PAPER_COSTS[kind],
                 **means.to_dict(),
                 "relative_seconds": means["seconds_per_1000"] / one["seconds_per_1000"],
                 "relative_weights": means["weights_mb"] / one["weights_mb"],
@@ -121,7 +121,7 @@ def to_markdown(table: "pd.DataFrame") -> str:
 
 
 def describe(table: "pd.DataFrame") -> Iterator[str]:
-    """The dearest soup and ensemble beside the best run; no test."""
+    """How long soups and ensembles take beside the best run; no test."""
     for cost, what in {"O(1)": "soups", "O(k)": "ensembles"}.items():
         chosen = table[(table["cost"] == cost) & (table["method"] != BEST)]
         if len(chosen):
@@ -138,7 +138,7 @@ def make(given: Given) -> Made:
 
     table = table_2(
         read_scores(given.path("scores")),
-        given.read("inference"),
+        given.read("timing"),
         given.read("costs"),
         given.study,
         given.methods,
@@ -162,8 +162,8 @@ RESULT = Result(
     key="table2",
     schema={**SWEEP, "description": "The sweep or pool whose methods' predictions are timed"},
     targets=lambda sweep, config: {"table2": {"sweep": sweep}},
-    needs=table_need("scores", "inference", "costs"),
-    analyses=lambda spec: [Analysis(sweep=spec["sweep"], table="inference", plan=PLAN)],
+    needs=table_need("scores", "timing", "costs"),
+    analyses=lambda spec: [Analysis(sweep=spec["sweep"], table="timing", plan=PLAN)],
     names=one_sweep,
     problems=lambda spec, study: problems(spec["sweep"], study),
     make=make,

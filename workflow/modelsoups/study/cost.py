@@ -90,7 +90,7 @@ def count_images(study: Study, sweep: str, table: str, plan: Mapping[str, Any]) 
         case "growth":
             size = len(study.pools[sweep])
             return plan["num_orders"] * (size * everything + comb(size + 1, 2) * held_out)
-        case "inference":  # as if the ensembles had all models, and once more to warm up
+        case "timing":  # as if the ensembles had all models, and once more to warm up
             soups, ensembles = study.recipes_of(sweep), study.ensembles_of(sweep)
             models = 1 + len(soups) + len(ensembles) * len(study.pools[sweep])
             return (plan["num_repeats"] * models + 1) * min(held_out, plan["max_images"])

@@ -3,7 +3,7 @@
 Of images: the paper's policies by name (Appendices J.2, C and L), as timm computes them.
 """
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 import random
 from collections.abc import Callable

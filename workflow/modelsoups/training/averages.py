@@ -6,7 +6,7 @@ Sums are float64 and are cast once, as a soup's are: in float32 a step of a high
 are frozen in fine-tuning, so those of an average are those of the run, and are not estimated anew.
 """
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 import math
 from collections.abc import Callable, Mapping

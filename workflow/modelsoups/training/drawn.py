@@ -5,7 +5,7 @@ row says which box, flip and operations the image would be given. `training.pixe
 say, for a batch at once.
 """
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 import random
 from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ A method is a function here and an entry in one of the dictionaries; the loop kn
 Whatever a run can do without is a field of `RunSpec` whose default is off.
 """
 
-import modelsoups.models.light  # noqa: F401  # isort: skip
+import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 import math
 from collections.abc import Callable, Iterable, Sequence

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Sums:
-    """A float64 tensor a key: on a GPU in its memory, else in a file without a name (in TMPDIR).
+    """A float64 tensor a key: in a GPU's memory, or of a CPU in a file without a name (in TMPDIR).
 
     The file is as large as two models in float32. What is written to it stays in the system's cache
     as long as there is memory to spare.
@@ -21,10 +21,10 @@ class Sums:
         """Nothing is there yet. Args: shapes: of every tensor that may be put."""
         sizes = [8 * prod(shape) for shape in shapes.values()]
         self._starts = dict(zip(shapes, accumulate(sizes, initial=0), strict=False))
-        self._shapes, self._device = shapes, device
-        self._on_gpu: dict[str, Tensor] = {}
+        self._shapes = shapes
+        self._held: dict[str, Tensor] = {}  # on a GPU
         self._file = None
-        if device.type != "cuda":
+        if device.type == "cpu":
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
             weakref.finalize(self, self._file.close)  # however the job ends
         self._there: set[str] = set()
@@ -36,7 +36,7 @@ class Sums:
         """Replace the tensor of a key. Args: total: float64, on the device."""
         self._there.add(key)
         if self._file is None:
-            self._on_gpu[key] = total
+            self._held[key] = total
             return
         self._file.seek(self._starts[key])
         self._file.write(total.contiguous().view(-1).numpy().data)
@@ -44,7 +44,7 @@ class Sums:
     def get(self, key: str) -> Tensor:
         """The tensor of a key, on the device."""
         if self._file is None:
-            return self._on_gpu[key]
+            return self._held[key]
         total = torch.empty(self._shapes[key], dtype=torch.float64)
         self._file.seek(self._starts[key])
         self._file.readinto(total.view(-1).numpy().data.cast("B"))
@@ -56,6 +56,6 @@ class Sums:
 
     def close(self) -> None:
         """Give memory and file back."""
-        self._on_gpu = {}
+        self._held = {}
         if self._file is not None:
             self._file.close()

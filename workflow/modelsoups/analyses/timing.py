@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 import pandas as pd
 import torch
@@ -10,6 +11,26 @@ from tqdm import tqdm
 
 from modelsoups.data.examples import Examples
 from modelsoups.evaluation.evaluator import Evaluator
+from modelsoups.evaluation.scores import rank, the_dataset
+
+
+def list_members(
+    scores: pd.DataFrame,
+    roles: Mapping[str, str],
+    soups: Sequence[str],
+    ensembles: Mapping[str, Mapping[str, Any]],
+) -> dict[str, list[str]]:
+    """The models that one prediction of each method takes: of the best run on the held-out set, of
+    soups, and of ensembles.
+
+    Args: scores: tidy, of a sweep. roles: dataset -> role. ensembles: name -> its record.
+    """
+    runs = scores[scores["kind"] == "run"]
+    best = rank(runs, the_dataset(roles, "held_out"), roles).index[0]
+    return {
+        **{model: [model] for model in [best, *soups]},
+        **{name: record["ingredients"] for name, record in ensembles.items()},
+    }
 
 
 def time_predictions(

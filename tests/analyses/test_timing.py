@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 
-from modelsoups.analyses import inference
-from modelsoups.analyses.inference import time_predictions
+from modelsoups.analyses import timing
+from modelsoups.analyses.timing import list_members, time_predictions
 from modelsoups.weights.checkpoints import read_weights
+from small_scores import ROLES, SCORES
 from weight_space import make_evaluator
 
 MEMBERS = {"000": ["000"], "ensemble": ["000", "001", "002"]}
@@ -17,7 +18,7 @@ def time(files, photos, monkeypatch):
     """From a clock, whose readings are given, to the table, and the models read and run."""
 
     def run(readings, num_repeats=3):
-        monkeypatch.setattr(inference.time, "perf_counter", iter(readings).__next__)
+        monkeypatch.setattr(timing.time, "perf_counter", iter(readings).__next__)
         evaluator, read = make_evaluator(), []
         outputs = evaluator.outputs
         ran = []
@@ -42,6 +43,12 @@ def clock(durations):
     """Readings at the start and end of each duration, an hour apart."""
     for number, duration in enumerate(durations):
         yield from (3600.0 * number, 3600.0 * number + duration)
+
+
+def test_members_are_the_best_run_by_the_held_out_set_soups_and_what_ensembles_are_made_of():
+    ensembles = {"ensemble": {"ingredients": ["000", "002"]}}
+    members = list_members(SCORES, ROLES, ["greedy"], ensembles)
+    assert members == {"001": ["001"], "greedy": ["greedy"], "ensemble": ["000", "002"]}
 
 
 def test_seconds_are_the_median_of_repeats_summed_over_the_models(time):

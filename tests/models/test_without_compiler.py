@@ -36,16 +36,16 @@ def test_the_compiler_is_as_ever_afterwards():
     code = """
 import sys, torch
 disable = torch.compiler.disable
-import modelsoups.models.light as light
-assert torch.compiler.disable is disable and light.COMPILER not in sys.modules
+import modelsoups.models.without_compiler as without_compiler
+assert torch.compiler.disable is disable and without_compiler.COMPILER not in sys.modules
 from torchvision.ops import roi_align
 from timm.models.naflexvit import NaFlexRopeIterator
-assert light.COMPILER not in sys.modules
+assert without_compiler.COMPILER not in sys.modules
 supported = roi_align.__globals__["is_compile_supported"]
 assert supported is not None and supported("cpu") is True
 from torch._dynamo import utils
 assert utils.__file__ and supported("meta") == utils.is_compile_supported("meta")
-apart = light.disable_later(lambda x: x + 1)
+apart = without_compiler.disable_later(lambda x: x + 1)
 model = torch.compile(lambda x: apart(2 * x) * 3, backend="eager")
 print(model(torch.ones(2)).tolist())
 """
@@ -54,10 +54,10 @@ print(model(torch.ones(2)).tolist())
 
 def test_what_the_stand_in_does_not_have_is_the_compilers():
     code = """
-import sys, modelsoups.models.light as light
-sys.modules[light.COMPILER] = stand_in = light.stand_for_compiler()
+import sys, modelsoups.models.without_compiler as without_compiler
+sys.modules[without_compiler.COMPILER] = stand_in = without_compiler.stand_for_compiler()
 from torch._dynamo.utils import istype
-assert sys.modules[light.COMPILER] is not stand_in
+assert sys.modules[without_compiler.COMPILER] is not stand_in
 print(istype(1, int), hasattr(stand_in, "__nonesuch__"))
 """
     assert run(code) == "True False"
