@@ -48,6 +48,7 @@ from modelsoups.models.backbones import BackboneSpec, Classifier, build_classifi
 from modelsoups.models.devices import autocast, pick_device
 from modelsoups.soups import learned as learned_soups
 from modelsoups.soups.greedy import greedy
+from modelsoups.soups.mixture import Mixture
 from modelsoups.soups.pool import Candidate, HeldOut
 from modelsoups.soups.registry import GreedySpec, LearnedSpec
 from modelsoups.study.search import RunSpec
@@ -575,7 +576,7 @@ def time_learned(bench: Bench, pool: list[Candidate], held_out: HeldOut) -> None
         with bench.memory(f"learned, {how}", bar):
             held_out.pour(read_weights(paths[0]), "the first")
             spec = LearnedSpec(coefficients_per="layer", resident_gib=gib)
-            mixture = learned_soups.Mixture(evaluator.model, paths, spec)
+            mixture = Mixture(evaluator.model, paths, spec)
             learner = learned_soups.Learner(mixture, spec, held_out)
             few = 2 if how == "streamed" else size.steps
             learner.step(indices)

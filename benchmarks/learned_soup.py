@@ -22,7 +22,8 @@ from torch.nn.functional import cross_entropy
 
 from modelsoups.data.examples import Images
 from modelsoups.evaluation.evaluator import Evaluator
-from modelsoups.soups.learned import Learner, Mixture
+from modelsoups.soups.learned import Learner
+from modelsoups.soups.mixture import Mixture
 from modelsoups.soups.pool import HeldOut
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.checkpoints import read_weights, write_weights

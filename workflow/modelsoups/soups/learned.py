@@ -6,10 +6,6 @@ ingredient's weights with the gradient at the mix: one ordinary backward pass of
 the number of ingredients. The official code (`learned_bylayer.py`) lets autograd go through all of
 them, which takes their memory several times over for the same numbers.
 
-*Digits.* What moves the coefficients is how these inner products differ, and ingredients are much
-alike: in float32 the difference of two large sums would keep few digits, or none. So each
-ingredient counts by its difference to the first one, and sums over a block are added in float64.
-
 *Affine* coefficients may be negative: alpha = (1 + r - mean r) / K for any r, so that their sum is
 one at every step (Li et al. 2024, "Learning scalable model soup on a single GPU", MEHL-Soup). The
 gradient of r is (g - mean g) / K, which makes a step of size eta the projected one,
@@ -23,38 +19,24 @@ coordinate descent, as in MEHL-Soup+). The batches of an epoch are shared out am
 
 Of labels the loss is the mean binary cross-entropy; of numbers it is the mean squared error, and
 beta stays 1: a factor of numbers would be another model.
-
-Ingredients are held on the device if they are small enough, else read anew for every step, ahead
-of the computing.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from modelsoups.base.progress import Trace
-from modelsoups.models.ahead import ahead_on
+from modelsoups.soups.mixture import Mixture
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import LearnedSpec
-from modelsoups.weights.average import average, check_finite, common_integers
-from modelsoups.weights.checkpoints import (
-    Checkpoint,
-    Source,
-    Weights,
-    check_alike,
-    find_tied,
-    load,
-    open_source,
-)
-from modelsoups.weights.layers import GROUPINGS
+from modelsoups.weights.average import average, check_finite
+from modelsoups.weights.checkpoints import Weights, load
 
 logger = logging.getLogger(__name__)
 
@@ -64,15 +46,6 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "labels": lambda logits, labels: binary_cross_entropy_with_logits(logits, labels.float()),
     "numbers": lambda outputs, numbers: mse_loss(outputs, numbers.float()),
 }
-Block = tuple[int, slice, Tensor]  # group, where it stands in the vector, and (K, width) float32
-Part = tuple[str, int, int, int]  # key, where the tensor starts in the vector, elements from..to
-STATISTICS = "statistics"  # group of what is not learned
-# Elements of all ingredients together in a block: those that are read for every step, on a CPU (in
-# whose cache they stay) and on a GPU (which few large copies suit), and those that are held. Far
-# below 2^31, where products on GPUs overflow.
-STREAMED_BLOCK = {"cpu": 2**20, "cuda": 2**25}
-RESIDENT_BLOCK = {"cpu": 2**24, "cuda": 2**26}
-READ_AHEAD = {"cpu": 1, "cuda": 4}  # blocks, each by a thread of its own
 
 
 def learned(
@@ -131,210 +104,6 @@ def learn(
     by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
     per_key = {key: by_group[group] for key, group in mixture.group_of.items()}
     return average(ingredients, per_key), by_group, learner
-
-
-class Mixture:
-    """A model whose weights are a mix of K files, and the gradient of the coefficients.
-
-    The model's parameters and normalisation statistics become views of one vector of P elements;
-    gradients likewise. A convolution that is stored channels last stays so, which a compiled model
-    insists on: it is copied to and from the vector. Statistics are mixed like their layer but
-    receive no gradient, as in autograd; of affine coefficients they stay the plain mean, since
-    negative ones could make a variance negative.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        ingredients: Sequence[Mapping[str, Tensor] | Path],
-        spec: LearnedSpec,
-    ):
-        """Check the headers of all files and put the model's tensors into the vector.
-
-        `model` has the weights of one of the ingredients, in float32.
-        """
-        self._files = [
-            open_source(each, f"ingredient {number}") for number, each in enumerate(ingredients)
-        ]
-        entries = check_alike(self._files)
-        common_integers(self._files, entries)
-        self.num_ingredients = len(ingredients)
-        self._model = model
-        self._affine = spec.constraint == "affine"
-        naming = GROUPINGS[spec.coefficients_per]
-        tied = find_tied(entries)
-        self.group_of: dict[str, str] = {}  # of every floating tensor in the files
-        tensors: dict[Tensor, str] = {}  # the model's own, each once -> key
-        for key, tensor in model.state_dict(keep_vars=True).items():
-            if key in entries and key not in tied and tensor.is_floating_point():
-                first = tensors.setdefault(tensor, key)  # another key if the model ties them
-                is_free = isinstance(tensor, nn.Parameter) or not self._affine
-                group = naming(first) if is_free else STATISTICS
-                self.group_of[key] = group
-        self.groups = list(dict.fromkeys(self.group_of.values()))
-        size = sum(tensor.numel() for tensor in tensors)
-        device = next(iter(tensors)).device
-        # Memory that is not written yet is not there yet: the model's own goes as this comes.
-        self._mix, self._gradient = (
-            torch.empty(size, device=device),
-            torch.empty(size, device=device),
-        )
-        self._parts: list[tuple[str, int, int]] = []  # key, where it starts, number of elements
-        self._apart: list[tuple[Tensor, slice]] = []  # that are no views of the vector
-        start = 0
-        for tensor, key in tensors.items():
-            span = slice(start, start + tensor.numel())
-            gradient = self._gradient[span].view(tensor.shape)
-            if tensor.is_contiguous():
-                tensor.data = self._mix[span].view(tensor.shape)
-            else:
-                gradient = torch.zeros_like(tensor)
-                self._apart.append((tensor, span))
-            if isinstance(tensor, nn.Parameter):
-                tensor.grad = gradient
-            self._parts.append((key, start, tensor.numel()))
-            start = span.stop
-        self._resident: list[Block] | None = None
-        self._mean = self._base = self._mix.new_empty(0)  # of turns
-        self._held: list[Block] = []
-        if spec.models_at_a_time:
-            return
-        if 4 * size * self.num_ingredients <= spec.resident_gib * 2**30:
-            self._resident = list(self._read_all(RESIDENT_BLOCK[device.type]))
-
-    def forget_gradient(self) -> None:
-        """Free the gradient: the soup takes its place in memory."""
-        for parameter in self._model.parameters():
-            parameter.grad = None
-        self._gradient = self._gradient.new_empty(0)
-
-    def coefficients(self, raw: Tensor) -> Tensor:
-        """Coefficients (K, num_groups) float64 from what is learned (K, num_groups)."""
-        raw = raw.double()
-        if not self._affine:
-            return raw.softmax(dim=0)
-        fixed = torch.tensor([group == STATISTICS for group in self.groups], device=raw.device)
-        return (1 + raw - raw.mean(dim=0)).where(~fixed, 1) / len(raw)
-
-    @torch.no_grad()
-    def mix(self, coefficients: Tensor) -> None:
-        """Put the mix with these coefficients (K, num_groups) into the model; zero gradients."""
-        self._gradient.zero_()
-        # The blocks have the first ingredient, and the others less the first.
-        factors = torch.cat([coefficients.sum(dim=0, keepdim=True), coefficients[1:]]).float()
-        for group, span, block in self._blocks():
-            torch.mv(block.T, factors[:, group], out=self._mix[span])
-        self._copy_apart()
-
-    @torch.no_grad()
-    def gradient(self) -> Tensor:
-        """Gradient of the coefficients (K, num_groups) float64, from the gradients in the model."""
-        self._collect_apart()
-        shape = (self.num_ingredients, len(self.groups))
-        total = self._gradient.new_zeros(shape, dtype=torch.float64)
-        for group, span, block in self._blocks():
-            total[:, group] += block @ self._gradient[span]
-        total[1:] += total[0]
-        return total
-
-    @torch.no_grad()
-    def begin_epoch_of_turns(self, coefficients: Tensor) -> None:
-        """Put the mix with these coefficients (K, num_groups) into the model; turns go on."""
-        if not self._mean.numel():
-            self.mix(torch.full_like(coefficients, 1 / self.num_ingredients))
-            self._mean = self._mix.clone()
-        self.mix(coefficients)
-
-    @torch.no_grad()
-    def begin_turn(self, members: range) -> None:
-        """Hold these ingredients, less the mean of all, in place of those of the turn before."""
-        self._held = []
-        self._base = self._mix.clone()
-        for group, span, block in self._read_blocks(RESIDENT_BLOCK[self._mix.device.type], members):
-            if self.groups[group] != STATISTICS:
-                block -= self._mean[span]
-                self._held.append((group, span, block))
-
-    @torch.no_grad()
-    def mix_in_turn(self, moved: Tensor) -> None:
-        """Put the mix into the model for which what is learned has moved so far, (members,
-        num_groups), in this turn; zero gradients."""
-        self._gradient.zero_()
-        factors = (moved / self.num_ingredients).float()
-        for group, span, block in self._held:
-            torch.addmv(self._base[span], block.T, factors[:, group], out=self._mix[span])
-        self._copy_apart()
-
-    @torch.no_grad()
-    def gradient_in_turn(self) -> Tensor:
-        """Gradient of what is learned of the members (members, num_groups), from the model's."""
-        self._collect_apart()
-        num_members = len(self._held[0][2]) if self._held else 0
-        total = self._gradient.new_zeros((num_members, len(self.groups)), dtype=torch.float64)
-        for group, span, block in self._held:
-            total[:, group] += block @ self._gradient[span]
-        return (total / self.num_ingredients).float()
-
-    def _copy_apart(self) -> None:
-        """Tensors that are no views of the vector take what it has of theirs."""
-        for tensor, span in self._apart:
-            tensor.copy_(self._mix[span].view(tensor.shape))
-            if tensor.grad is not None:
-                tensor.grad.zero_()
-
-    def _collect_apart(self) -> None:
-        """The vector takes their gradients."""
-        for tensor, span in self._apart:
-            if tensor.grad is not None:
-                self._gradient[span].view(tensor.shape).copy_(tensor.grad)
-
-    def _blocks(self) -> Iterator[Block]:
-        """Columns of a matrix (K, P): group, where they stand, and the block (K, width) float32.
-
-        Its first row is the first ingredient, the others are the others less the first.
-        """
-        if self._resident is not None:
-            yield from self._resident
-            return
-        yield from self._read_all(STREAMED_BLOCK[self._mix.device.type])
-
-    def _read_all(self, size: int) -> Iterator[Block]:
-        for group, span, block in self._read_blocks(size, range(self.num_ingredients)):
-            block[1:] -= block[0]
-            yield group, span, block
-
-    def _read_blocks(self, size: int, members: range) -> Iterator[Block]:
-        """Blocks of these ingredients, of at most `size` elements, on the model's device; some are
-        read ahead."""
-        device = self._mix.device
-        parts = list(self._cut(size, len(members)))
-        depth = READ_AHEAD[device.type]
-        files = [self._files[member] for member in members]
-        read = partial(self._read, files)
-        with closing(ahead_on(device, read, parts, depth)) as blocks:
-            for (key, start, begin, end), block in zip(parts, blocks, strict=True):
-                group = self.groups.index(self.group_of[key])
-                yield group, slice(start + begin, start + end), block
-
-    def _cut(self, size: int, count: int) -> Iterator[Part]:
-        """Parts of tensors of which those of `count` ingredients together have at most `size`
-        elements."""
-        width = max(1, size // count)
-        for key, start, length in self._parts:
-            for begin in range(0, length, width):
-                yield key, start, begin, min(begin + width, length)
-
-    def _read(self, files: Sequence[Source], part: Part) -> Tensor:
-        """A part of the tensors of files, (num_files, end - begin) float32 in main memory."""
-        key, _, begin, end = part
-        block = torch.empty(len(files), end - begin, pin_memory=self._mix.is_cuda)
-        for file, row in zip(files, block, strict=True):
-            dtype = file.entries[key].dtype
-            if dtype == row.dtype and isinstance(file, Checkpoint):
-                file.read(key, begin, end, row)
-            else:
-                row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))
-        return block
 
 
 class Learner:
