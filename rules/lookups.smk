@@ -1144,6 +1144,15 @@ def replicate_folder(number):
     return f"results/replicates/{number}/"
 
 
+def claims_of_replicates():
+    """The claims of every replicate, draw by draw."""
+    return [
+        of(CLAIMS, name=name).replace("results/", replicate_folder(n), 1)
+        for n, its_config in REPLICATES.items()
+        for name in list_targets(its_config)
+    ]
+
+
 def replicate_tables(path):
     """A table of every replicate of the sweep that is replicated."""
     table = of(path, sweep=CONFIG["replicates"]["sweep"])

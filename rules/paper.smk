@@ -112,10 +112,19 @@ for name, page, title, targets in (
         "What holds of the appendix",
         of_appendix(),
     ),
+    *[
+        (
+            "what_holds_replicates",
+            "what-holds-replicates",
+            "What holds over draws",
+            ["replicates"],
+        )
+    ]
+    * ("replicates" in CONFIG),
 ):
 
     rule:
-        """The paper's claims, of all or of the appendix, with this study's numbers and verdicts."""
+        """The paper's claims, of all, of the appendix or over draws: numbers and verdicts here."""
         name:
             name
         input:

@@ -16,16 +16,17 @@ for number, its_config in REPLICATES.items():
         replace_prefix:
             {"results/": replicate_folder(number)}
 
-    use rule * from replicate exclude all, fetch_from_hub, push, all_runs, all_soups, plan, what_holds, what_holds_appendix, time_predictions, list_hyperparameters, draw_curves, diagnose_pool, evaluate_mixes, study_seeds, grow_soups, approximate_pairs, build_emoji, build_wordnet, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
+    use rule * from replicate exclude all, fetch_from_hub, push, all_runs, all_soups, plan, what_holds, what_holds_appendix, time_predictions, list_hyperparameters, draw_curves, diagnose_pool, approximate_pairs, build_emoji, build_wordnet, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
 
 
 if REPLICATES:
 
     rule replicates:
-        """Table 3 pooled over replicates: differences from the best run, over draws and images."""
+        """Table 3 and the claims pooled over replicates: their intervals are over draws and images."""
         input:
             scores=replicate_tables(SCORES),
             correct=replicate_tables(CORRECT),
+            claims=claims_of_replicates(),
             code=code("pool_replicates"),
             style=source(str(PACKAGE / "paper/style.mplstyle")),
         output:
@@ -35,6 +36,7 @@ if REPLICATES:
             svg="results/replicates.svg",
             png="results/replicates.png",
             draws="results/replicates.parquet",
+            claims=of(CLAIMS, name="replicates"),
         log:
             "results/logs/replicates.log",
         localrule: True

@@ -22,6 +22,7 @@ from modelsoups.evaluation.statistics import (
     paired_difference,
     permutation_test,
     replicated_difference,
+    replicated_estimate,
     scaled,
     shifted,
     weakest,
@@ -235,6 +236,35 @@ def test_replicates_of_equal_methods_are_wrong_in_a_fortieth_a_side(same_images,
         lambda rng: replicated_difference(draws_of(rng, 0, spread, same_images), same_images)
     )
     assert holds < WRONG and fails < WRONG
+
+
+@pytest.mark.parametrize("same_images", [False, True])
+def test_numbers_pooled_by_their_intervals_are_not_wrong_more_often(same_images) -> None:
+    def pooled(rng):
+        found = [paired_difference(sets) for sets in draws_of(rng, 0, 0.012, same_images)]
+        return replicated_estimate(found, same_images)
+
+    holds, fails = rates(pooled)
+    assert holds < WRONG and fails < WRONG
+
+
+def test_number_of_images_of_their_own_is_pooled_as_the_difference_is() -> None:
+    draws = draws_of(np.random.default_rng(0), 0.01, 0.012, False)
+    found = replicated_estimate([paired_difference(sets) for sets in draws], False)
+    assert found == replicated_difference(draws, False)
+
+
+def test_standard_error_of_shared_images_is_added_to_that_of_draws() -> None:
+    """Values 1, 2 and 3: s^2 / 3 is 1/3. With errors of 1 beside it 4/3, and Satterthwaite's
+    degrees of freedom are (4/3)^2 / ((1/3)^2 / 2) = 32."""
+    found = replicated_estimate([estimate(value, 1.0) for value in (1.0, 2.0, 3.0)], True)
+    assert found.value == 2
+    assert found.high - 2 == pytest.approx(2.0369 * np.sqrt(4 / 3), abs=1e-3)
+
+
+def test_numbers_that_are_the_same_in_every_replicate_do_not_vary() -> None:
+    found = replicated_estimate([estimate(0.0, 0.0)] * 3, True)
+    assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
 def test_replicates_see_the_papers_effect_on_the_shifts() -> None:

@@ -1,14 +1,19 @@
 """Replicates of a small sweep, whose numbers are worked out by hand."""
 
+from dataclasses import asdict
+from math import nan
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from modelsoups.paper.claims import HOLDS
+from modelsoups.evaluation.statistics import estimate
+from modelsoups.paper.claims import FAILS, HOLDS, OPEN, exactly, make_claim
 from modelsoups.paper.replicates import (
     each_draw,
     figure_replicates,
     open_replicate,
+    pooled_claims,
     print_replicates,
     replicated_claims,
     replicated_table,
@@ -64,6 +69,38 @@ def test_claims_are_those_of_table_3() -> None:
     )
     assert printed.count("\n- ") == len(claims)
     assert "mean of 3 draws" in printed and "| Greedy soup | 90.00 | +20.00 (" in printed
+
+
+def judged(found, domain="in_distribution", unit="points", exact=False) -> pd.DataFrame:
+    """A draw's claims: one, with this number."""
+    texts = {"claim": "The middle is better", "section": "3.2", "paper": "Figure 3"}
+    claim = make_claim("001", found, **texts, domain=domain, unit=unit, exact=exact)
+    return pd.DataFrame([{**asdict(claim), "shown_in": "figure3"}])
+
+
+def test_claim_of_another_figure_is_the_mean_over_draws_of_its_number() -> None:
+    numbers = [estimate(value, 0.01) for value in (0.1, 0.2, 0.3)]
+    (claim,) = pooled_claims([judged(each) for each in numbers])
+    half = 4.3027 * 0.1 / np.sqrt(3)
+    assert (claim.value, claim.low) == pytest.approx((0.2, 0.2 - half), abs=1e-5)
+    assert claim.verdict == OPEN and (claim.claim, claim.section) == ("The middle is better", "3.2")
+    assert claim.here.startswith("+20.00 points (-4.84 to +44.84), p = 0.074, above zero in 3 of 3")
+    (wider,) = pooled_claims([judged(each, "shifts", "correlation") for each in numbers])
+    assert wider.value == claim.value and wider.high != claim.high
+    assert wider.here.startswith("+0.200 (")
+
+
+def test_draws_that_do_not_judge_a_claim_are_left_out_and_one_alone_says_nothing() -> None:
+    unknown, known = judged(estimate(nan, nan)), judged(estimate(0.1, 0.01))
+    (claim,) = pooled_claims([known, unknown, known])
+    assert "2 of 2 draws" in claim.here
+    assert pooled_claims([known, unknown, unknown]) == []
+
+
+def test_exact_claim_holds_if_it_does_in_every_draw() -> None:
+    good, bad = (judged(exactly(value), exact=True) for value in (0.0, -0.01))
+    assert [claim.verdict for claim in pooled_claims([good, good])] == [HOLDS]
+    assert [claim.verdict for claim in pooled_claims([good, bad])] == [FAILS]
 
 
 def test_a_study_without_shift_sets_has_one_domain() -> None:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from modelsoups.paper.targets import list_targets
 from modelsoups.study.replicates import folds_of, list_replicates, replicate_problems
 from modelsoups.study.search import list_runs
 
@@ -81,6 +82,20 @@ def test_a_replicate_is_a_study_of_the_one_sweep(config):
     assert its_config["study"].endswith("replicate 2")
     assert its_config["recipes"] == config["recipes"]
     assert not {"replicates", "table3", "figure2", "what_holds"} & its_config.keys()
+
+
+def test_a_replicate_has_the_results_that_are_asked_for_and_pools_of_its_sweep_alone(config):
+    config["pools"]["of-two"] = {"models": ["random-search", "grid"], "recipes": ["uniform"]}
+    its_config = list_replicates(config)[2]
+    assert its_config["table4"] == ["random-search"]
+    assert set(list_targets(its_config)) == {
+        *("table4-random-search", "figure4", "figureB1", "figureG1", "figureG2")
+    }
+    assert set(its_config["pools"]) == {"by-worst-style", "by-macro-f1"}
+    del config["replicates"]["results"], config["pools"]
+    assert (
+        not list_targets(list_replicates(config)[2]) and "pools" not in list_replicates(config)[2]
+    )
 
 
 def test_folds_go_round_again_with_other_draws(config):

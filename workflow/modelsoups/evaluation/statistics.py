@@ -194,17 +194,43 @@ def replicated_difference(
     Args: replicates: for each the sets' (n,) first minus second score of an image.
     """
     means = np.array([np.mean([d.mean() for d in sets]) for sets in replicates])
-    number = len(means)
     if not any(d.any() for sets in replicates for d in sets):
         return estimate(0.0, 0.0)
-    parts = [(means.var(ddof=1) / number, number - 1)]
+    shared = []
     if same_images:
         of_images = [np.mean(each, axis=0) for each in zip(*replicates, strict=True)]
         _, variances = _adjusted(of_images)
-        parts.append((sum(variances) / len(variances) ** 2, min(map(len, of_images)) - 1))
+        shared = [(sum(variances) / len(variances) ** 2, min(map(len, of_images)) - 1.0)]
+    return _over_replicates(means, shared)
+
+
+def replicated_estimate(found: Sequence[Estimate], same_images: bool) -> Estimate:
+    """The mean over replicates of any number, with an interval over draws and images.
+
+    As `replicated_difference`, for numbers of which only the intervals are known. Where all have
+    the same images, the share of these is at most the mean square of the standard errors (an
+    image's own part, and what image and draw make together), which is added: too much rather than
+    too little.
+
+    Args: found: one a replicate, with normal intervals.
+    """
+    errors = np.array([standard_error(each) for each in found])
+    shared = [(float(np.mean(errors**2)), inf)] if same_images else []
+    return _over_replicates(np.array([each.value for each in found]), shared)
+
+
+def _over_replicates(values: np.ndarray, shared: Sequence[tuple[float, float]]) -> Estimate:
+    """The mean of values with Student's interval.
+
+    Args: shared: parts of its variance that replicates have in common, each with its degrees of
+        freedom, as Satterthwaite adds them up.
+    """
+    parts = [(float(values.var(ddof=1)) / len(values), len(values) - 1.0), *shared]
     variance = sum(part for part, _ in parts)
+    if variance == 0:
+        return estimate(float(values.mean()), 0.0)
     df = variance**2 / sum(part**2 / df for part, df in parts)
-    return estimate(float(means.mean()), float(np.sqrt(variance)), df)
+    return estimate(float(values.mean()), float(np.sqrt(variance)), df)
 
 
 def bootstrap_error(

@@ -188,6 +188,7 @@ def judge(
                 found,
                 claim=f"The greedy soup is better than the best run by {TITLES[metric]} "
                 f"({WHERE[domain]})",
+                domain=domain,
                 section="G",
                 paper=paper,
             )

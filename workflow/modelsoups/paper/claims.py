@@ -25,6 +25,8 @@ MIN_RUNS = 6  # and
 MIN_PAIRS = 10  # that a correlation over pairs of runs needs
 STRONG = 0.5  # a correlation from here on
 
+POINTS = "points"  # the unit of accuracies and their differences, which are stored as fractions
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -39,6 +41,8 @@ class Claim:
     high: float
     p: float  # two-sided, that it is zero, by the procedure of the interval; not corrected
     verdict: str
+    unit: str = POINTS  # of the number; "correlation", or empty for another
+    domain: str = ""  # in_distribution or shifts; empty if it is about both, or about no images
 
 
 def verdict(value: float, low: float = nan, high: float = nan, *, exact: bool = False) -> str:
@@ -59,7 +63,15 @@ def verdict(value: float, low: float = nan, high: float = nan, *, exact: bool = 
 
 
 def make_claim(
-    here: str, found: "Estimate", *, claim: str, section: str, paper: str, exact: bool = False
+    here: str,
+    found: "Estimate",
+    *,
+    claim: str,
+    section: str,
+    paper: str,
+    exact: bool = False,
+    unit: str = POINTS,
+    domain: str = "",
 ) -> Claim:
     """A claim with its verdict.
 
@@ -75,6 +87,8 @@ def make_claim(
         high=found.high,
         p=found.p,
         verdict=verdict(found.value, found.low, found.high, exact=exact),
+        unit=unit,
+        domain=domain,
     )
 
 
@@ -95,13 +109,14 @@ def compared(
     claim: str,
     section: str,
     paper: str,
+    domain: str = "",
 ) -> Claim:
     """The claim that the first models' mean accuracy is above that of the second ones.
 
     Args:
         correct: which images each model has right (`paired`).
         datasets: one, or several whose unweighted mean it is.
-        where: in which sweep, for the text. claim, section, paper: as `Claim` has them.
+        where: in which sweep, for the text. claim, section, paper, domain: as `Claim` has them.
     """
     from modelsoups.evaluation.paired import strata
     from modelsoups.evaluation.statistics import paired_difference
@@ -109,7 +124,7 @@ def compared(
     pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
     found = paired_difference([ours - theirs for ours, theirs in pairs])
     here = f"{' '.join(first)} minus {' '.join(second)}: {in_points(found)}, {where}"
-    return make_claim(here, found, claim=claim, section=section, paper=paper)
+    return make_claim(here, found, claim=claim, section=section, paper=paper, domain=domain)
 
 
 def correlated(
@@ -120,6 +135,7 @@ def correlated(
     claim: str,
     section: str,
     paper: str,
+    domain: str = "",
     above: float = 0,
 ) -> Claim:
     """The claim that the correlation of two columns of a table of pairs of runs is above a number.
@@ -153,7 +169,8 @@ def correlated(
     )
     if above:
         here += f"; the claim asks for more than {above:g}"
-    return make_claim(here, shifted(found, -above), claim=claim, section=section, paper=paper)
+    texts: Any = {"claim": claim, "section": section, "paper": paper}
+    return make_claim(here, shifted(found, -above), unit="correlation", domain=domain, **texts)
 
 
 WHERE = {"in_distribution": "in distribution", "shifts": "on the shifts"}

@@ -162,6 +162,7 @@ def corner_claims(mixes: "pd.DataFrame", roles: Mapping[str, str]) -> list[Claim
                 f"accuracy of the middle of two seeds minus {'; '.join(texts)}",
                 weakest(list(found.values())),
                 claim=f"The best solution is no corner of the plane, but between ({WHERE[domain]})",
+                domain=domain,
                 section="3.2",
                 paper="Figure 2",
             )
@@ -185,6 +186,7 @@ def barrier_claims(mixes: "pd.DataFrame", roles: Mapping[str, str]) -> list[Clai
                 found,
                 claim=f"With a large learning rate there is a barrier of error between runs "
                 f"({WHERE[domain]})",
+                domain=domain,
                 section="J.1",
                 paper="Figure J.1",
             )

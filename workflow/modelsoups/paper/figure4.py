@@ -138,6 +138,7 @@ def direction_claims(
                 f"{better} minus {other}, mean of {len(pairs)} pairs: {in_points(found)}",
                 found,
                 claim=f"The {better} of two runs is better than their {other} {WHERE[domain]}",
+                domain=domain,
                 section="3.2",
                 paper="Figure 4",
             )
@@ -157,6 +158,7 @@ def make(given: Given) -> Made:
             claim=f"Soup and ensemble accuracy of pairs are strongly correlated ({domain})".replace(
                 "_", " "
             ),
+            domain=domain,
             section="3.2",
             paper="Figure 4",
             above=STRONG,

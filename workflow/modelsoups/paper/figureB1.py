@@ -144,6 +144,7 @@ def growth_claims(growth: "pd.DataFrame", roles: Mapping[str, str], sweep: str) 
                 mean,
                 claim=f"The greedy soup beats the best run whatever the number of models, on "
                 f"average ({WHERE[domain]})",
+                domain=domain,
                 **texts,
             )
         )
@@ -154,6 +155,7 @@ def growth_claims(growth: "pd.DataFrame", roles: Mapping[str, str], sweep: str) 
                 weakest([above(found, -MARGIN) for found in each.values()]),
                 claim=f"At no number of models is the greedy soup worse than the best run by more "
                 f"than {points(MARGIN)} ({WHERE[domain]})",
+                domain=domain,
                 **texts,
             )
         )

@@ -103,6 +103,7 @@ def endpoint_gains(
                     f"{higher} of them",
                     found,
                     claim=f"{claim} ({WHERE[domain]})",
+                    domain=domain,
                     section="F",
                     paper="Often better; not where the learning rate 1e-4 is an end"
                     if wrong

@@ -57,6 +57,7 @@ def difference_claims(
                 found,
                 claim=f"The greedy soup of {names[0]} gains less over the best run than that of "
                 f"{names[1]} ({WHERE[domain]})",
+                domain=domain,
                 section="G",
                 paper="Pre-trained on ImageNet-22k the improvement is less substantial",
             )

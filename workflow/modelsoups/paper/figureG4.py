@@ -103,6 +103,7 @@ def gain_claims(tables: "Mapping[str, pd.DataFrame]", roles: Mapping[str, str]) 
                     found,
                     claim=f"Averaging gains more with contrastive pre-training than with "
                     f"{name} ({WHERE[domain]})",
+                    domain=domain,
                     section="G",
                     paper="CLIP gains more than a model pre-trained on ImageNet-22k",
                 )

@@ -145,6 +145,7 @@ def approximation_claims(table: "pd.DataFrame", high_lr: float, curvature: str) 
             make_claim(
                 f"{correlation}, {number}; {how}",
                 shifted(r, -STRONG),
+                unit="correlation",
                 claim=f"The approximation predicts the {what} difference of soup and ensemble",
                 **texts,
             )
@@ -165,6 +166,7 @@ def approximation_claims(table: "pd.DataFrame", high_lr: float, curvature: str) 
                 make_claim(
                     f"{said(gain, in_transformed)}, {number}; {how}",
                     gain,
+                    unit="",
                     claim="Calibrating beta improves the approximation",
                     section="4, K",
                     paper="Correlations of Figure K.1, top and bottom",

@@ -47,6 +47,7 @@ def greedy_claims(
             datasets,
             f"sweep {sweep}",
             claim=f"The greedy soup of {sweep} beats the best run ({WHERE[domain]})",
+            domain=domain,
             section=section,
             paper=paper,
         )

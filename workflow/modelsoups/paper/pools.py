@@ -137,6 +137,7 @@ def held_out_claims(
             where,
             claim=f"The greedy soup beats the run that is best on the held-out set "
             f"({WHERE[domain]}, {where})",
+            domain=domain,
             section=section,
             paper=papers[domain],
         )

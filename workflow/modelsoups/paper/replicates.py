@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import Claim, make_claim, points
+from modelsoups.paper.claims import OPEN, POINTS, Claim, make_claim, points
 from modelsoups.paper.domains import DOMAINS, sets_by_domain
 from modelsoups.paper.look import as_line, styled
 from modelsoups.paper.methods import looks
@@ -145,6 +145,62 @@ def replicated_claims(replicates: Sequence[Replicate], roles: Mapping[str, str])
             )
             claims.append(make_claim(here, found, **each.texts))
     return claims
+
+
+def pooled_claims(draws: "Sequence[pd.DataFrame]") -> list[Claim]:
+    """The claims of other tables and figures, over all draws that judge them; of fewer than two
+    nothing is said.
+
+    A claim's number is averaged: above zero it says yes. Numbers about images in distribution have
+    other images in each draw; the images of others are taken to be the same. A number that is exact
+    in each draw holds if it does in all.
+
+    Args: draws: of each draw the claims, of `claims.read_claims`.
+    """
+    import pandas as pd
+
+    together = pd.concat(draws, ignore_index=True)
+    claims = []
+    for (_, name), rows in together.groupby(["shown_in", "claim"], sort=False):
+        judged = rows[rows["value"].notna() & (rows["low"].notna() | (rows["verdict"] != OPEN))]
+        if len(judged) < 2:
+            continue
+        first = judged.iloc[0]
+        exact = bool(judged["low"].isna().all())
+        found = pool(judged, exact)
+        claims.append(
+            make_claim(
+                f"{in_unit(found, first['unit'])}, above zero in {(judged['value'] > 0).sum()} of "
+                f"{len(judged)} draws. Of one: {first['here']}",
+                found,
+                exact=exact,
+                claim=str(name),
+                **{key: first[key] for key in ("section", "paper", "unit", "domain")},
+            )
+        )
+    return claims
+
+
+def pool(judged: "pd.DataFrame", exact: bool) -> "Estimate":
+    """The mean of a claim's numbers over draws, or the least of exact ones."""
+    from modelsoups.evaluation.statistics import Estimate, estimate, replicated_estimate
+
+    if exact:
+        return estimate(float(judged["value"].min()), nan)
+    found = [
+        Estimate(value=row.value, low=row.low, high=row.high, p=row.p)
+        for row in judged.itertuples()
+    ]
+    return replicated_estimate(found, same_images=judged.iloc[0]["domain"] != "in_distribution")
+
+
+def in_unit(found: "Estimate", unit: str) -> str:
+    """`+1.23 points (-0.50 to +3.01), p = 0.16`; what is not in points as it is."""
+    if unit == POINTS:
+        text = points(found.value, found.low, found.high)
+    else:
+        text = f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    return text if isnan(found.p) else f"{text}, p = {found.p:.2g}"
 
 
 def to_markdown(table: "pd.DataFrame") -> str:

@@ -38,7 +38,12 @@ class ComparisonOfRows:
     @property
     def texts(self) -> dict[str, Any]:
         """What `claims.make_claim` takes of it."""
-        return {"claim": self.claim, "section": "3.3.1", "paper": self.paper}
+        return {
+            "claim": self.claim,
+            "section": "3.3.1",
+            "paper": self.paper,
+            "domain": self.domain,
+        }
 
 
 COMPARISONS = (

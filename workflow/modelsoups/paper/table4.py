@@ -165,6 +165,7 @@ def oracle_claims(
                     f"sweep {sweep}; the run is the best on these images",
                     claim=f"The greedy soup beats even the run that is best on the test images "
                     f"({WHERE[domain]})",
+                    domain=domain,
                     section="3.3.2",
                     paper="90.94 % against 90.78 % (ViT-G/14)"
                     if domain == "in_distribution"

@@ -2,9 +2,9 @@
 
 One draw of a random search, tested on one part of the data, is one number of many that the same
 config could have given. A replicate is a study like any other, with the same keys, of the sweep
-alone: the held-out and the test images are another two folds of the in-distribution images, the
-rest is trained on, and the search and its runs have other seeds. Imported while Snakemake parses:
-standard library only.
+alone and of the results that are asked for: the held-out and the test images are another two folds
+of the in-distribution images, the rest is trained on, and the search and its runs have other seeds.
+Imported while Snakemake parses: standard library only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 KEPT = (  # keys of the config that a replicate has as they are
     *("study", "classes", "folders", "resize", "prompts", "max_hours", "precision"),
-    *("views", "backbones", "linear_probe", "evaluation", "recipes", "ensembles"),
+    *("views", "backbones", "linear_probe", "evaluation", "recipes", "ensembles", "label_sets"),
 )
 SEEDS = {"seed": {"integer": [0, 2**31 - 1]}}  # of runs, which else are numbered alike
 FOLDS_OF = ("test", "held_out", "train")  # a fold, the one before it, and the others
@@ -50,8 +50,15 @@ def replicate_config(config: Mapping[str, Any], number: int) -> dict[str, Any]:
         "seed": random["seed"] + number,
         "space": {**random["space"], **({} if "seed" in random["space"] else SEEDS)},
     }
+    pools = {
+        name: pool
+        for name, pool in config.get("pools", {}).items()
+        if pool["models"] == [spec["sweep"]]
+    }
     return {
         **{key: config[key] for key in KEPT if key in config},
+        **({"pools": pools} if pools else {}),
+        **spec.get("results", {}),
         "study": f"{config['study']}, replicate {number}",
         "datasets": datasets,
         "sweeps": {spec["sweep"]: {**sweep, "random": random}},
