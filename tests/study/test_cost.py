@@ -67,8 +67,8 @@ def test_images_of_every_analysis_are_counted(config):
     # Three orders: 12 uniform soups on every set, and 1 + ... + 12 candidates on the held-out one.
     assert counted["random-search", "growth"] == 3 * (12 * (REPORTED + HELD_OUT) + 78 * HELD_OUT)
     assert counted["seeds", "seeds/all"] == 2 * 5 * (REPORTED + HELD_OUT)
-    # 512 held-out images: warming up, and five times the best run, 7 soups, and 2 ensembles of 12.
-    assert counted["random-search", "timing"] == (1 + 5 * (1 + 7 + 2 * 12)) * 512
+    # 512 held-out images: warming up, and five times the best run, 8 soups, and 2 ensembles of 12.
+    assert counted["random-search", "timing"] == (1 + 5 * (1 + 8 + 2 * 12)) * 512
     assert counted["grid", "approximation"] == 21 * 3 * (22 * 6 * 100 + REPORTED)
 
 
