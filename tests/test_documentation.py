@@ -1,5 +1,6 @@
 """The committed results of the miniature, and the README that shows them, agree with the code."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -108,5 +109,19 @@ def test_page_of_the_appendices_has_the_numbers_of_the_committed_tables():
         for name in {"accuracy", "in_distribution", "shifts"} & {*table}:
             missing = [each for each in table[name].dropna() if f"{100 * each:.2f}" not in page]
             assert not missing, path.name
-    for path in MINIATURE.glob("appendix-l/*.svg"):
-        assert f"(miniature/appendix-l/{path.name})" in page
+    verdicts = pd.read_csv(MINIATURE / "appendix/what-holds.csv")
+    assert [
+        row.here for row in verdicts.itertuples() if f"| {row.here} | **{row.verdict}" not in page
+    ] == []
+    for path in MINIATURE.glob("appendix*/*.svg"):
+        assert f"(miniature/{path.parent.name}/{path.name})" in page
+
+
+def test_page_of_the_recipes_has_the_numbers_of_the_committed_table():
+    page = (ROOT / "docs/recipes.md").read_text("utf-8")
+    for row in pd.read_csv(MINIATURE / "recipes/recipes.csv").itertuples():
+        cells = (
+            f"{100 * value:.2f} (" for value in (row.in_distribution_accuracy, row.shifts_accuracy)
+        )
+        line = re.escape(f"| {row.sweep}: {row.method} (") + ".*".join(map(re.escape, ("", *cells)))
+        assert re.search(line, page), row.method
