@@ -2,8 +2,10 @@
 
 The plain model computes in float32; ours in float32 and in bfloat16, which fine-tuning takes where
 it is faster. They alternate in one process with one thread, and medians are compared, so that other
-load on the machine falls on all. Then one job with two threads against two with one thread each.
-Run `python benchmarks/training_speed.py`: some minutes on two cores.
+load on the machine falls on all. Beside each stands what share it is of the speed of a large matrix
+product on the same core, in FLOP/s: the limit. Then one job with two threads against two with one
+thread each. Run `python benchmarks/training_speed.py`: some minutes on two cores. After
+`export ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` a newer CPU does as one with AVX2 alone.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.models.folding import fold_frozen_norms
@@ -68,8 +71,33 @@ def seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def forward_flop(model_name: str, images: Tensor) -> float:
+    """Of one image: two for each product that is summed; a training step takes three times that."""
+    model = timm.create_model(model_name, num_classes=54).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(images[:1])
+    return counter.get_total_flops()
+
+
+def product_speed(precision: Precision, side: int = 2048, repeats: int = 5) -> float:
+    """FLOP/s of the product of two square matrices, median."""
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    first, second = torch.randn(2, side, side).to(dtype)
+    times = [seconds(lambda: first @ second) for _ in range(repeats + 1)][1:]
+    return 2 * side**3 / statistics.median(times)
+
+
 def compare(args: argparse.Namespace, images: Tensor) -> None:
-    """Print the median images/s of each, and the median ratio to the plain step beside it."""
+    """Print the median images/s of each, the median ratio to the plain step beside it, and the
+    share of the limit."""
+    flop = {"inference": forward_flop(args.model, images)}
+    flop["training"] = 3 * flop["inference"]
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    limits: dict[str, float] = {name: product_speed(name) for name in precisions}
+    print(
+        f"an image takes {flop['training'] / 1e9:.3f} GFLOP in training; matrix products: "
+        + ", ".join(f"{limit / 1e9:.0f} GFLOP/s in {name}" for name, limit in limits.items())
+    )
     models = {
         "plain float32": make_steps(args.model, False, "float32", images),
         "fast float32": make_steps(args.model, True, "float32", images),
@@ -83,7 +111,11 @@ def compare(args: argparse.Namespace, images: Tensor) -> None:
         for name, column in zip(models, zip(*times, strict=True), strict=True):
             speed = len(images) / statistics.median(column)
             ratio = statistics.median(t[0] / own for t, own in zip(times, column, strict=True))
-            print(f"{what:9s}  {name}  {speed:6.1f} images/s  ratio {ratio:.2f}")
+            share = speed * flop[what] / limits[name.split()[-1]]
+            print(
+                f"{what:9s}  {name}  {speed:6.1f} images/s  ratio {ratio:.2f}  "
+                f"{100 * share:.0f} % of the limit"
+            )
 
 
 def train_for(args: argparse.Namespace, images: Tensor) -> None:
