@@ -34,11 +34,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import THREADS, machine, memory_mib
+from common import THREADS, forward_flop, machine, memory_mib
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, default_collate
-from torch.utils.flop_counter import FlopCounterMode
 
 from modelsoups.base.progress import Trace
 from modelsoups.data.examples import Images
@@ -162,9 +161,7 @@ class Bench:
         nn.init.normal_(model.head.weight, std=20 / math.sqrt(model.head.in_features))
         self.start = {key: tensor.clone() for key, tensor in model.state_dict().items()}
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.train()(torch.zeros(1, 3, size.pixels, size.pixels))  # eval's fused ops count 0
-        self.forward_flop = counter.get_total_flops()
+        self.forward_flop = forward_flop(model, torch.zeros(1, 3, size.pixels, size.pixels))
         self.limit: dict[str, float] = {}  # precision -> FLOP/s of a large matrix product
 
     def _images(self, name: str, count: int) -> np.ndarray:

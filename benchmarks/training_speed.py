@@ -20,8 +20,8 @@ from collections.abc import Callable
 import timm
 import torch
 import torch.nn.functional as F
+from common import forward_flop
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.models.folding import fold_frozen_norms
@@ -71,14 +71,6 @@ def seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def forward_flop(model_name: str, images: Tensor) -> float:
-    """Of one image: two for each product that is summed; a training step takes three times that."""
-    model = timm.create_model(model_name, num_classes=54).eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(images[:1])
-    return counter.get_total_flops()
-
-
 def product_speed(precision: Precision, side: int = 2048, repeats: int = 5) -> float:
     """FLOP/s of the product of two square matrices, median."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -90,8 +82,8 @@ def product_speed(precision: Precision, side: int = 2048, repeats: int = 5) -> f
 def compare(args: argparse.Namespace, images: Tensor) -> None:
     """Print the median images/s of each, the median ratio to the plain step beside it, and the
     share of the limit."""
-    flop = {"inference": forward_flop(args.model, images)}
-    flop["training"] = 3 * flop["inference"]
+    forward = forward_flop(timm.create_model(args.model, num_classes=54), images[:1])
+    flop = {"training": 3 * forward, "inference": forward}
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     limits: dict[str, float] = {name: product_speed(name) for name in precisions}
     print(

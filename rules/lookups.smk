@@ -1145,12 +1145,20 @@ def replicate_folder(number):
 
 
 def claims_of_replicates():
-    """The claims of every replicate, draw by draw."""
-    return [
-        of(CLAIMS, name=name).replace("results/", replicate_folder(n), 1)
+    """The claims of the tables and figures of each replicate."""
+    return {
+        f"draw{n}": [
+            of(CLAIMS, name=name).replace("results/", replicate_folder(n), 1)
+            for name in list_targets(its_config)
+        ]
         for n, its_config in REPLICATES.items()
-        for name in list_targets(its_config)
-    ]
+    }
+
+
+def claims_over_draws():
+    """The claims over draws: of Table 3, and of what else each replicate has."""
+    spec = CONFIG.get("replicates", {})
+    return ["replicates"] * bool(spec) + ["pooled"] * ("results" in spec)
 
 
 def replicate_tables(path):

@@ -112,15 +112,12 @@ for name, page, title, targets in (
         "What holds of the appendix",
         of_appendix(),
     ),
-    *[
-        (
-            "what_holds_replicates",
-            "what-holds-replicates",
-            "What holds over draws",
-            ["replicates"],
-        )
-    ]
-    * ("replicates" in CONFIG),
+    (
+        "what_holds_replicates",
+        "what-holds-replicates",
+        "What holds over draws",
+        claims_over_draws(),
+    ),
 ):
 
     rule:

@@ -16,17 +16,16 @@ for number, its_config in REPLICATES.items():
         replace_prefix:
             {"results/": replicate_folder(number)}
 
-    use rule * from replicate exclude all, fetch_from_hub, push, all_runs, all_soups, plan, what_holds, what_holds_appendix, time_predictions, list_hyperparameters, draw_curves, diagnose_pool, approximate_pairs, build_emoji, build_wordnet, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
+    use rule * from replicate exclude all, fetch_from_hub, push, all_runs, all_soups, plan, what_holds, what_holds_appendix, what_holds_replicates, time_predictions, list_hyperparameters, draw_curves, diagnose_pool, approximate_pairs, build_emoji, build_wordnet, halve_iconclip, draw_icons, embed_names, pretrain as replicate*
 
 
 if REPLICATES:
 
     rule replicates:
-        """Table 3 and the claims pooled over replicates: their intervals are over draws and images."""
+        """Table 3 pooled over replicates: differences from the best run, over draws and images."""
         input:
             scores=replicate_tables(SCORES),
             correct=replicate_tables(CORRECT),
-            claims=claims_of_replicates(),
             code=code("pool_replicates"),
             style=source(str(PACKAGE / "paper/style.mplstyle")),
         output:
@@ -48,3 +47,22 @@ if REPLICATES:
             "Pooling the replicates"
         script:
             "../workflow/scripts/pool_replicates.py"
+
+    rule pool_claims:
+        """The claims of the replicates' tables and figures, over draws and images."""
+        input:
+            **claims_of_replicates(),
+            code=code("pool_claims"),
+        output:
+            claims=of(CLAIMS, name="pooled"),
+        log:
+            "results/logs/pool_claims.log",
+        localrule: True
+        conda:
+            "../envs/modelsoups.yaml"
+        params:
+            draws=[f"draw{n}" for n in REPLICATES],
+        message:
+            "Pooling the claims of the replicates"
+        script:
+            "../workflow/scripts/pool_claims.py"

@@ -7,20 +7,13 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from modelsoups.paper.targets import list_names, list_problems, list_schemas
-from modelsoups.soups.registry import ensemble_schema, recipe_schema
+from modelsoups.paper.schema import complete_schema
+from modelsoups.paper.targets import list_names, list_problems
 from modelsoups.study import config as study_config
 from modelsoups.study.own import add_study
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = study_config.read_schema(
-    ROOT / "workflow/schemas/config.schema.yaml",
-    {
-        "recipes": {"additionalProperties": recipe_schema()},
-        "ensembles": {"additionalProperties": ensemble_schema()},
-        **list_schemas(),
-    },
-)
+SCHEMA = complete_schema(ROOT / "workflow/schemas/config.schema.yaml")
 
 
 def check_config(config):
@@ -78,6 +71,7 @@ def change(config, dotted, value):
         ("recipes.greedy.ordr", "random", r"recipes.greedy: .*'ordr' was unexpected"),
         ("ensembles.ensemble.sed", 1, r"ensembles.ensemble: .*'sed'"),
         ("sweeps.random-search.finetune.lrr", 1, r"'lrr' is not one of"),
+        ("replicates.results", {"tabel4": []}, r"replicates.results: 'tabel4' is not one of"),
         ("datasets.emoji-test.num_images", 0, r"datasets.emoji-test.num_images: 0 is less than"),
         (
             "sweeps.random-search.backbone",

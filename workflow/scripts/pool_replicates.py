@@ -7,7 +7,7 @@ import pandas as pd
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
 from modelsoups.evaluation.scores import read_scores
-from modelsoups.paper.claims import read_claims, write_claims
+from modelsoups.paper.claims import write_claims
 from modelsoups.paper.look import save
 from modelsoups.paper.methods import list_methods
 from modelsoups.paper.pages import write_table
@@ -15,7 +15,6 @@ from modelsoups.paper.replicates import (
     each_draw,
     figure_replicates,
     open_replicate,
-    pooled_claims,
     print_replicates,
     replicated_claims,
     replicated_table,
@@ -45,6 +44,4 @@ write_table(
 save(figure_replicates(draws, table, about["study"], methods), made.svg, made.png)
 with publish(made.draws) as draft:
     draws.to_parquet(draft, index=False)
-each = len(given.claims) // len(replicates)  # files of a draw
-judged = [read_claims(given.claims[n * each : (n + 1) * each]) for n in range(len(replicates))]
-write_claims(made.claims, [*claims, *(pooled_claims(judged) if each else [])])
+write_claims(made.claims, claims)

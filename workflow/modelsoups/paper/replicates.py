@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import OPEN, POINTS, Claim, make_claim, points
+from modelsoups.paper.claims import OPEN, POINTS, Claim, in_points, make_claim, points
 from modelsoups.paper.domains import DOMAINS, sets_by_domain
 from modelsoups.paper.look import as_line, styled
 from modelsoups.paper.methods import looks
@@ -167,7 +167,7 @@ def pooled_claims(draws: "Sequence[pd.DataFrame]") -> list[Claim]:
             continue
         first = judged.iloc[0]
         exact = bool(judged["low"].isna().all())
-        found = pool(judged, exact)
+        found = over_draws(judged, exact)
         claims.append(
             make_claim(
                 f"{in_unit(found, first['unit'])}, above zero in {(judged['value'] > 0).sum()} of "
@@ -181,7 +181,7 @@ def pooled_claims(draws: "Sequence[pd.DataFrame]") -> list[Claim]:
     return claims
 
 
-def pool(judged: "pd.DataFrame", exact: bool) -> "Estimate":
+def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
     """The mean of a claim's numbers over draws, or the least of exact ones."""
     from modelsoups.evaluation.statistics import Estimate, estimate, replicated_estimate
 
@@ -195,12 +195,11 @@ def pool(judged: "pd.DataFrame", exact: bool) -> "Estimate":
 
 
 def in_unit(found: "Estimate", unit: str) -> str:
-    """`+1.23 points (-0.50 to +3.01), p = 0.16`; what is not in points as it is."""
-    if unit == POINTS:
-        text = points(found.value, found.low, found.high)
-    else:
-        text = f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
-    return text if isnan(found.p) else f"{text}, p = {found.p:.2g}"
+    """`+1.23 points (-0.50 to +3.01), p = 0.16`, `+1.23 points` if it is exact; what is not in
+    points as it is."""
+    if unit != POINTS:
+        return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}), p = {found.p:.2g}"
+    return points(found.value) if isnan(found.p) else in_points(found)
 
 
 def to_markdown(table: "pd.DataFrame") -> str:

@@ -43,6 +43,8 @@ def complete_schema(path: str | Path) -> dict[str, Any]:
         for field in fields(RunSpec)
     }
     schema["$defs"]["hyperparameters"] = {"properties": described}
+    of_replicates = schema["properties"]["replicates"]["properties"]["results"]
+    of_replicates["propertyNames"] = {"enum": list(results)}
     return schema
 
 

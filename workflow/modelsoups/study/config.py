@@ -90,8 +90,8 @@ def check_config(
     found = found or list(problems(study))
     if found:
         raise ValueError(
-            "the config has these problems (config/README.md describes every key):\n  "
-            + "\n  ".join(found)
+            f"the config of study {config.get('study')!r} has these problems (config/README.md "
+            "describes every key):\n  " + "\n  ".join(found)
         )
     return study
 
