@@ -1,6 +1,6 @@
 """Small networks that are really trained on the shipped emoji, well and in wrong ways.
 
-A network of 80,000 parameters with BatchNorm learns the eight groups of emoji at 32 pixels, from
+A network of 80,000 parameters with BatchNorm learns the eight groups of emoji at 24 pixels, from
 one vendor's drawings (the start), and is fine-tuned from there on three others', as plain code
 would: BatchNorm's statistics follow the training images.
 """
@@ -30,7 +30,7 @@ from modelsoups.weights.checkpoints import Weights
 
 EMOJI = Path(__file__).parents[1] / "resources/emoji/emoji.parquet"
 STYLES = ("noto", "twemoji", "fxemoji", "emojione-v1")
-SIZE = 32  # pixels
+SIZE = 24  # pixels
 
 
 class Block(nn.Module):
@@ -60,7 +60,7 @@ class Network(nn.Module):
 class Emoji:
     """Drawings of some vendors and one split."""
 
-    pixels: np.ndarray  # (n, 32, 32, 3) uint8
+    pixels: np.ndarray  # (n, 24, 24, 3) uint8
     labels: np.ndarray  # (n,) int64: groups
 
 
@@ -144,6 +144,22 @@ class Kitchen:
         """Five runs that make a good soup."""
         return {f"run{seed}": self.train(self.start, seed=seed) for seed in range(1, 6)}
 
+    @cached_property
+    def stranger(self) -> Weights:
+        """A run from another start."""
+        other = self.train(None, seed=9, lr=0.1, epochs=8, styles=STYLES[:1])
+        return self.train(other, seed=5)
+
+    @cached_property
+    def diverged(self) -> Weights:
+        return self.train(self.start, seed=5, lr=3.0)
+
+    @cached_property
+    def near(self) -> dict[str, Weights]:
+        """Three runs that hardly leave the start."""
+        seeds = range(3)
+        return {f"near{s}": self.train(self.start, seed=s, lr=1e-4, epochs=1) for s in seeds}
+
     def logits(self, weights: Weights) -> np.ndarray:
         self.held_out.pour(weights, "it")
         return self.held_out.logits()
@@ -152,9 +168,9 @@ class Kitchen:
         """Weights with the BatchNorm statistics of training images at another size."""
         model = Network(self.num_classes)
         model.load_state_dict(weights)
-        pixels = torch.from_numpy(self.parts["fxemoji"].pixels).permute(0, 3, 1, 2).float()
+        pixels = torch.from_numpy(self.parts["fxemoji"].pixels[:192]).permute(0, 3, 1, 2).float()
         images = nn.functional.interpolate(pixels, size=(size, size), mode="bilinear")
-        return weights | estimate_statistics(model, images.split(64)[:-1])
+        return weights | estimate_statistics(model, images.split(64))
 
     @cached_property
     def evaluate(self) -> Evaluate:

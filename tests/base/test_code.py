@@ -83,6 +83,7 @@ def test_paths_begin_as_the_package_is_given(package):
     assert code_of(script, package=package.absolute()) == [str(package.absolute() / "b/two.py")]
 
 
+@pytest.mark.slow
 def test_every_module_that_importing_a_script_loads_is_listed():
     script = ROOT / "workflow/scripts/import_checkpoint.py"
     lines = [line for line in script.read_text(encoding="utf-8").splitlines() if "import" in line]

@@ -307,6 +307,7 @@ def estimate_of_pairs(rng, slope: float):
     return correlation_estimate(statistic, 8, num_resamples=100)
 
 
+@pytest.mark.slow
 def test_correlation_over_pairs_of_runs_counts_that_they_share_runs() -> None:
     holds, fails = rates(lambda rng: estimate_of_pairs(rng, 0), 200)
     assert holds < WRONG + 0.03 and fails < WRONG + 0.03  # a bootstrap of eight runs

@@ -121,6 +121,7 @@ def test_models_of_all_libraries_fit_tasks_that_there_are():
     assert LITE0.task == "images"
 
 
+@pytest.mark.slow
 def test_jobs_that_build_a_model_are_spared_the_imports_of_others():
     heavy = ["pandas", "open_clip", "transformers", "matplotlib", "scipy"]
     code = (
@@ -264,6 +265,7 @@ def plain_vit(**arguments) -> nn.Module:
     return timm.create_model("test_vit", img_size=64, **arguments)
 
 
+@pytest.mark.slow
 def test_backbone_of_timm_in_a_folder_or_in_the_hubs_cache(tmp_path):
     """Architecture, arguments and weights are those that timm wrote there."""
     from timm.models import save_for_hf

@@ -23,6 +23,8 @@ from modelsoups.models.heads import zero_shot_head
 from modelsoups.models.open_clip_towers import create_open_clip
 from small_towers import noise, pretrained
 
+pytestmark = pytest.mark.slow
+
 CLIP = BackboneSpec(library="open_clip", model="ViT-B-32-quickgelu", weights="random")
 SMALL_CLIP = BackboneSpec(library="open_clip", model="ViT-S-32-alt", weights="random")
 CPU = torch.device("cpu")

@@ -280,6 +280,7 @@ def test_unequal_keys_are_refused_before_anything_is_learned(tmp_path):
         learned(spec_for(), candidates, held_out, NO_TRACE)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_learns_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     candidates, held_out = make_pool(tmp_path)

@@ -69,6 +69,7 @@ def test_a_tie_or_a_bound_removes_nothing():
     assert [each.decision for each in made] == ["kept", "kept"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["held-out", "random"])
 def test_what_is_left_and_its_score_are_those_of_full_evaluation(tmp_path, order):
     num_removed = num_early = 0

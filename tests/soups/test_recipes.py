@@ -138,6 +138,7 @@ def test_a_pool_is_hashed_once_for_all_recipes(pool, monkeypatch):
     cook({"kind": "greedy"}, **given)
 
 
+@pytest.mark.slow
 def test_cooking_starts_without_libraries_that_it_does_not_use():
     code = (
         "import sys, modelsoups.soups.recipes, modelsoups.models.backbones\n"

@@ -76,6 +76,7 @@ def test_training_lowers_the_loss(data, tmp_path):
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "changes"),
     [

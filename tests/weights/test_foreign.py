@@ -116,6 +116,7 @@ def state():
     return released_state()
 
 
+@pytest.mark.slow
 def test_converted_weights_give_the_original_logits(state, tmp_path):
     torch.save(state, tmp_path / "model_0.pt")
     model = build_classifier(CLIP, NUM_CLASSES).eval()
