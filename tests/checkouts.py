@@ -79,6 +79,19 @@ def lengthen(config) -> None:
     search["num_runs"], search["space"]["epochs"] = 3, 4
 
 
+def diverge(config):
+    """Two runs, the first with a hopeless learning rate; little is made of them."""
+    sweep = config["sweeps"]["tiny-search"]
+    space = sweep.pop("random")["space"]
+    sweep["finetune"] |= {"weight_decay": 0.0, "label_smoothing": 0.1, "epochs": space["epochs"]}
+    sweep["finetune"] |= {"mixup": 0, "augmentation": "minimal"}
+    sweep["grid"] = {"lr": [1.0e30, 1.0e-3]}
+    cook_only(config, greedy={"kind": "greedy"})
+    config["ensembles"] = {"ensemble": {"kind": "uniform"}}
+    for key in [key for key in config if key.startswith("figure") and key != "figure1"]:
+        del config[key]
+
+
 def processes(folder: Path, program: str, variable: str = "") -> list[int]:
     """Ids of the processes that work in a folder, run a program and have NAME=value set."""
     found = []

@@ -134,6 +134,6 @@ def pytest_collection_modifyitems(items):
 LONGEST = "test_slurm.py"
 # Those that would wait for `study` while the longest makes it.
 BEGIN_WITH_THE_STUDY = {
-    f"test_{name}.py"
-    for name in ("appendix", "baselines", "methods", "seams", "trajectories", "workflow")
+    *("test_appendix.py", "test_baselines.py", "test_failures.py", "test_methods.py"),
+    *("test_seams.py", "test_trajectories.py", "test_workflow.py"),
 }

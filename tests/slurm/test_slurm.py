@@ -26,8 +26,8 @@ from checkouts import (
     PATIENCE,
     ROOT,
     begin_from,
-    cook_only,
     copy_workflow,
+    diverge,
     freeze,
     lengthen,
     processes,
@@ -35,7 +35,6 @@ from checkouts import (
     wait_for,
     write_config,
 )
-from modelsoups.base.files import read_json
 
 CONFIG = ("--configfile", "config/test.yaml")
 TABLES = ("table3.csv", "table3.md", "sweeps/tiny-search/scores.parquet")
@@ -65,6 +64,7 @@ def start(cluster, folder: Path, *arguments: str) -> subprocess.Popen:
                 *(sys.executable, "-m", "snakemake", "--profile", "slurm", *arguments),
                 *("--slurm-init-seconds-before-status-checks", "1"),
                 *("--max-status-checks-per-second", "2", "--latency-wait", "5"),
+                *("--max-jobs-per-timespan", "1000/1s"),  # its end waits for as long
             ],
             cwd=folder,
             env=cluster.environment,
@@ -167,48 +167,17 @@ def test_cancelled_requeued_and_overdue_runs_go_on_and_end_with_the_same_weights
     assert last_job(cluster, "002")["TimeLimit"] == "00:22:00"
 
 
-def diverge(config):
-    """Two runs, the first with a hopeless learning rate; little is made of them."""
-    sweep = config["sweeps"]["tiny-search"]
-    space = sweep.pop("random")["space"]
-    sweep["finetune"] |= {"weight_decay": 0.0, "label_smoothing": 0.1, "epochs": space["epochs"]}
-    sweep["finetune"] |= {"mixup": 0, "augmentation": "minimal"}
-    sweep["grid"] = {"lr": [1.0e30, 1.0e-3]}
-    cook_only(config, greedy={"kind": "greedy"})
-    config["ensembles"] = {"ensemble": {"kind": "uniform"}}
-    for key in [key for key in config if key.startswith("figure") and key != "figure1"]:
-        del config[key]
-
-
-def diverge_and_skip(config):
-    diverge(config)
-    config["sweeps"]["tiny-search"]["on_failure"] = "skip"
-
-
-def test_failing_run_fails_alone_or_is_skipped_and_that_is_recorded(cluster, study, tmp_path):
+def test_failing_run_fails_alone_and_its_reason_is_shown(cluster, study, tmp_path):
     folder = begin_from(study, tmp_path)
-    config = ("--configfile", write_config(folder, "error.yaml", diverge))
-    controller = start(cluster, folder, "results/table3.csv", *config, "--retries", "0")
+    weights = [folder / MODELS / run / "weights.safetensors" for run in ("000", "001")]
+    config = ("--configfile", write_config(folder, "error.yaml", diverge), "--retries", "0")
+    controller = start(
+        cluster, folder, *(str(path.relative_to(folder)) for path in weights), *config
+    )
     assert controller.wait(PATIENCE) != 0
     log = (folder / "controller.log").read_text()
     assert "tiny-search 000: the loss is nan in epoch 1 of 2 (lr 1e+30)" in log
-    assert not (folder / MODELS / "000/weights.safetensors").exists()
-    assert not (folder / "results/table3.csv").exists()
-    good = folder / MODELS / "001/logits/tiny-test.parquet"
-    made = good.stat().st_mtime_ns
-
-    config = ("--configfile", write_config(folder, "skip.yaml", diverge_and_skip))
-    finish(start(cluster, folder, "results/table3.csv", *config), folder)
-    assert good.stat().st_mtime_ns == made  # the other run is not made again
-    for model in ("greedy", "ensemble"):
-        record = read_json(folder / MODELS / model / "record.json")
-        assert list(record["skipped"]) == ["000"]
-        assert "the loss is nan in epoch 1 of 2" in record["skipped"]["000"]
-        assert "000" not in record["ingredients"]
-    assert "the loss is nan" in read_json(folder / MODELS / "000/record.json")["failure"]
-    table = (folder / "results/table3.csv").read_text()
-    assert "Best individual model" in table
-    assert "Second best model" not in table  # there is one run
+    assert [(folder / path).exists() for path in weights] == [False, True]
 
 
 def test_outage_and_thirty_random_kills_of_jobs_and_controller_change_no_table(
