@@ -139,6 +139,7 @@ def server() -> str:
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run snakemake in a checkout; its two streams are returned as one text, `stdout`."""
+    arguments = (*arguments, "--max-jobs-per-timespan", "1000/1s")  # its end waits for as long
     if os.environ.get("FRESH"):
         command = [sys.executable, "-m", "snakemake", *arguments]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -68,6 +68,18 @@ def test_results_have_the_table_and_verdicts_of_the_committed_draws_and_the_read
             assert f"| {' | '.join(cells[number] for number in (0, 1, 2, 4, 5))} |\n" in readme
 
 
+def test_results_have_the_verdicts_of_the_committed_claims_over_draws():
+    page = (ROOT / "docs/results.md").read_text("utf-8")
+    claims = pd.read_csv(MINIATURE / "what-holds-replicates.csv")
+    for row in claims.itertuples():
+        assert f"| {row.here} | **{row.verdict}** | {row.verdict_holm} |" in page, row.claim
+    decided = [sum(~each.str.startswith("not")) for each in (claims.verdict, claims.verdict_holm)]
+    counts = (
+        f"Of {len(claims)} claims {decided[0]} are decided by five draws, {decided[1]} also after"
+    )
+    assert counts in page
+
+
 def test_committed_files_have_their_hashes():
     command = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
     subprocess.run(command, cwd=MINIATURE, check=True)

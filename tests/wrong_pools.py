@@ -168,9 +168,9 @@ class Kitchen:
         """Weights with the BatchNorm statistics of training images at another size."""
         model = Network(self.num_classes)
         model.load_state_dict(weights)
-        pixels = torch.from_numpy(self.parts["fxemoji"].pixels[:192]).permute(0, 3, 1, 2).float()
+        pixels = torch.from_numpy(self.parts["fxemoji"].pixels).permute(0, 3, 1, 2).float()
         images = nn.functional.interpolate(pixels, size=(size, size), mode="bilinear")
-        return weights | estimate_statistics(model, images.split(64))
+        return weights | estimate_statistics(model, images.split(64)[:-1])
 
     @cached_property
     def evaluate(self) -> Evaluate:

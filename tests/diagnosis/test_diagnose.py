@@ -119,12 +119,12 @@ def test_values_that_are_not_finite_and_failed_runs_are_named(kitchen, tmp_path)
 
 
 def test_statistics_of_another_resolution_are_mended_by_new_ones(kitchen):
-    odd = kitchen.with_statistics_at(kitchen.good["run5"], 192)
+    odd = kitchen.with_statistics_at(kitchen.good["run5"], 12)
     found = examine(kitchen, {**four(kitchen), "odd": odd})
     assert causes(found)["statistics"] == ["odd"]
     assert found.facts.models["odd"].re_estimated.low > 0
     pool = {
-        name: kitchen.with_statistics_at(kitchen.good[name], 192)
+        name: kitchen.with_statistics_at(kitchen.good[name], 12)
         for name in ("run1", "run2", "run3")
     }
     found = examine(kitchen, pool)
