@@ -79,7 +79,7 @@ def lengthen(config) -> None:
     search["num_runs"], search["space"]["epochs"] = 3, 4
 
 
-def diverge(config):
+def diverge(config) -> None:
     """Two runs, the first with a hopeless learning rate; little is made of them."""
     sweep = config["sweeps"]["tiny-search"]
     space = sweep.pop("random")["space"]

@@ -118,9 +118,10 @@ def made_once(tmp_path_factory, name, make):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that run the real Snakefile are slow, and begin first: they take the longest."""
+    """Tests that run the real Snakefile are slow, and begin first: they take the longest. So are
+    those that train the networks of `kitchen`."""
     for item in items:
-        if hasattr(item.module, "snakemake"):
+        if hasattr(item.module, "snakemake") or "kitchen" in item.fixturenames:
             item.add_marker("slow")
     items.sort(
         key=lambda item: (

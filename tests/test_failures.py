@@ -6,7 +6,7 @@ from modelsoups.base.files import read_json
 TABLE = "results/table3.csv"
 
 
-def skip(config):
+def skip(config) -> None:
     diverge(config)
     config["sweeps"]["tiny-search"]["on_failure"] = "skip"
 
@@ -14,7 +14,7 @@ def skip(config):
 def test_failing_run_fails_alone_or_is_skipped_and_that_is_recorded(study, tmp_path):
     folder = begin_from(study, tmp_path)
     config = write_config(folder, "error.yaml", diverge)
-    done = snakemake(folder, TABLE, "--configfile", config, "--keep-going", "--retries", "0")
+    done = snakemake(folder, TABLE, "--configfile", config, "--keep-going")
     assert done.returncode != 0
     assert "tiny-search 000: the loss is nan in epoch 1 of 2 (lr 1e+30)" in done.stdout
     assert not (folder / MODELS / "000/weights.safetensors").exists()

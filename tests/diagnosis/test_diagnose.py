@@ -12,8 +12,6 @@ from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import Weights, write_run, write_weights
 from wrong_pools import Kitchen
 
-pytestmark = pytest.mark.slow
-
 CAUSES = {
     *("failed", "shapes", "duplicates", "initialization", "class-order", "head", "statistics"),
     *("diverged", "learning-rate", "barrier", "ingredient", "precision"),
@@ -124,8 +122,7 @@ def test_statistics_of_another_resolution_are_mended_by_new_ones(kitchen):
     assert causes(found)["statistics"] == ["odd"]
     assert found.facts.models["odd"].re_estimated.low > 0
     pool = {
-        name: kitchen.with_statistics_at(kitchen.good[name], 12)
-        for name in ("run1", "run2", "run3")
+        name: kitchen.with_statistics_at(weights, 12) for name, weights in four(kitchen).items()
     }
     found = examine(kitchen, pool)
     assert causes(found)["statistics"] == []

@@ -16,7 +16,6 @@ def diagnosis(kitchen):
     return diagnose(pool, kitchen.evaluate, initialization=kitchen.start)
 
 
-@pytest.mark.slow
 def test_page_begins_with_the_verdicts_and_has_every_model(diagnosis, tmp_path):
     save(figure_diagnosis(diagnosis, "A pool"), tmp_path / "picture.svg")
     page = print_diagnosis(diagnosis, (tmp_path / "picture.svg").read_text("utf-8"), "A pool")

@@ -87,7 +87,7 @@ def test_claim_of_another_figure_is_the_mean_over_draws_of_its_number() -> None:
     assert claim.here.startswith("+20.00 points (-4.84 to +44.84), p = 0.074, above zero in 3 of 3")
     (wider,) = pooled_claims([judged(each, "shifts", "correlation") for each in numbers])
     assert wider.value == claim.value and wider.high != claim.high
-    assert wider.here.startswith("+0.200 (")
+    assert wider.here.startswith("correlation beyond what is asked: +0.200 (")
 
 
 def test_draws_that_do_not_judge_a_claim_are_left_out_and_one_alone_says_nothing() -> None:

@@ -256,7 +256,7 @@ def print_claims(table: "pd.DataFrame", study: str) -> str:
         ),
     ]
     return join_markdown(lines) + (
-        f"\nIntervals are {100 * LEVEL:.0f} %, over images, over runs or over pairs of runs; a "
+        f"\nIntervals are {100 * LEVEL:.0f} %, over images, runs, pairs of runs or draws; a "
         "p-value and its interval come of one procedure. A claim holds if the interval lies on its "
         "side of zero (or of what it asks for), does not hold if it lies on the other side, and is "
         "not decided in between. The last column is the verdict after Holm's correction for all "

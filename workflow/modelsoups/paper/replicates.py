@@ -195,10 +195,11 @@ def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
 
 
 def in_unit(found: "Estimate", unit: str) -> str:
-    """`+1.23 points (-0.50 to +3.01), p = 0.16`, `+1.23 points` if it is exact; what is not in
-    points as it is."""
+    """`+1.23 points (-0.50 to +3.01), p = 0.16`, `+1.23 points` if it is exact; of what is not in
+    points, how far it is beyond what the claim asks for."""
     if unit != POINTS:
-        return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}), p = {found.p:.2g}"
+        interval = f"({found.low:+.3f} to {found.high:+.3f}), p = {found.p:.2g}"
+        return f"{unit} beyond what is asked: {found.value:+.3f} {interval}".strip()
     return points(found.value) if isnan(found.p) else in_points(found)
 
 
