@@ -11,7 +11,7 @@ from modelsoups.data.datasets import index_dataset
 from modelsoups.data.questions import option_texts
 from modelsoups.data.specs import DatasetSpec, SplitSpec, TextViewSpec, parse_dataset
 from modelsoups.data.tasks import TASKS, open_any
-from modelsoups.data.texts import Tokens, count_masks, read_sentences, tokenize
+from modelsoups.data.texts import PADDING, Tokens, count_masks, read_sentences, tokenize
 from modelsoups.data.tokenizers import MINILM, load_tokenizer, source_of
 from small_texts import SENTENCES, make_bert, make_t5, write_glue
 
@@ -107,7 +107,7 @@ def test_bert_is_asked_with_as_many_masks_as_the_longest_option_has_pieces(folde
     assert tokens.dtype == np.int32
     masks = count_masks(tokenizer, options)
     assert ((tokens == tokenizer.mask_token_id).sum(1) == masks).all()
-    first = [token for token in tokens[0].tolist() if token != tokenizer.pad_token_id]
+    first = [token for token in tokens[0].tolist() if token != PADDING]
     asked = "sentence: the cat | options: A) acceptable B) unacceptable | label:"
     expected = tokenizer(f"{asked} {' '.join(['[MASK]'] * masks)}").input_ids
     assert first == expected
@@ -169,6 +169,18 @@ def test_tokens_are_memory_mapped_and_batched(tmp_path):
     assert batch.tolist() == numbers[[2, 0, 2]].tolist()
     assert tokens.take(np.array([3])).batch(np.array([0])).tolist() == [[9, 10, 11]]
     assert len(tokens.to(torch.device("cpu"))) == 4
+
+
+def test_texts_are_as_wide_as_the_next_sixteen_tokens():
+    tokens = np.full((4, 40), PADDING, np.int32)
+    for row, length in zip(tokens, [16, 17, 40, 3], strict=True):
+        row[:length] = 7
+    texts = Tokens(tokens)
+    assert texts.shapes(np.array([3, 0, 1, 2])).tolist() == [16, 16, 32, 48]
+    assert texts.batch(np.array([0, 3])).tolist() == tokens[[0, 3], :16].tolist()
+    assert texts.batch(np.array([0, 1])).tolist() == tokens[[0, 1], :32].tolist()
+    held = Tokens(torch.from_numpy(tokens), texts.widths).take(np.array([1, 2]))
+    assert held.batch(np.array([1, 0])).tolist() == tokens[[2, 1]].tolist()
 
 
 def test_unknown_tokenizer_is_told_with_those_there_are(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from modelsoups.data.examples import Images
+from modelsoups.data.texts import PADDING, Tokens
 from modelsoups.evaluation.evaluator import (
     EvaluationSet,
     Evaluator,
@@ -83,6 +84,30 @@ def test_batches_have_one_shape():
     evaluator.outputs(Images(PIXELS))
     evaluator.outputs(Images(PIXELS), np.array([4]))
     assert set(model.shapes) == {(3, 3, 2, 2)}
+
+
+class Counts(nn.Module):
+    """Outputs (b, 1): how many tokens a text has; notes the shapes it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        self.shapes.append(tuple(tokens.shape))
+        return (tokens != PADDING).sum(1, keepdim=True).float()
+
+
+def test_texts_are_evaluated_with_those_of_their_width_and_outputs_keep_their_order():
+    lengths = np.array([5, 30, 6, 7, 20, 16])
+    tokens = np.where(np.arange(30) < lengths[:, None], 1, PADDING)
+    model = Counts()
+    evaluator = Evaluator(model, batch_size=3)
+    assert evaluator.outputs(Tokens(tokens))[:, 0].tolist() == lengths.tolist()
+    assert model.shapes == [(3, 16), (3, 16), (3, 30)]  # the second and third are filled up
+    some = np.array([4, 0, 1])
+    assert evaluator.outputs(Tokens(tokens), some)[:, 0].tolist() == lengths[some].tolist()
+    assert set(model.shapes[3:]) == {(3, 16), (3, 30)}
 
 
 def test_a_read_only_memory_map_can_be_evaluated(tmp_path):

@@ -8,7 +8,7 @@ from transformers import BertForMaskedLM, T5ForConditionalGeneration
 
 from modelsoups.data.questions import option_texts
 from modelsoups.data.specs import TextViewSpec, ViewSpec
-from modelsoups.data.texts import option_tokens, tokenize
+from modelsoups.data.texts import PADDING, option_tokens, tokenize
 from modelsoups.data.tokenizers import MINILM, load_tokenizer
 from modelsoups.models.backbones import (
     BackboneSpec,
@@ -66,7 +66,7 @@ def test_bert_scores_options_as_its_own_masked_language_model_does(folders, clas
     with torch.inference_mode():
         found = model(tokens)
         for row, logits in zip(tokens, found, strict=True):
-            row = row[row != tokenizer.pad_token_id]  # alone and without padding
+            row = row[row != PADDING]  # alone and without padding
             log_p = theirs(row[None]).logits[0].log_softmax(-1)
             masks = (row == tokenizer.mask_token_id).nonzero()[:, 0]
             assert len(masks) == max(map(len, pieces))
@@ -90,7 +90,7 @@ def test_t5_scores_options_as_its_own_loss_does(folders, classes):
     with torch.inference_mode():
         found = model(tokens)
         for row, logits in zip(tokens, found, strict=True):
-            row = row[row != tokenizer.pad_token_id]
+            row = row[row != PADDING]
             # The loss is the mean over an option's tokens.
             expected = [
                 -theirs(row[None], labels=torch.tensor([option])).loss * len(option)
@@ -103,7 +103,7 @@ def test_t5_scores_options_as_its_own_loss_does(folders, classes):
 def test_padding_changes_nothing_and_training_cuts_it(folders, library):
     model = classifier(spec_of(folders, library), CLASSES)
     tokens = questions(folders[library], CLASSES)
-    wide = torch.nn.functional.pad(tokens, (0, 20), value=model.backbone.config.pad_token_id)
+    wide = torch.nn.functional.pad(tokens, (0, 20), value=PADDING)
     with torch.inference_mode():
         torch.testing.assert_close(model(wide), model(tokens), atol=1e-4, rtol=1e-5)
     seen = []

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # steps that list texts do without torch
     import torch
 
 DTYPE = np.int32  # of token numbers: vocabularies have up to some 250,000
+PADDING = -1  # after the end of a text; a model puts its own token there
+WIDTH = 16  # texts are as wide for a model as the next multiple of it
 
 
 def read_sentences(index: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, ...]]:
@@ -46,7 +48,7 @@ def tokenize(
     sentences: Sequence[tuple[str, ...]],
     options: Sequence[str],
 ) -> np.ndarray:
-    """Token numbers (n, width) int32, padded at the end; width is the longest example's.
+    """Token numbers (n, width) int32, then `PADDING`; width is the longest example's.
 
     Of form `sentences` they are the sentences as the tokenizer joins them, the longest cut first.
     Of form `options` they are the question and, for a tokenizer with masks, as many masks as the
@@ -69,7 +71,7 @@ def tokenize(
     else:
         masks = count_masks(tokenizer, options)
         encoded = [ask(view, tokenizer, columns, each, options, masks) for each in sentences]
-    tokens = np.full((len(encoded), max(map(len, encoded))), tokenizer.pad_token_id, DTYPE)
+    tokens = np.full((len(encoded), max(map(len, encoded))), PADDING, DTYPE)
     for row, numbers in zip(tokens, encoded, strict=True):
         row[: len(numbers)] = numbers
     return tokens
@@ -131,28 +133,35 @@ def count_masks(tokenizer: Any, options: Sequence[str]) -> int:
 class Tokens:
     """Texts as token numbers, memory-mapped, in memory, or on a GPU."""
 
-    def __init__(self, tokens: "np.ndarray | torch.Tensor"):
-        """tokens: (n, width) integers, padded at the end."""
+    def __init__(self, tokens: "np.ndarray | torch.Tensor", widths: np.ndarray | None = None):
+        """Args:
+        tokens: (n, width) integers, then `PADDING`.
+        widths: (n,) multiples of `WIDTH` that hold the texts; by default counted.
+        """
         self.tokens = tokens
+        self.widths = count_widths(tokens) if widths is None else widths
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def batch(self, indices: np.ndarray) -> "torch.Tensor":
-        """Token numbers (b, width) int64.
-
-        All of a set are padded to its longest, so that a model's outputs do not depend on what else
-        is in a batch. Training pads to a batch's own longest (`models.language`).
-        """
+        """Token numbers (b, width) int64, of the widest of these texts."""
         import torch
 
+        width = self.widths[indices].max(initial=0)
         if isinstance(self.tokens, torch.Tensor):
-            return self.tokens[torch.from_numpy(indices).to(self.tokens.device)].long()
-        return torch.from_numpy(np.asarray(self.tokens[indices], np.int64))
+            chosen = torch.from_numpy(indices).to(self.tokens.device)
+            return self.tokens[chosen, :width].long()
+        return torch.from_numpy(np.asarray(self.tokens[indices, :width], np.int64))
+
+    def shapes(self, indices: np.ndarray) -> np.ndarray:
+        """Widths (b,): what a model gives for a text in a batch of its own width does not depend on
+        which other texts are there."""
+        return self.widths[indices]
 
     def take(self, indices: np.ndarray) -> "Tokens":
         """These texts alone, in memory."""
-        return Tokens(self.tokens[indices])
+        return Tokens(self.tokens[indices], self.widths[indices])
 
     def to(self, device: "torch.device") -> "Tokens":
         """The texts on a GPU; for a CPU they stay where they are."""
@@ -160,7 +169,12 @@ class Tokens:
 
         if device.type == "cpu" or isinstance(self.tokens, torch.Tensor):
             return self
-        return Tokens(torch.from_numpy(np.array(self.tokens)).to(device))
+        return Tokens(torch.from_numpy(np.array(self.tokens)).to(device), self.widths)
+
+
+def count_widths(tokens: "np.ndarray | torch.Tensor") -> np.ndarray:
+    """The multiple of `WIDTH` (n,) that holds each of the texts (n, width)."""
+    return -(-np.asarray((tokens != PADDING).sum(1)) // WIDTH) * WIDTH
 
 
 def open_texts(path: str | Path, *_: Any) -> Tokens:

@@ -57,8 +57,8 @@ class EvaluationSet:
 class Evaluator:
     """One model on a device; weights are poured into it, and examples go through it.
 
-    Batches have one shape: the last one is filled up with repeated examples, so that the kernels
-    picked for a shape are always the same.
+    Examples of one shape go through it together, as many as `batch_size`: batches with fewer are
+    filled up with repeated examples, so that the kernels picked for a shape are always the same.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Evaluator:
             compiled: run it through `torch.compile`.
             precision: of the forward pass in `outputs`; a classifier's head is float32, but with
                 TF32 like the rest.
-            fill: whether the last batch is filled up; the last bits of its outputs depend on it.
+            fill: whether batches are filled up; the last bits of its outputs depend on it.
             name: of what the model is, for errors, until other weights are poured.
         Raises: ValueError if TF32 is wanted and the device is no GPU.
         """
@@ -114,14 +114,16 @@ class Evaluator:
         """
         indices = np.arange(len(examples)) if indices is None else indices
         size = min(self.batch_size, len(examples))
-        chosen = [indices[start : start + size] for start in range(0, len(indices), size)]
-        bar = tqdm(chosen, label, unit="batch", leave=False, disable=None if label else True)
+        places = split_batches(examples.shapes(indices), size)
+        bar = tqdm(places, label, unit="batch", leave=False, disable=None if label else True)
         parts = []
-        batches = self._batches(examples, chosen, size)
+        batches = self._batches(examples, [indices[each] for each in places], size)
         for each, batch in zip(bar, batches, strict=True):
             with autocast(self.device, self.precision), with_tf32(self.precision == "tf32"):
                 parts.append(self.forward(batch)[: len(each)])
-        outputs = torch.cat(parts).float().cpu().numpy()
+        made = torch.cat(parts).float().cpu().numpy()
+        outputs = np.empty_like(made)
+        outputs[np.concatenate(places)] = made
         self._check_finite(outputs, indices, label)
         return outputs
 
@@ -153,6 +155,16 @@ class Evaluator:
                 f"first is row {indices[finite.argmin()]}; look for a diverged run among those it "
                 "is made of, or for coefficients that are too large"
             )
+
+
+def split_batches(shapes: np.ndarray, size: int) -> list[np.ndarray]:
+    """Places of examples of one shape, at most `size` in a batch, in their order.
+
+    Args: shapes: (n,) a number for each shape.
+    """
+    order = np.argsort(shapes, kind="stable")
+    alike = np.split(order, np.flatnonzero(np.diff(shapes[order])) + 1)
+    return [each[start : start + size] for each in alike for start in range(0, len(each), size)]
 
 
 def open_set(

@@ -4,7 +4,7 @@ A task is phrased as a question with options (`data.questions`); logits are the 
 the options' texts: for BERT those of the pieces at the masks after the question, for T5 those that
 its decoder gives. Sentence encoders have a linear head on their embedding, as image towers do.
 
-Models read token numbers (b, length) int64, padded at the end.
+Models read token numbers (b, length) int64, then `data.texts.PADDING`.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from modelsoups.data.questions import option_texts
-from modelsoups.data.texts import option_tokens
+from modelsoups.data.texts import PADDING, option_tokens
 from modelsoups.data.tokenizers import HUB, MINILM, load_tokenizer, minilm_folder, source_of
 from modelsoups.models.backbones import BackboneSpec
 from modelsoups.models.towers import Reading, TextTower, Tower, find_weights, read_state_dict
@@ -88,12 +88,15 @@ class OptionClassifier(nn.Module):
 
 
 def masked(tokens: Tensor, padding: int, training: bool) -> tuple[Tensor, Tensor]:
-    """Tokens, in training without the padding that no example of a batch needs, and their mask."""
-    mask = tokens != padding
+    """Tokens with the model's own padding, and their mask.
+
+    In training without the padding that no example of a batch needs.
+    """
+    mask = tokens != PADDING
     if training:
         longest = int(mask.sum(1).max())
         tokens, mask = tokens[:, :longest], mask[:, :longest]
-    return tokens, mask
+    return tokens.where(mask, padding), mask
 
 
 def score_masks(model: Any, tokens: Tensor, mask: Tensor, pieces: Tensor) -> Tensor:
