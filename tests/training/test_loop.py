@@ -1,3 +1,4 @@
+import copy
 import math
 import os
 import signal
@@ -14,7 +15,7 @@ import torch
 
 from modelsoups.data.questions import option_texts
 from modelsoups.data.specs import TextViewSpec
-from modelsoups.data.texts import tokenize
+from modelsoups.data.texts import PADDING, tokenize
 from modelsoups.data.tokenizers import load_tokenizer
 from modelsoups.models.backbones import BackboneSpec, build_classifier
 from modelsoups.models.language import option_table
@@ -28,6 +29,8 @@ from modelsoups.training.loop import (
 )
 from modelsoups.training.methods import FOLLOWERS
 from modelsoups.training.processes import Terminated, torchrun_options
+from modelsoups.weights.average import average
+from modelsoups.weights.checkpoints import read_weights, write_weights
 from small_texts import make_bert, make_t5
 
 CPU = torch.device("cpu")
@@ -111,6 +114,34 @@ def test_language_model_learns_what_a_word_decides(tmp_path, make, changes):
     with torch.inference_mode():
         found = model.eval()(torch.from_numpy(tokens).long()).argmax(1).numpy()
     assert (found == labels).all()
+
+
+def test_rows_of_the_vocabulary_that_no_text_has_stay_as_they_are_and_so_do_a_soups(tmp_path):
+    """Adam without weight decay moves a row once it has had a gradient, not before."""
+    folder = str(make_bert(tmp_path / "model"))
+    spec = BackboneSpec(library="minilm", model=folder, weights="random")
+    view = TextViewSpec(tokenizer=folder, form="sentences")
+    sentences = [("the cat",), ("a dog",), ("the dog",), ("a cat",)]
+    tokens = tokenize(view, load_tokenizer(folder), ["sentence"], sentences, [])
+    torch.manual_seed(0)
+    start = build_classifier(spec, num_classes=2)
+    rows = "backbone.bert.embeddings.word_embeddings.weight"
+    before, after = start.state_dict()[rows], []
+    for number in range(3):
+        run = run_spec(
+            seed=number, batch_size=2, augmentation="none", mixup=0, weight_decay=0,
+            optimizer="adam",
+        )  # fmt: skip
+        model, path = copy.deepcopy(start), tmp_path / f"{number}.pt"
+        finetune(model, PlainTexts(tokens, run, model), np.arange(4) % 2, run, CPU, path, {})
+        after.append(tmp_path / f"{number}.safetensors")
+        write_weights(after[-1], model.state_dict())
+    used = np.unique(tokens[tokens != PADDING])
+    unused = np.setdiff1d(np.arange(len(before)), used)
+    assert len(unused) > len(used)
+    for found in (*map(read_weights, after), average(after)):
+        moved = (found[rows] != before).any(1)
+        assert moved[used].all() and not moved[unused].any()
 
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others(data, tmp_path):
