@@ -78,7 +78,10 @@ def write_study(folder):
         "evaluation": {"batch_size": 8},
         "sweeps": {
             "cola-t5": sweep_of("cola", "t5", loss="likelihood"),
-            "mrpc-encoder": {**sweep_of("mrpc", "encoder"), "start": "linear-probe"},
+            "mrpc-encoder": {
+                **sweep_of("mrpc", "encoder", group_by_length=True),
+                "start": "linear-probe",
+            },
         },
         "recipes": {
             "uniform": {"kind": "uniform"},

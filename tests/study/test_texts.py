@@ -56,6 +56,13 @@ def test_what_does_not_fit_is_told(changes, message):
     assert any(message in problem for problem in problems(**changes))
 
 
+def test_images_are_not_grouped_by_length():
+    assert problems(group_by_length=True) == []
+    backbone, view = {"library": "timm"}, {"form": "images"}
+    found = problems(backbone, view=view, loss="softmax", group_by_length=True)
+    assert any("group_by_length is of texts; images are of one size" in each for each in found)
+
+
 def test_likelihood_is_no_loss_of_a_sentence_encoder():
     encoder = {"backbone": {"library": "minilm"}, "view": {"form": "sentences"}}
     assert problems(**encoder, loss="softmax") == []

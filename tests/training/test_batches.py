@@ -13,6 +13,23 @@ def test_epoch_has_every_example_once_but_those_left_over():
     assert not np.array_equal(batches, batches_of_epoch(26, 8, seed=0, epoch=2))
 
 
+def test_steps_of_like_lengths_are_neighbours_in_length_and_come_in_random_order():
+    lengths = np.random.default_rng(3).integers(0, 9, 200)
+    batches = batches_of_epoch(200, 16, 0, 1, lengths)
+    assert batches.shape == (12, 16)
+    assert len(set(batches.flatten())) == 12 * 16
+    found = lengths[batches]
+    shortest, longest = found.min(1), found.max(1)
+    order = np.lexsort((longest, shortest))
+    assert (longest[order][:-1] <= shortest[order][1:]).all()
+    assert list(order) != sorted(order)
+    other = batches_of_epoch(200, 16, 0, 2, lengths)
+    assert not np.array_equal(
+        np.sort(batches[order]), np.sort(other[np.argsort(lengths[other].min(1))])
+    )
+    assert np.array_equal(batches, batches_of_epoch(200, 16, 0, 1, lengths))
+
+
 def test_fewer_examples_than_a_batch_are_an_error():
     with pytest.raises(ValueError, match="at least a batch of 8 training examples, found 7"):
         batches_of_epoch(7, 8, 0, 0)

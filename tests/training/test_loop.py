@@ -83,7 +83,7 @@ def test_training_lowers_the_loss(data, tmp_path):
 @pytest.mark.parametrize(
     ("make", "changes"),
     [
-        (make_bert, {"loss": "likelihood", "lr": 3e-2, "epochs": 8}),
+        (make_bert, {"loss": "likelihood", "lr": 3e-2, "epochs": 8, "group_by_length": True}),
         (make_t5, {"loss": "softmax", "lr": 1e-2, "epochs": 40}),
     ],
 )
@@ -114,6 +114,22 @@ def test_language_model_learns_what_a_word_decides(tmp_path, make, changes):
     with torch.inference_mode():
         found = model.eval()(torch.from_numpy(tokens).long()).argmax(1).numpy()
     assert (found == labels).all()
+
+
+def test_steps_have_texts_of_like_length_where_the_run_says_so(tmp_path):
+    folder = str(make_bert(tmp_path / "model"))
+    model = build_classifier(BackboneSpec(library="minilm", model=folder, weights="random"), 2)
+    tokens = np.full((12, 9), 7, np.int32)
+    tokens[::2, 3:] = PADDING
+    run = run_spec(
+        batch_size=6, epochs=2, augmentation="none", mixup=0, group_by_length=True
+    )  # fmt: skip
+    seen = []
+    model.register_forward_pre_hook(lambda _, given: seen.append((given[0] != PADDING).sum(1)))
+    path = tmp_path / "resume.pt"
+    finetune(model, PlainTexts(tokens, run, model), np.arange(12) % 2, run, CPU, path, {})
+    assert sorted(lengths[0].item() for lengths in seen[:2]) == [3, 9]
+    assert len(seen) == 4 and all(len(lengths.unique()) == 1 for lengths in seen)
 
 
 def test_rows_of_the_vocabulary_that_no_text_has_stay_as_they_are_and_so_do_a_soups(tmp_path):

@@ -98,6 +98,12 @@ class RunSpec:
         "the arithmetic of Pillow, which does it otherwise; for GPUs, slower on a CPU",
         default=False,
     )
+    group_by_length: bool = described(
+        "Whether the texts of a step are about as long as one another, so that less of a batch is "
+        "padding: an epoch's texts are sorted by their number of tokens, and its batches come in "
+        "random order",
+        default=False,
+    )
     freeze_head: bool = described(
         "Whether the head stays that of the start: the backbone alone is fine-tuned", default=False
     )

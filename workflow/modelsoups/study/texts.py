@@ -51,6 +51,8 @@ def run_problem(run: RunSpec, read: str) -> str | None:
     """Why a run's hyper-parameters do not fit what its model reads."""
     if read != "images" and (run.augmentation != "none" or run.mixup or run.augment_on_device):
         return "texts are not augmented; say `augmentation: none` and `mixup: 0` alone"
+    if read == "images" and run.group_by_length:
+        return "group_by_length is of texts; images are of one size"
     if run.loss == "likelihood" and (read != "options" or run.label_smoothing):
         return "loss `likelihood` is of models that read options, without label_smoothing"
     return None

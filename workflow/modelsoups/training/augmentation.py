@@ -15,6 +15,7 @@ from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_train
 from torchvision.transforms import Compose
 
+from modelsoups.data.texts import PADDING
 from modelsoups.data.views import EncodedImages
 from modelsoups.models.backbones import Classifier
 from modelsoups.study.search import RunSpec
@@ -26,6 +27,10 @@ class TrainingExamples(Protocol):
     """The examples of a training set, in its order."""
 
     def __len__(self) -> int: ...
+
+    def lengths(self) -> np.ndarray:
+        """How much of a batch each example takes, (n,) integers."""
+        ...
 
     def draw(self, number: int, epoch: int) -> Any:
         """This example for this epoch, as a tensor or several.
@@ -132,6 +137,10 @@ class AugmentedImages:
     def __len__(self) -> int:
         return len(self._images)
 
+    def lengths(self) -> np.ndarray:
+        """Ones (n,): images are of one size."""
+        return np.ones(len(self), int)
+
     def policy(self, epoch: int) -> Compose:
         """A policy of an epoch; of several one is drawn."""
         policies = self._last if epoch == self._last_epoch else self._before
@@ -186,11 +195,15 @@ class PlainTexts:
     """Training texts, each (width,) int64 tokens when drawn: none is augmented."""
 
     def __init__(self, tokens: np.ndarray, spec: RunSpec, model: Classifier):
-        """tokens: (n, width) int32."""
+        """tokens: (n, width) int32, then `PADDING`."""
         self._tokens = tokens
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    def lengths(self) -> np.ndarray:
+        """The number of tokens of each text, (n,)."""
+        return (self._tokens != PADDING).sum(1)
 
     def draw(self, number: int, epoch: int) -> torch.Tensor:
         """Text `number`, the same in every epoch; the model cuts a batch to its longest."""

@@ -41,9 +41,14 @@ class SeededExamples(Dataset):
         return self.examples.draw(number, epoch), int(self.labels[number])
 
 
-def batches_of_epoch(num_examples: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+def batches_of_epoch(
+    num_examples: int, batch_size: int, seed: int, epoch: int, lengths: np.ndarray | None = None
+) -> np.ndarray:
     """Numbers of the examples of each step, (num_steps, batch_size); those left over are dropped.
 
+    Args:
+        lengths: (num_examples,) integers; a step's examples are then neighbours in the order of
+            these, equal ones at random, and steps are in random order.
     Raises:
         ValueError: there are fewer examples than a batch has.
     """
@@ -52,9 +57,13 @@ def batches_of_epoch(num_examples: int, batch_size: int, seed: int, epoch: int) 
             f"expected at least a batch of {batch_size} training examples, found {num_examples}; "
             "lower batch_size"
         )
-    order = np.random.default_rng([seed, ORDER, epoch]).permutation(num_examples)
+    generator = np.random.default_rng([seed, ORDER, epoch])
     num_steps = num_examples // batch_size
-    return order[: num_steps * batch_size].reshape(num_steps, batch_size)
+    order = generator.permutation(num_examples)[: num_steps * batch_size]
+    if lengths is None:
+        return order.reshape(num_steps, batch_size)
+    by_length = order[np.argsort(lengths[order], kind="stable")]
+    return generator.permutation(by_length.reshape(num_steps, batch_size))
 
 
 def split_batch(batch: np.ndarray, num_parts: int) -> np.ndarray:

@@ -145,6 +145,7 @@ def finetune(
         part_size = spec.batch_size // (compute.accumulate * process.num_processes)
         check_shared_memory(compute.num_workers * process.num_processes, part_size * num_bytes)
     steps_per_epoch = len(examples) // spec.batch_size
+    lengths = examples.lengths() if spec.group_by_length else None
     num_steps = spec.epochs * steps_per_epoch
     methods = build_methods(spec, model, num_steps, [each.to(device) for each in teachers])
     identity: dict[str, Any] = {"spec": as_params(spec), "inputs": dict(inputs)}
@@ -187,7 +188,7 @@ def finetune(
     with noting_sigterm() as sigterm, deterministic(device):
         while progress.epoch < spec.epochs:
             epoch, first_step = progress.epoch, progress.step
-            batches = batches_of_epoch(len(examples), spec.batch_size, spec.seed, epoch)
+            batches = batches_of_epoch(len(examples), spec.batch_size, spec.seed, epoch, lengths)
             loader = DataLoader(
                 seeded,
                 batch_sampler=parts_of(batches[first_step:], epoch, compute.accumulate, process),
