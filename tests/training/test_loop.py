@@ -83,7 +83,7 @@ def test_training_lowers_the_loss(data, tmp_path):
 @pytest.mark.parametrize(
     ("make", "changes"),
     [
-        (make_bert, {"loss": "likelihood", "lr": 3e-2, "epochs": 8, "group_by_length": True}),
+        (make_bert, {"loss": "likelihood", "lr": 3e-2, "epochs": 8}),
         (make_t5, {"loss": "softmax", "lr": 1e-2, "epochs": 40}),
     ],
 )
