@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from timm.data.auto_augment import AugmentOp
 
+from modelsoups.data.texts import PADDING
 from modelsoups.study.search import RunSpec
 from modelsoups.training.augmentation import AUGMENTED, AugmentedImages, build_augmentation
 
@@ -103,10 +104,11 @@ def test_magnitudes_above_ten_saturate_as_in_the_official_code(picture):
 
 
 def test_drawn_text_is_its_tokens_in_every_epoch():
-    tokens = np.array([[5, 6, 0], [7, 0, 0]], np.int32)
+    tokens = np.array([[5, 6, PADDING], [7, PADDING, PADDING]], np.int32)
     examples = AUGMENTED["text"](tokens, None, None)
     assert len(examples) == 2
-    assert torch.equal(examples.draw(1, epoch=3), torch.tensor([7, 0, 0]))
+    assert examples.lengths().tolist() == [2, 1]
+    assert examples.draw(1, epoch=3).tolist() == tokens[1].tolist()
 
 
 SPEC = RunSpec(
@@ -131,6 +133,7 @@ def test_drawn_image_is_augmented_as_the_run_says_to_the_views_size():
     pixels = Pixels([np.full((40, 50, 3), value, np.uint8) for value in (100, 200)])
     examples = AugmentedImages(pixels, SPEC, SimpleNamespace(mean_color=GREY))
     assert len(examples) == 2
+    assert examples.lengths().tolist() == [1, 1]
     assert torch.equal(examples.draw(1, epoch=0), torch.full((3, 32, 32), 200, dtype=torch.uint8))
 
 

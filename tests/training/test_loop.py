@@ -121,9 +121,7 @@ def test_steps_have_texts_of_like_length_where_the_run_says_so(tmp_path):
     model = build_classifier(BackboneSpec(library="minilm", model=folder, weights="random"), 2)
     tokens = np.full((12, 9), 7, np.int32)
     tokens[::2, 3:] = PADDING
-    run = run_spec(
-        batch_size=6, epochs=2, augmentation="none", mixup=0, group_by_length=True
-    )  # fmt: skip
+    run = run_spec(batch_size=6, epochs=2, augmentation="none", mixup=0, group_by_length=True)
     seen = []
     model.register_forward_pre_hook(lambda _, given: seen.append((given[0] != PADDING).sum(1)))
     path = tmp_path / "resume.pt"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # steps that list texts do without torch
     import torch
 
 DTYPE = np.int32  # of token numbers: vocabularies have up to some 250,000
-PADDING = -1  # after the end of a text; a model puts its own token there
+PADDING = -1  # after the end of a text: no token
 WIDTH = 16  # texts are as wide for a model as the next multiple of it
 
 
@@ -134,12 +134,16 @@ class Tokens:
     """Texts as token numbers, memory-mapped, in memory, or on a GPU."""
 
     def __init__(self, tokens: "np.ndarray | torch.Tensor", widths: np.ndarray | None = None):
-        """Args:
-        tokens: (n, width) integers, then `PADDING`.
-        widths: (n,) multiples of `WIDTH` that hold the texts; by default counted.
+        """Texts as they were tokenised, by default with their widths counted.
+
+        Args:
+            tokens: (n, width) integers, then `PADDING`.
+            widths: (n,) the multiples of `WIDTH` that hold the texts.
         """
         self.tokens = tokens
-        self.widths = count_widths(tokens) if widths is None else widths
+        if widths is None:
+            widths = -(-count_tokens(np.asarray(tokens)) // WIDTH) * WIDTH
+        self.widths = widths
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -172,9 +176,9 @@ class Tokens:
         return Tokens(torch.from_numpy(np.array(self.tokens)).to(device), self.widths)
 
 
-def count_widths(tokens: "np.ndarray | torch.Tensor") -> np.ndarray:
-    """The multiple of `WIDTH` (n,) that holds each of the texts (n, width)."""
-    return -(-np.asarray((tokens != PADDING).sum(1)) // WIDTH) * WIDTH
+def count_tokens(tokens: np.ndarray) -> np.ndarray:
+    """How many tokens each text has, (n,) integers. Args: tokens: (n, width), then `PADDING`."""
+    return (tokens != PADDING).sum(1)
 
 
 def open_texts(path: str | Path, *_: Any) -> Tokens:

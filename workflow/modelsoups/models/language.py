@@ -79,7 +79,7 @@ class OptionClassifier(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (b, num_classes) float32 of questions (b, length)."""
-        tokens, mask = masked(tokens, self.backbone.config.pad_token_id, self.training)
+        tokens, mask = masked(tokens, self.training)
         width = int((self.head.options != NONE).sum(1).max())  # tokens of the longest option
         pieces = self.head.options[:, :width]
         score = score_seq2seq if self.backbone.config.is_encoder_decoder else score_masks
@@ -87,16 +87,16 @@ class OptionClassifier(nn.Module):
         return scores.masked_fill(pieces == NONE, 0).sum(2)
 
 
-def masked(tokens: Tensor, padding: int, training: bool) -> tuple[Tensor, Tensor]:
-    """Tokens with the model's own padding, and their mask.
+def masked(tokens: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+    """Tokens, in training without the padding that no example of a batch needs, and their mask.
 
-    In training without the padding that no example of a batch needs.
+    Any token may stand for padding: it is masked.
     """
     mask = tokens != PADDING
     if training:
         longest = int(mask.sum(1).max())
         tokens, mask = tokens[:, :longest], mask[:, :longest]
-    return tokens.where(mask, padding), mask
+    return tokens.clamp(min=0), mask
 
 
 def score_masks(model: Any, tokens: Tensor, mask: Tensor, pieces: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embeddings (b, hidden_size) of texts (b, length), not normalised."""
-        tokens, mask = masked(tokens, self.bert.config.pad_token_id, self.training)
+        tokens, mask = masked(tokens, self.training)
         hidden = self.bert(tokens, attention_mask=mask).last_hidden_state
         return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_train
 from torchvision.transforms import Compose
 
-from modelsoups.data.texts import PADDING
+from modelsoups.data.texts import count_tokens
 from modelsoups.data.views import EncodedImages
 from modelsoups.models.backbones import Classifier
 from modelsoups.study.search import RunSpec
@@ -203,7 +203,7 @@ class PlainTexts:
 
     def lengths(self) -> np.ndarray:
         """The number of tokens of each text, (n,)."""
-        return (self._tokens != PADDING).sum(1)
+        return count_tokens(self._tokens)
 
     def draw(self, number: int, epoch: int) -> torch.Tensor:
         """Text `number`, the same in every epoch; the model cuts a batch to its longest."""
