@@ -103,6 +103,7 @@ def test_table_j1_has_start_and_uniform_soup_and_what_is_lost_from_the_held_out_
     )
     assert (broad.value, narrow.value) == pytest.approx((0.25, 0.5))
     assert "collapses" in broad.claim and broad.verdict == HOLDS
+    assert "broad searches among them" in greedy.claim
 
 
 def test_mean_over_tasks_adds_errors_of_one_task_up():
