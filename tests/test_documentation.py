@@ -19,6 +19,8 @@ from modelsoups.paper.replicates import (
     replicated_table,
 )
 from modelsoups.paper.table3 import RESULT as TABLE_3
+from modelsoups.paper.table5 import BEST, GREEDY, INITIALIZATION, UNIFORM
+from modelsoups.paper.table5 import to_markdown as print_texts
 from modelsoups.study.search import RunSpec
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +80,14 @@ def test_results_have_the_verdicts_of_the_committed_claims_over_draws():
         f"Of {len(claims)} claims {decided[0]} are decided by five draws, {decided[1]} also after"
     )
     assert counts in " ".join(page.split())
+
+
+def test_results_have_the_table_and_verdicts_of_the_committed_tasks_of_text():
+    page = (ROOT / "docs/results.md").read_text("utf-8")
+    table = pd.read_csv(MINIATURE / "wordnet/tableJ1.csv")
+    assert print_texts(table, (INITIALIZATION, BEST, UNIFORM, GREEDY)).strip() in page
+    for row in pd.read_csv(MINIATURE / "wordnet/what-holds.csv").itertuples():
+        assert f"| {row.here} | **{row.verdict}** | {row.verdict_holm} |" in page, row.claim
 
 
 def test_committed_files_have_their_hashes():
