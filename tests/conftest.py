@@ -1,6 +1,7 @@
 """Small real inputs that several tests share."""
 
 import fcntl
+import gc
 import os
 import shutil
 from io import BytesIO
@@ -115,6 +116,17 @@ def made_once(tmp_path_factory, name, make):
             make(folder)
             whole.touch()
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """The garbage collector never looks through what the tests' modules import, torch above all."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -11,6 +11,7 @@ library reads when it is imported.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -102,8 +103,11 @@ class Server(ForkingMixIn, UnixStreamServer):
 
 def serve(address: str) -> None:
     """Import the libraries, have Snakemake run scripts in forks, and wait for orders."""
+    gc.disable()
     for library in LIBRARIES:
         __import__(library)
+    gc.freeze()  # else each fork's collector looks through the libraries, and copies their pages
+    gc.enable()
     from snakemake.benchmark import benchmarked
     from snakemake.script import PythonScript
 

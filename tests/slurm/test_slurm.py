@@ -7,6 +7,7 @@ depends on how fast the machine is.
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,6 +183,8 @@ def test_outage_and_thirty_random_kills_of_jobs_and_controller_change_no_table(
     cluster, study, tmp_path
 ):
     folder = copy_workflow(tmp_path)
+    for dataset in ("tiny-test", "tiny-noto", "tiny-twemoji"):  # the two others go through it all
+        shutil.copytree(study / "results/data" / dataset, folder / "results/data" / dataset)
     chance = random.Random(0)
     controller, kills = start(cluster, folder, "results/table3.csv", *CONFIG), 0
 
