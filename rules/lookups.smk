@@ -1144,6 +1144,11 @@ def replicate_folder(number):
     return f"results/replicates/{number}/"
 
 
+def folds_of_replicates():
+    """Of each replicate the number of the fold that it tests: more than there are go round again."""
+    return [number % len(CONFIG["replicates"]["folds"]) for number in REPLICATES]
+
+
 def claims_of_replicates():
     """The claims of the tables and figures of each replicate."""
     return {

@@ -43,6 +43,7 @@ if REPLICATES:
             "../envs/modelsoups.yaml"
         params:
             about=about_study(),
+            folds=folds_of_replicates(),
         message:
             "Pooling the replicates"
         script:
@@ -62,6 +63,7 @@ if REPLICATES:
             "../envs/modelsoups.yaml"
         params:
             draws=[f"draw{n}" for n in REPLICATES],
+            folds=folds_of_replicates(),
         message:
             "Pooling the claims of the replicates"
         script:

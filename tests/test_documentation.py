@@ -55,6 +55,7 @@ def test_results_have_the_table_and_verdicts_of_the_committed_draws_and_the_read
             pd.read_parquet(folder / "correct.parquet"),
             shown.roles,
             shown.methods,
+            fold=int(folder.name),
         )
         for folder in sorted((MINIATURE / "replicates").iterdir())
     ]

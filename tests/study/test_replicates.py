@@ -99,11 +99,20 @@ def test_a_replicate_has_the_results_that_are_asked_for_and_pools_of_its_sweep_a
 
 
 def test_folds_go_round_again_with_other_draws(config):
-    config["replicates"]["count"] = 7
+    config["replicates"]["count"] = 10
+    assert list(replicate_problems(config)) == []
     found = list_replicates(config)
-    assert len(found) == 7
+    assert len(found) == 10
     assert found[6]["datasets"] == found[1]["datasets"]
     assert found[6]["sweeps"] != found[1]["sweeps"]
+
+
+def test_folds_that_would_be_tested_more_often_than_others_are_an_error(config):
+    config["replicates"]["count"] = 7
+    (problem,) = replicate_problems(config)
+    assert "7 of 5 folds" in problem and "a multiple of 5" in problem
+    config["replicates"]["count"] = 3
+    assert list(replicate_problems(config)) == []
 
 
 def test_study_that_asks_for_none_has_none(config):

@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 draws = [read_claims(snakemake.input[name]) for name in snakemake.params.draws]
-write_claims(snakemake.output.claims, pooled_claims(draws))
+write_claims(snakemake.output.claims, pooled_claims(draws, snakemake.params.folds))

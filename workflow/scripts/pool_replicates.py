@@ -27,8 +27,10 @@ log_to(snakemake.log[0])
 about, given, made = snakemake.params.about, snakemake.input, snakemake.output
 methods = list_methods(about["recipes"], about["ensembles"])
 replicates = [
-    open_replicate(read_scores(scores), pd.read_parquet(correct), about["roles"], methods)
-    for scores, correct in zip(given.scores, given.correct, strict=True)
+    open_replicate(read_scores(scores), pd.read_parquet(correct), about["roles"], methods, fold)
+    for scores, correct, fold in zip(
+        given.scores, given.correct, snakemake.params.folds, strict=True
+    )
 ]
 draws = each_draw(replicates, about["roles"])
 table = replicated_table(replicates, about["roles"], about["study"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isnan, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import OPEN, POINTS, Claim, in_points, make_claim, points
@@ -29,6 +29,7 @@ class Replicate:
 
     correct: "pd.DataFrame"  # of `evaluation.paired`
     rows: Mapping[str, Sequence[str]]  # label -> models
+    fold: int  # that it tests
 
     def scores(self, label: str, datasets: Sequence[str]) -> "list[np.ndarray]":
         """Of each data set (n,): the row's mean score on an image."""
@@ -42,9 +43,10 @@ def open_replicate(
     correct: "pd.DataFrame",
     roles: Mapping[str, str],
     methods: Mapping[str, Method],
+    fold: int,
 ) -> Replicate:
-    """A draw from its sweep's tables, arguments as those of `table_3`."""
-    return Replicate(correct=correct, rows=list_rows(scores, roles, methods))
+    """A draw from its sweep's tables, arguments as those of `table_3`. fold: that it tests."""
+    return Replicate(correct=correct, rows=list_rows(scores, roles, methods), fold=fold)
 
 
 def pooled(
@@ -52,18 +54,20 @@ def pooled(
 ) -> "Estimate":
     """First row minus second row, over all draws.
 
-    The images in distribution are other ones in each draw, those of the shift sets the same.
+    The images in distribution are other ones in each fold, those of the shift sets the same. Draws
+    of one fold train, choose and are tested on the same images: their mean counts as one draw.
     """
+    import numpy as np
+
     from modelsoups.evaluation.statistics import replicated_difference
 
+    by_fold: dict[int, list[list[np.ndarray]]] = {}
+    for each in replicates:
+        pairs = zip(each.scores(first, datasets), each.scores(second, datasets), strict=True)
+        by_fold.setdefault(each.fold, []).append([ours - theirs for ours, theirs in pairs])
     differences = [
-        [
-            ours - theirs
-            for ours, theirs in zip(
-                each.scores(first, datasets), each.scores(second, datasets), strict=True
-            )
-        ]
-        for each in replicates
+        [np.mean(same_set, axis=0) for same_set in zip(*draws, strict=True)]
+        for draws in by_fold.values()
     ]
     return replicated_difference(differences, same_images=domain == "shifts")
 
@@ -147,23 +151,28 @@ def replicated_claims(replicates: Sequence[Replicate], roles: Mapping[str, str])
     return claims
 
 
-def pooled_claims(draws: "Sequence[pd.DataFrame]") -> list[Claim]:
+def pooled_claims(draws: "Sequence[pd.DataFrame]", folds: Sequence[int]) -> list[Claim]:
     """The claims of other tables and figures, over all draws that judge them; of fewer than two
-    nothing is said.
+    folds nothing is said.
 
     A claim's number is averaged: above zero it says yes. Numbers about images in distribution have
     other images in each draw; the images of others are taken to be the same. A number that is exact
     in each draw holds if it does in all.
 
-    Args: draws: of each draw the claims, of `claims.read_claims`.
+    Args:
+        draws: of each draw the claims, of `claims.read_claims`.
+        folds: of each draw the fold that it tests.
     """
     import pandas as pd
 
-    together = pd.concat(draws, ignore_index=True)
+    together = pd.concat(
+        [draw.assign(fold=fold) for draw, fold in zip(draws, folds, strict=True)],
+        ignore_index=True,
+    )
     claims = []
     for (_, name), rows in together.groupby(["shown_in", "claim"], sort=False):
         judged = rows[rows["value"].notna() & (rows["low"].notna() | (rows["verdict"] != OPEN))]
-        if len(judged) < 2:
+        if judged["fold"].nunique() < 2:
             continue
         first = judged.iloc[0]
         exact = bool(judged["low"].isna().all())
@@ -182,16 +191,27 @@ def pooled_claims(draws: "Sequence[pd.DataFrame]") -> list[Claim]:
 
 
 def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
-    """The mean of a claim's numbers over draws, or the least of exact ones."""
-    from modelsoups.evaluation.statistics import Estimate, estimate, replicated_estimate
+    """The mean of a claim's numbers over draws, those of a fold as one; of exact ones the least."""
+    from modelsoups.evaluation.statistics import (
+        Estimate,
+        estimate,
+        replicated_estimate,
+        standard_error,
+    )
 
     if exact:
         return estimate(float(judged["value"].min()), nan)
-    found = [
-        Estimate(value=row.value, low=row.low, high=row.high, p=row.p)
-        for row in judged.itertuples()
-    ]
+    found = []
+    for _, rows in judged.groupby("fold", sort=False):
+        columns = rows[["value", "low", "high", "p"]].to_dict("records")
+        errors = [standard_error(Estimate(**row)) for row in columns]
+        found.append(estimate(float(rows["value"].mean()), root_mean_square(errors)))
     return replicated_estimate(found, same_images=judged.iloc[0]["domain"] != "in_distribution")
+
+
+def root_mean_square(numbers: Sequence[float]) -> float:
+    """The root of the mean square."""
+    return sqrt(sum(number**2 for number in numbers) / len(numbers))
 
 
 def in_unit(found: "Estimate", unit: str) -> str:

@@ -78,6 +78,12 @@ def replicate_problems(config: Mapping[str, Any]) -> Iterator[str]:
     if "replicates" not in config:
         return
     spec = config["replicates"]
+    count, num_folds = spec.get("count", 0), len(spec["folds"])
+    if count > num_folds and count % num_folds:
+        yield (
+            f"replicates: {count} of {num_folds} folds test some images more often than others; "
+            f"take a multiple of {num_folds}, or fewer than there are folds"
+        )
     sweep = config["sweeps"].get(spec["sweep"])
     if sweep is None:
         known = ", ".join(config["sweeps"])
