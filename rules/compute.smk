@@ -25,6 +25,7 @@ COMPUTE = {
     "images_per_second": 100,
     "save_minutes": 10,
     "save_epochs": 1,
+    "decoder": "pillow",
 }
 EVALUATION = {
     "images_per_second": 300,

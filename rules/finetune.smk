@@ -64,6 +64,7 @@ for number, (averages, sweeps) in enumerate(STUDY.sweeps_by_averages.items()):
             accumulate=compute_of("accumulate"),
             save_minutes=compute_of("save_minutes"),
             save_epochs=compute_of("save_epochs"),
+            decoder=compute_of("decoder"),
             on_failure=on_failure_of,
             curves=CONFIG.get("curves", "nothing"),
             batch_size=EVALUATION["batch_size"],

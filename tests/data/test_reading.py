@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.datasets.folder import default_loader
 
 from conftest import encode
-from modelsoups.data.reading import open_image, read_images
+from modelsoups.data.reading import DECODERS, open_image, read_images
 
 
 def listed(parquet, rows):
@@ -77,6 +77,9 @@ WRITERS = {
     "palette-alpha.png": palette_with_alpha,
     "palette-clear.png": palette_with_one_clear_colour,
     "colour-16.png": colour_of_16_bits,
+    "colour.jpg": lambda path: noise(size=(91, 67)).save(path),
+    "progressive.jpg": lambda path: noise(size=(91, 67)).save(path, progressive=True),
+    "fine.jpg": lambda path: noise(size=(91, 67)).save(path, subsampling=0, quality=95),
     "grey.jpg": lambda path: noise("L").save(path),
     "cmyk.jpg": lambda path: noise("CMYK").save(path),
     "cmyk.tif": lambda path: noise("CMYK").save(path),
@@ -87,11 +90,13 @@ WRITERS = {
 }
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("name", WRITERS)
-def test_image_of_any_mode_is_what_an_image_folder_has(tmp_path, name):
+def test_image_of_any_mode_is_what_an_image_folder_has(tmp_path, name, decoder):
     """To the bit, and without a warning an image."""
     WRITERS[name](tmp_path / name)
-    ours = np.asarray(open_image(tmp_path / name, name))
+    ours = DECODERS[decoder](tmp_path / name, name, 0)
+    assert (DECODERS[decoder]((tmp_path / name).read_bytes(), name, 0) == ours).all()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = np.asarray(default_loader(str(tmp_path / name)))
@@ -122,6 +127,14 @@ def test_image_too_large_to_decode_safely_is_named(tmp_path, monkeypatch):
         open_image(tmp_path / "huge.png", "huge.png")
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_jpeg_that_is_cut_short_is_named(tmp_path, decoder):
+    noise(size=(91, 67)).save(tmp_path / "cut.jpg")
+    stored = (tmp_path / "cut.jpg").read_bytes()
+    with pytest.raises(ValueError, match=r"cut.jpg: not a readable image .*restore the file"):
+        DECODERS[decoder](stored[: len(stored) // 2], "cut.jpg", 0)
+
+
 def test_error_of_any_kind_in_a_decoder_names_the_image(monkeypatch):
     """Of 20,000 damaged files two ended in a TypeError of Pillow's TIFF plug-in."""
 
@@ -139,6 +152,17 @@ def test_border_is_trimmed():
     image = np.asarray(open_image(encode(pixels), "framed", trim_border=2))
     assert image.shape == (10, 14, 3)
     assert (image == 200).all()
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_border_is_trimmed_by_any_decoder(tmp_path, decoder, kind):
+    noise(size=(30, 20)).save(tmp_path / "framed", kind)
+    whole, trimmed = (DECODERS[decoder](tmp_path / "framed", "framed", n) for n in (0, 3))
+    assert (trimmed == whole[3:-3, 3:-3]).all()
+    message = "^framed: nothing is left of 30 x 20 pixels without a border"
+    with pytest.raises(ValueError, match=message):
+        DECODERS[decoder](tmp_path / "framed", "framed", 10)
 
 
 def test_border_that_leaves_nothing_is_an_error():

@@ -15,7 +15,7 @@ def test_task_lists_its_examples_and_opens_them_to_evaluate_and_to_train(tmp_pat
     index.to_parquet(tmp_path / "index.parquet")
     examples = task.open(tmp_path / "index.parquet", ViewSpec(size=4, resize=4))
     assert examples.batch(np.array([2, 0])).shape == (2, 3, 4, 4)
-    training = task.open_training(tmp_path / "index.parquet", 4)
+    training = task.open_training(tmp_path / "index.parquet", 4, "torchvision")
     assert (len(training), training[1].shape) == (3, (9, 12, 3))
 
 

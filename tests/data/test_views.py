@@ -169,7 +169,7 @@ def test_view_on_read_gives_images_in_the_order_asked_for(index):
 
 
 def test_encoded_images_are_read_at_their_own_size(tree):
-    images = EncodedImages(tree, size=8)
+    images = EncodedImages(tree, size=8, decoder="torchvision")
     assert images.shape == (6, 8, 8, 3)
     assert (images[3] == np.asarray(Image.open(tree.file[3]))).all()
     assert images[3].shape == (9, 12, 3)

@@ -50,9 +50,10 @@ for script, imports in {imports}.items():
 
 def test_the_compiler_is_as_ever_afterwards():
     code = """
-import sys, torch
+import gc, sys, torch
 disable = torch.compiler.disable
 import modelsoups.models.without_compiler as without_compiler
+assert gc.isenabled()
 assert torch.compiler.disable is disable and without_compiler.COMPILER not in sys.modules
 from torchvision.ops import roi_align
 from timm.models.naflexvit import NaFlexRopeIterator

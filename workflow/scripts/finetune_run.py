@@ -42,7 +42,9 @@ start = read_weights(snakemake.input.start)
 build = partial(build_for, backbone, start)
 model = build()
 model.load_state_dict(start)
-examples = TASKS[backbone.task].open_training(snakemake.input.images, snakemake.params.size)
+examples = TASKS[backbone.task].open_training(
+    snakemake.input.images, snakemake.params.size, resources.decoder
+)
 files = dict(snakemake.input.items())
 teachers = load_teachers([files[name] for name in files if name.startswith("teacher")], build)
 inputs = process.from_first(lambda: {name: cached_sha256(path) for name, path in files.items()})

@@ -25,7 +25,7 @@ class Task:
 
     index: Callable[[DatasetSpec, Sequence[str]], tuple[pd.DataFrame, ClassMap]]
     open: Callable[..., Examples]  # path, view, column, threads
-    open_training: Callable[..., TrainingExamples]  # path, size
+    open_training: Callable[..., TrainingExamples]  # path, size, decoder
 
 
 ARRAYS = {"images.npy": "images", "tokens.npy": "text"}  # name of an array file -> kind

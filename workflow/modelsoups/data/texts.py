@@ -186,6 +186,7 @@ def open_texts(path: str | Path, *_: Any) -> Tokens:
     return Tokens(np.load(path, mmap_mode="r"))
 
 
-def open_training_texts(path: str | Path, size: int) -> np.ndarray:
-    """The training texts in a view's array file: (n, width) int32."""
+def open_training_texts(path: str | Path, *_: Any) -> np.ndarray:
+    """The training texts in a view's array file: (n, width) int32. What else images need is not
+    needed here."""
     return np.load(path, mmap_mode="r")

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from modelsoups.base.files import publish
 from modelsoups.data.reading import (
+    DECODERS,
     Stored,
     border_of,
     describe,
@@ -136,13 +137,14 @@ class ViewOnRead:
 class EncodedImages:
     """Training images, decoded at their own size whenever one is read."""
 
-    def __init__(self, index: pd.DataFrame, size: int):
-        """`size`: what augmentation brings them to, the view's side in pixels."""
+    def __init__(self, index: pd.DataFrame, size: int, decoder: str = "pillow"):
+        """size: what augmentation brings them to, the view's side in pixels. decoder: of
+        `reading.DECODERS`."""
         self.shape = (len(index), size, size, 3)
         # Arrow strings and a number array: workers that are forked share them, where a million
         # Python objects would be copied page by page as their reference counts change.
         self._files, self._rows = pa.array(index.file), index.row.to_numpy()
-        self._border = border_of(index)
+        self._border, self._decoder = border_of(index), decoder
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -150,7 +152,8 @@ class EncodedImages:
     def __getitem__(self, number: int) -> np.ndarray:
         """Pixels (H, W, 3) uint8."""
         file, row = self._files[int(number)].as_py(), int(self._rows[number])
-        return np.asarray(open_image(read_image(file, row), describe(file, row), self._border))
+        stored, named = read_image(file, row), describe(file, row)
+        return DECODERS[self._decoder](stored, named, self._border)
 
 
 def resize_images(
@@ -194,8 +197,13 @@ def check_images(index: pd.DataFrame, column: str = "image", threads: int = 1) -
         pass
 
 
-def open_training(path: str | Path, size: int) -> np.ndarray | EncodedImages:
-    """The training images in a view's array file, or those of an index at their own size."""
+def open_training(
+    path: str | Path, size: int, decoder: str = "pillow"
+) -> np.ndarray | EncodedImages:
+    """The training images in a view's array file, or those of an index at their own size.
+
+    Args: size, decoder: of an index; as of EncodedImages.
+    """
     if Path(path).suffix == ".npy":
         return np.load(path, mmap_mode="r")
-    return EncodedImages(pd.read_parquet(path), size)
+    return EncodedImages(pd.read_parquet(path), size, decoder)
