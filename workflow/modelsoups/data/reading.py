@@ -137,7 +137,7 @@ def pixels_by_pillow(stored: Stored, named: str, trim_border: int = 0) -> np.nda
 
 
 def pixels_by_torchvision(stored: Stored, named: str, trim_border: int = 0) -> np.ndarray:
-    """As `pixels_by_pillow`, in less time where it is a JPEG in colour or grey.
+    """As `pixels_by_pillow`, in somewhat less time where it is a JPEG in colour or grey.
 
     The pixels are the same where both packages have libjpeg-turbo, as their wheels do.
     """
