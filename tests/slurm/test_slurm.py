@@ -231,4 +231,4 @@ def test_outage_and_thirty_random_kills_of_jobs_and_controller_change_no_table(
     for rule in ("list_runs", "table3"):
         assert not cluster.jobs_of(rule), f"{rule} is cheap and runs on the login node"
     logs = (folder / "results/logs/slurm/rule_finetune_run/tiny-search_001").glob("*.log")
-    assert any("Fine-tuning run 001" in log.read_text() for log in logs)
+    assert any("(Rule: finetune_run)" in log.read_text() for log in logs)
