@@ -79,7 +79,7 @@ from modelsoups.study.own import (
 )
 from modelsoups.study.checkpoints import watched_files
 from modelsoups.study.groups import averages_in
-from modelsoups.study.replicates import list_replicates
+from modelsoups.study.replicates import folds_of, list_replicates
 from modelsoups.study.search import INITIALIZATION, as_params
 from modelsoups.study.study import PROBES, STARTS, identity, name_in
 

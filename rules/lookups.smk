@@ -1145,8 +1145,9 @@ def replicate_folder(number):
 
 
 def folds_of_replicates():
-    """Of each replicate the number of the fold that it tests: more than there are go round again."""
-    return [number % len(CONFIG["replicates"]["folds"]) for number in REPLICATES]
+    """Of each replicate the fold that it tests."""
+    folds = list(CONFIG["replicates"]["folds"])
+    return [folds_of(folds, number)["test"][0] for number in REPLICATES]
 
 
 def claims_of_replicates():

@@ -1,7 +1,6 @@
 """Small real inputs that several tests share."""
 
 import fcntl
-import gc
 import os
 import shutil
 from io import BytesIO
@@ -22,6 +21,7 @@ from checkouts import (
     snakemake,
     write_config,
 )
+from forked import imports_uncollected
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -120,13 +120,9 @@ def made_once(tmp_path_factory, name, make):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """The garbage collector never looks through what the tests' modules import, torch above all."""
-    gc.disable()
-    try:
+    """Collecting imports the tests' modules, and with them all libraries."""
+    with imports_uncollected():
         return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

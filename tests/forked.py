@@ -20,7 +20,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from socketserver import BaseRequestHandler, ForkingMixIn, UnixStreamServer
@@ -101,13 +102,23 @@ class Server(ForkingMixIn, UnixStreamServer):
             sys.exit()
 
 
+@contextmanager
+def imports_uncollected() -> Iterator[None]:
+    """The garbage collector never looks through what is imported meanwhile: half a million objects,
+    whose pages each fork would copy."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def serve(address: str) -> None:
     """Import the libraries, have Snakemake run scripts in forks, and wait for orders."""
-    gc.disable()
-    for library in LIBRARIES:
-        __import__(library)
-    gc.freeze()  # else each fork's collector looks through the libraries, and copies their pages
-    gc.enable()
+    with imports_uncollected():
+        for library in LIBRARIES:
+            __import__(library)
     from snakemake.benchmark import benchmarked
     from snakemake.script import PythonScript
 

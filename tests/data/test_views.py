@@ -223,5 +223,5 @@ def test_unreadable_training_file_is_named_without_a_row(tree):
 def test_training_opens_arrays_and_indices_alike(tree, tmp_path):
     np.save(tmp_path / "images.npy", decoded(tree, ViewSpec(size=8, resize=8)))
     tree.to_parquet(tmp_path / "index.parquet")
-    assert open_training(tmp_path / "images.npy", 8).shape == (6, 8, 8, 3)
-    assert open_training(tmp_path / "index.parquet", 8).shape == (6, 8, 8, 3)
+    assert open_training(tmp_path / "images.npy", 8, "pillow").shape == (6, 8, 8, 3)
+    assert open_training(tmp_path / "index.parquet", 8, "pillow").shape == (6, 8, 8, 3)

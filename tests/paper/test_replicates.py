@@ -22,7 +22,7 @@ from modelsoups.paper.table3 import BEST, SECOND
 from small_scores import METHODS, NO_SHIFTS, ROLES, make_correct, make_scores
 
 
-def draws(roles=ROLES, right=(8, 9, 10), folds=(0, 1, 2)) -> list:
+def draws(roles=ROLES, right=(8, 9, 10), folds="012") -> list:
     """Draws, three of as many folds: the greedy soup has so many of ten photos right, the best run
     7 in each."""
     found = []
@@ -48,7 +48,7 @@ def test_difference_is_the_mean_over_draws_with_their_spread() -> None:
 
 def test_draws_of_one_fold_count_as_their_mean() -> None:
     """They are of the same images, and say no more of how much images matter."""
-    again = draws(right=(7, 9, 9, 9, 9, 10), folds=(0, 1, 2, 0, 1, 2))  # means 8, 9 and 9.5
+    again = draws(right=(7, 9, 9, 9, 9, 10), folds="012012")  # means 8, 9 and 9.5
     row = replicated_table(again, ROLES, "a toy study").set_index("method").loc["Greedy soup"]
     half = 4.3027 * np.std([0.1, 0.2, 0.25], ddof=1) / np.sqrt(3)
     assert row["in_distribution_difference"] == pytest.approx(0.55 / 3)
@@ -92,13 +92,13 @@ def judged(found, domain="in_distribution", unit="points", exact=False) -> pd.Da
 
 def test_claim_of_another_figure_is_the_mean_over_draws_of_its_number() -> None:
     numbers = [estimate(value, 0.01) for value in (0.1, 0.2, 0.3)]
-    (claim,) = pooled_claims([judged(each) for each in numbers], range(3))
+    (claim,) = pooled_claims([judged(each) for each in numbers], "012")
     half = 4.3027 * 0.1 / np.sqrt(3)
     assert (claim.value, claim.low) == pytest.approx((0.2, 0.2 - half), abs=1e-5)
     assert claim.verdict == OPEN and (claim.claim, claim.section) == ("The middle is better", "3.2")
     assert claim.here.startswith("+20.00 points (-4.84 to +44.84), p = 0.074, above zero in 3 of 3")
     correlations = [judged(each, "shifts", "correlation") for each in numbers]
-    (wider,) = pooled_claims(correlations, range(3))
+    (wider,) = pooled_claims(correlations, "012")
     assert wider.value == claim.value and wider.high != claim.high
     assert wider.here.startswith("correlation beyond what is asked: +0.200 (")
 
@@ -109,24 +109,24 @@ def test_numbers_of_one_fold_count_as_their_mean() -> None:
     for domain in ("in_distribution", "shifts"):
         numbers = [judged(estimate(*each), domain) for each in values]
         together = [(0.2, np.sqrt((0.03**2 + 0.04**2) / 2)), (0.4, 0.01)]
-        (claim,) = pooled_claims(numbers, [1, 1, 2])
-        (same,) = pooled_claims([judged(estimate(*each), domain) for each in together], [1, 2])
+        (claim,) = pooled_claims(numbers, "112")
+        (same,) = pooled_claims([judged(estimate(*each), domain) for each in together], "12")
         assert (claim.value, claim.low) == pytest.approx((same.value, same.low))
         assert "3 of 3 draws" in claim.here
-    assert pooled_claims(numbers[:2], [1, 1]) == []
+    assert pooled_claims(numbers[:2], "11") == []
 
 
 def test_draws_that_do_not_judge_a_claim_are_left_out_and_one_alone_says_nothing() -> None:
     unknown, known = judged(estimate(nan, nan)), judged(estimate(0.1, 0.01))
-    (claim,) = pooled_claims([known, unknown, known], range(3))
+    (claim,) = pooled_claims([known, unknown, known], "012")
     assert "2 of 2 draws" in claim.here
-    assert pooled_claims([known, unknown, unknown], range(3)) == []
+    assert pooled_claims([known, unknown, unknown], "012") == []
 
 
 def test_exact_claim_holds_if_it_does_in_every_draw() -> None:
     good, bad = (judged(exactly(value), exact=True) for value in (0.0, -0.01))
-    assert [claim.verdict for claim in pooled_claims([good, good], range(2))] == [HOLDS]
-    assert [claim.verdict for claim in pooled_claims([good, bad], range(2))] == [FAILS]
+    assert [claim.verdict for claim in pooled_claims([good, good], "01")] == [HOLDS]
+    assert [claim.verdict for claim in pooled_claims([good, bad], "01")] == [FAILS]
 
 
 def test_a_study_without_shift_sets_has_one_domain() -> None:

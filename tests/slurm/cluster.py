@@ -24,6 +24,7 @@ PROGRAMS = {  # and Debian's packages
 }
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
+# A requeued job starts again after `cred_expire` seconds.
 SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)

@@ -197,9 +197,7 @@ def check_images(index: pd.DataFrame, column: str = "image", threads: int = 1) -
         pass
 
 
-def open_training(
-    path: str | Path, size: int, decoder: str = "pillow"
-) -> np.ndarray | EncodedImages:
+def open_training(path: str | Path, size: int, decoder: str) -> np.ndarray | EncodedImages:
     """The training images in a view's array file, or those of an index at their own size.
 
     Args: size, decoder: of an index; as of EncodedImages.

@@ -2,7 +2,7 @@
 
 Modules that import either import this one first. Both want the compiler's names at import and its
 work much later, if ever; these names stand for it until then. The garbage collector, which would
-find nothing, is off meanwhile: a tenth of a job's imports.
+find nothing, is off meanwhile.
 """
 
 import gc

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import OPEN, POINTS, Claim, in_points, make_claim, points
@@ -29,7 +29,7 @@ class Replicate:
 
     correct: "pd.DataFrame"  # of `evaluation.paired`
     rows: Mapping[str, Sequence[str]]  # label -> models
-    fold: int  # that it tests
+    fold: str  # that it tests
 
     def scores(self, label: str, datasets: Sequence[str]) -> "list[np.ndarray]":
         """Of each data set (n,): the row's mean score on an image."""
@@ -43,7 +43,7 @@ def open_replicate(
     correct: "pd.DataFrame",
     roles: Mapping[str, str],
     methods: Mapping[str, Method],
-    fold: int,
+    fold: str,
 ) -> Replicate:
     """A draw from its sweep's tables, arguments as those of `table_3`. fold: that it tests."""
     return Replicate(correct=correct, rows=list_rows(scores, roles, methods), fold=fold)
@@ -61,7 +61,7 @@ def pooled(
 
     from modelsoups.evaluation.statistics import replicated_difference
 
-    by_fold: dict[int, list[list[np.ndarray]]] = {}
+    by_fold: dict[str, list[list[np.ndarray]]] = {}
     for each in replicates:
         pairs = zip(each.scores(first, datasets), each.scores(second, datasets), strict=True)
         by_fold.setdefault(each.fold, []).append([ours - theirs for ours, theirs in pairs])
@@ -151,7 +151,7 @@ def replicated_claims(replicates: Sequence[Replicate], roles: Mapping[str, str])
     return claims
 
 
-def pooled_claims(draws: "Sequence[pd.DataFrame]", folds: Sequence[int]) -> list[Claim]:
+def pooled_claims(draws: "Sequence[pd.DataFrame]", folds: Sequence[str]) -> list[Claim]:
     """The claims of other tables and figures, over all draws that judge them; of fewer than two
     folds nothing is said.
 
@@ -192,6 +192,8 @@ def pooled_claims(draws: "Sequence[pd.DataFrame]", folds: Sequence[int]) -> list
 
 def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
     """The mean of a claim's numbers over draws, those of a fold as one; of exact ones the least."""
+    import numpy as np
+
     from modelsoups.evaluation.statistics import (
         Estimate,
         estimate,
@@ -205,13 +207,9 @@ def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
     for _, rows in judged.groupby("fold", sort=False):
         columns = rows[["value", "low", "high", "p"]].to_dict("records")
         errors = [standard_error(Estimate(**row)) for row in columns]
-        found.append(estimate(float(rows["value"].mean()), root_mean_square(errors)))
+        error = float(np.sqrt(np.mean(np.square(errors))))
+        found.append(estimate(float(rows["value"].mean()), error))
     return replicated_estimate(found, same_images=judged.iloc[0]["domain"] != "in_distribution")
-
-
-def root_mean_square(numbers: Sequence[float]) -> float:
-    """The root of the mean square."""
-    return sqrt(sum(number**2 for number in numbers) / len(numbers))
 
 
 def in_unit(found: "Estimate", unit: str) -> str:

@@ -23,7 +23,7 @@ from modelsoups.training.drawn import cut_out, recorder
 from modelsoups.training.pixels import augment
 
 
-class TrainingExamples(Protocol):
+class AugmentedExamples(Protocol):
     """The examples of a training set, in its order."""
 
     def __len__(self) -> int: ...
@@ -216,7 +216,7 @@ class PlainTexts:
 
 # Task of a backbone (`BackboneSpec.task`) -> its training examples, made of what the task's
 # `open_training` gives (`data.tasks`), the run's hyper-parameters and its model.
-AUGMENTED: dict[str, Callable[[Any, RunSpec, Classifier], TrainingExamples]] = {
+AUGMENTED: dict[str, Callable[[Any, RunSpec, Classifier], AugmentedExamples]] = {
     "images": augmented_images,
     "text": PlainTexts,
 }

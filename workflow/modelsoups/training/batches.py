@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from modelsoups.training.augmentation import TrainingExamples
+from modelsoups.training.augmentation import AugmentedExamples
 from modelsoups.training.processes import Process
 
 Key = tuple[int, int]  # epoch and number of an example: decides how it is augmented
@@ -28,7 +28,7 @@ def seed_all(*numbers: int) -> None:
 class SeededExamples(Dataset):
     """Training examples with labels: each a function of the run's seed, an epoch and a number."""
 
-    def __init__(self, examples: TrainingExamples, labels: np.ndarray, seed: int):
+    def __init__(self, examples: AugmentedExamples, labels: np.ndarray, seed: int):
         """labels: (n,) integers."""
         self.examples, self.labels, self.seed = examples, labels, seed
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from modelsoups.models.backbones import Classifier
 from modelsoups.models.devices import Precision, autocast, choose_precision
 from modelsoups.study.search import RunSpec, as_params
-from modelsoups.training.augmentation import TrainingExamples
+from modelsoups.training.augmentation import AugmentedExamples
 from modelsoups.training.batches import (
     STEP,
     SeededExamples,
@@ -94,7 +94,7 @@ def freeze_norm_statistics(model: nn.Module) -> None:
 
 def finetune(
     model: Classifier,
-    examples: TrainingExamples,
+    examples: AugmentedExamples,
     labels: np.ndarray,
     spec: RunSpec,
     device: torch.device,
