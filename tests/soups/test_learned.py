@@ -220,8 +220,8 @@ def test_turns_read_every_file_twice_an_epoch_and_hold_the_models_of_one(tmp_pat
     numbers = [0]
     read = Mixture._read
 
-    def count(self, files, part):
-        block = read(self, files, part)
+    def count(self, files, order):
+        block = read(self, files, order)
         numbers[0] += block.numel()
         return block
 

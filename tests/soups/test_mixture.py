@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from mixed_networks import NUM_IMAGES, TURNS, TinyNet, make_pool, spec_for
 from modelsoups.soups.mixture import READ_AHEAD, RESIDENT_BLOCK, STREAMED_BLOCK, Mixture
-from modelsoups.weights.checkpoints import read_weights
+from modelsoups.weights.checkpoints import Checkpoint, read_weights
 
 torch.set_num_threads(1)  # for tensors this small a second thread only costs
 
@@ -167,7 +167,38 @@ def test_streamed_blocks_are_those_read_at_once_however_many_are_read_ahead(tmp_
         mixture._cut(44, 4), mixture._read_blocks(44, everyone), strict=True
     ):
         assert block.shape == (4, span.stop - span.start)
-        cut.setdefault(start, []).append(block)
+        cut.setdefault(start, []).append(block.clone())
     assert len(cut) == len(whole)
     for blocks, wanted in zip(cut.values(), whole, strict=True):
         assert torch.cat(blocks, dim=1).equal(wanted)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_tensors_that_follow_one_another_in_every_file_are_read_at_once(
+    tmp_path, monkeypatch, alike
+):
+    candidates, held_out = make_pool(tmp_path)
+    pool: list = [candidate.weights for candidate in candidates]
+    if not alike:  # one has its tensors elsewhere
+        pool[2] = read_weights(pool[2])
+    mixture = Mixture(held_out.evaluator.model, pool, spec_for(resident=False))
+    calls = []
+    read_bytes = Checkpoint.read_bytes
+
+    def count(self, key, *rest):
+        calls.append((self.path, key))
+        read_bytes(self, key, *rest)
+
+    monkeypatch.setattr(Checkpoint, "read_bytes", count)
+    blocks = {}
+    for _, span, block in mixture._read_blocks(STREAMED_BLOCK["cpu"], range(4)):
+        blocks[span.start] = block.clone()
+    files = {path for path, _ in calls}
+    keys = {key for _, key in calls}
+    if alike:
+        assert len(files) == 4 and len(keys) == 1
+    else:
+        assert len(files) == 3 and len(keys) == len(mixture._parts)
+    for key, start, _ in mixture._parts:
+        for row, weights in zip(blocks[start], candidates, strict=True):
+            assert row.equal(read_weights(weights.weights)[key].flatten())

@@ -11,6 +11,7 @@ of the computing.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import torch
@@ -24,11 +25,12 @@ from modelsoups.weights.layers import GROUPINGS
 
 Block = tuple[int, slice, Tensor]  # group, where it stands in the vector, and (K, width) float32
 Part = tuple[str, int, int, int]  # key, where the tensor starts in the vector, elements from..to
+Run = list[Part]  # that follow one another in every file
 STATISTICS = "statistics"  # group of what is not learned
 # Elements of all ingredients together in a block: those that are read for every step, on a CPU (in
 # whose cache they stay) and on a GPU (which few large copies suit), and those that are held. Far
 # below 2^31, where products on GPUs overflow.
-STREAMED_BLOCK = {"cpu": 2**20, "cuda": 2**25}
+STREAMED_BLOCK = {"cpu": 2**21, "cuda": 2**25}
 RESIDENT_BLOCK = {"cpu": 2**24, "cuda": 2**26}
 READ_AHEAD = {"cpu": 1, "cuda": 4}  # blocks, each by a thread of its own
 
@@ -82,7 +84,7 @@ class Mixture:
         self._parts: list[tuple[str, int, int]] = []  # key, where it starts, number of elements
         self._apart: list[tuple[Tensor, slice]] = []  # that are no views of the vector
         start = 0
-        for tensor, key in tensors.items():
+        for tensor, key in self._as_stored(tensors):
             span = slice(start, start + tensor.numel())
             gradient = self._gradient[span].view(tensor.shape)
             if tensor.is_contiguous():
@@ -94,13 +96,27 @@ class Mixture:
                 tensor.grad = gradient
             self._parts.append((key, start, tensor.numel()))
             start = span.stop
+        self._following = {  # keys of tensors that lie behind the one before them in every file
+            key
+            for (before, *_), (key, *_) in pairwise(self._parts)
+            if all(_follows(file, before, key) for file in self._files)
+        }
         self._resident: list[Block] | None = None
         self._mean = self._base = self._mix.new_empty(0)  # of turns
         self._held: list[Block] = []
         if spec.models_at_a_time:
             return
         if 4 * size * self.num_ingredients <= spec.resident_gib * 2**30:
-            self._resident = list(self._read_all(RESIDENT_BLOCK[device.type]))
+            blocks = self._read_all(RESIDENT_BLOCK[device.type])
+            self._resident = [(group, span, block.clone()) for group, span, block in blocks]
+
+    def _as_stored(self, tensors: Mapping[Tensor, str]) -> list[tuple[Tensor, str]]:
+        """Tensors and keys in the order of the first file, in which others follow them."""
+        first = self._files[0]
+        found = list(tensors.items())
+        if isinstance(first, Checkpoint):
+            found.sort(key=lambda each: first.entries[each[1]].storage)
+        return found
 
     def forget_gradient(self) -> None:
         """Free the gradient: the soup takes its place in memory."""
@@ -152,8 +168,7 @@ class Mixture:
         self._base = self._mix.clone()
         for group, span, block in self._read_blocks(RESIDENT_BLOCK[self._mix.device.type], members):
             if self.groups[group] != STATISTICS:
-                block -= self._mean[span]
-                self._held.append((group, span, block))
+                self._held.append((group, span, block - self._mean[span]))
 
     @torch.no_grad()
     def mix_in_turn(self, moved: Tensor) -> None:
@@ -199,22 +214,50 @@ class Mixture:
         yield from self._read_all(STREAMED_BLOCK[self._mix.device.type])
 
     def _read_all(self, size: int) -> Iterator[Block]:
-        for group, span, block in self._read_blocks(size, range(self.num_ingredients)):
+        for run, block in self._read_runs(size, range(self.num_ingredients)):
             block[1:] -= block[0]
-            yield group, span, block
+            yield from self._split(run, block)
 
     def _read_blocks(self, size: int, members: range) -> Iterator[Block]:
-        """Blocks of these ingredients, of at most `size` elements, on the model's device; some are
-        read ahead."""
+        """Blocks of these ingredients, of at most `size` elements, on the model's device.
+
+        Each is to be used before the next one is asked for: their memory is used again.
+        """
+        for run, block in self._read_runs(size, members):
+            yield from self._split(run, block)
+
+    def _split(self, run: Run, block: Tensor) -> Iterator[Block]:
+        """The blocks of the parts of a run."""
+        widths = [end - begin for *_, begin, end in run]
+        for (key, start, begin, end), part in zip(run, block.split(widths, dim=1), strict=True):
+            yield self.groups.index(self.group_of[key]), slice(start + begin, start + end), part
+
+    def _read_runs(self, size: int, members: range) -> Iterator[tuple[Run, Tensor]]:
+        """Runs, and what these ingredients have of them; some are read ahead."""
         device = self._mix.device
-        parts = list(self._cut(size, len(members)))
+        runs = list(self._cut_runs(size, len(members)))
         depth = READ_AHEAD[device.type]
-        files = [self._files[member] for member in members]
-        read = partial(self._read, files)
-        with closing(ahead_on(device, read, parts, depth)) as blocks:
-            for (key, start, begin, end), block in zip(parts, blocks, strict=True):
-                group = self.groups.index(self.group_of[key])
-                yield group, slice(start + begin, start + end), block
+        largest = len(members) * max(map(_width, runs), default=0)
+        buffers = cycle(
+            [torch.empty(largest, pin_memory=device.type == "cuda") for _ in range(depth + 1)]
+        )
+        read = partial(self._read, [self._files[member] for member in members])
+        with closing(ahead_on(device, read, zip(runs, buffers, strict=False), depth)) as blocks:
+            yield from zip(runs, blocks, strict=True)
+
+    def _cut_runs(self, size: int, count: int) -> Iterator[Run]:
+        """The parts of `_cut`, those together that follow one another and have its size at most:
+        small tensors are read with others."""
+        run: Run = []
+        for part in self._cut(size, count):
+            key, _, begin, _ = part
+            follows = begin > 0 or key in self._following
+            if run and not (follows and count * _width([*run, part]) <= size):
+                yield run
+                run = []
+            run.append(part)
+        if run:
+            yield run
 
     def _cut(self, size: int, count: int) -> Iterator[Part]:
         """Parts of tensors of which those of `count` ingredients together have at most `size`
@@ -224,14 +267,31 @@ class Mixture:
             for begin in range(0, length, width):
                 yield key, start, begin, min(begin + width, length)
 
-    def _read(self, files: Sequence[Source], part: Part) -> Tensor:
-        """A part of the tensors of files, (num_files, end - begin) float32 in main memory."""
-        key, _, begin, end = part
-        block = torch.empty(len(files), end - begin, pin_memory=self._mix.is_cuda)
-        for file, row in zip(files, block, strict=True):
+    def _read(self, files: Sequence[Source], order: tuple[Run, Tensor]) -> Tensor:
+        """A run of the tensors of files, (num_files, width) float32 in the buffer that comes with
+        it, in main memory."""
+        run, buffer = order
+        block = buffer[: len(files) * _width(run)].view(len(files), -1)
+        key, _, begin, end = run[0]
+        for file, row, values in zip(files, block, block.numpy(), strict=True):
             dtype = file.entries[key].dtype
             if dtype == row.dtype and isinstance(file, Checkpoint):
-                file.read(key, begin, end, row)
-            else:
+                file.read_bytes(key, begin, values.data.cast("B"))
+            else:  # these are in no run with others
                 row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))
         return block
+
+
+def _width(run: Run) -> int:
+    return sum(end - begin for *_, begin, end in run)
+
+
+def _follows(file: Source, before: str, key: str) -> bool:
+    """Whether a float32 tensor lies right behind another one in a file."""
+    if not isinstance(file, Checkpoint):
+        return False
+    first, second = file.entries[before], file.entries[key]
+    return (
+        first.dtype == second.dtype == torch.float32
+        and first.storage + first.numel * first.dtype.itemsize == second.storage
+    )

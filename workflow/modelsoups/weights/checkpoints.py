@@ -92,16 +92,19 @@ class Checkpoint:
 
     def read(self, key: str, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
         """Elements start..stop of a tensor, flat, in `buffer` (of its dtype, long enough)."""
-        entry = self.entries[key]
         part = buffer[: stop - start]
-        view = part.view(torch.uint8).numpy().data
+        self.read_bytes(key, start, part.view(torch.uint8).numpy().data)
+        return part
+
+    def read_bytes(self, key: str, start: int, view: memoryview) -> None:
+        """Fill a view of bytes from element `start` of a tensor on, into those that follow it."""
+        entry = self.entries[key]
         offset = entry.storage + start * entry.dtype.itemsize
         while view:
             count = os.preadv(self._fd, [view], offset)
             if not count:
                 raise ValueError(f"{self.path}: ends within {key}; it changed while being read")
             view, offset = view[count:], offset + count
-        return part
 
     def load(self) -> Weights:
         """All tensors; tied keys share one."""
