@@ -158,6 +158,13 @@ def test_bootstrap_error_of_a_mean_is_its_standard_error() -> None:
     assert np.isnan(bootstrap_error(lambda images: np.nan, 5))
 
 
+def test_equivalence_of_few_draws_has_students_interval() -> None:
+    found = within(estimate(0.5, 0.1, df=4), 1.0)
+    half = 2.7764 * 0.1  # Student's of four degrees
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
+    assert above(estimate(0.5, 0.1, df=4), 0.1).low == pytest.approx(0.4 - half, abs=1e-4)
+
+
 @pytest.mark.parametrize("value", [0.2, -0.2, 1.96001, -1.96001, 1.9599, 4.0])
 @pytest.mark.parametrize("change", [lambda e: e, lambda e: shifted(e, 1), lambda e: scaled(e, 2)])
 def test_p_is_below_5_percent_if_and_only_if_zero_is_outside(value, change) -> None:

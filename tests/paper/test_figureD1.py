@@ -106,6 +106,21 @@ def test_soup_has_to_be_beyond_every_mix_of_every_run(measure, soup, expected) -
         rows += measure({"photos": value, "toys": value}, model=model, alpha=alpha)
     rows += measure({"photos": 0.9, "toys": 0.9}, model="recipe-one", alpha=0.5)
     rows += measure({"photos": soup, "toys": soup}, model="recipe-one", alpha=1.0)
-    (claim,) = curve_claims({"grid": pd.DataFrame(rows)}, ROLES, ["recipe-one"])
+    claim, mixed = curve_claims({"grid": pd.DataFrame(rows)}, ROLES, ["recipe-one"])
     assert (claim.value, claim.verdict) == (pytest.approx(soup - 0.6), expected)
     assert "minus the best of 3 mixes (alpha = 1 of 000)" in claim.here
+    assert mixed.value == pytest.approx(0.9 - soup)
+
+
+@pytest.mark.parametrize(("nearest", "expected"), [(0.9, HOLDS), (0.65, OPEN), (0.2, FAILS)])
+def test_mix_that_is_judged_has_the_most_of_the_soup_and_is_not_the_best_on_the_shifts(
+    measure, nearest, expected
+) -> None:
+    rows = measure({"photos": 0.1, "toys": 0.1}, model="000", alpha=1.0)
+    for alpha, value in ((0.0, 1.0), (0.5, 1.0), (0.75, nearest), (1.0, 0.6)):
+        rows += measure({"photos": 0.1, "toys": value}, model="recipe-one", alpha=alpha)
+    _, claim = curve_claims({"grid": pd.DataFrame(rows)}, ROLES, ["recipe-one"])
+    assert (claim.value, claim.verdict) == (pytest.approx(nearest - 0.6), expected)
+    assert claim.here.startswith("grid: alpha = 0.75 minus the recipe-one soup itself: ")
+    ends = pd.DataFrame([row for row in rows if row["alpha"] == 1])
+    assert len(curve_claims({"grid": ends}, ROLES, ["recipe-one"])) == 1

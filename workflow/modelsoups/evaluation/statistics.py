@@ -32,6 +32,7 @@ class Estimate:
     low: float  # NaN where nothing can be said
     high: float
     p: float  # two-sided, that the null value is the true one; not corrected
+    df: float = inf  # degrees of freedom of the interval
 
 
 def estimate(
@@ -51,7 +52,7 @@ def estimate(
         return Estimate(value=value, low=centre, high=centre, p=float(centre == null))
     width = float(student.ppf((1 + LEVEL) / 2, df)) * error
     p = 2 * student.sf(abs(centre - null) / error, df)
-    return Estimate(value=value, low=centre - width, high=centre + width, p=float(p))
+    return Estimate(value=value, low=centre - width, high=centre + width, p=float(p), df=df)
 
 
 def accuracy_interval(accuracy: float, num_images: int, level: float = LEVEL) -> Interval:
@@ -292,25 +293,21 @@ def scaled(found: Estimate, by: float) -> Estimate:
 
 
 def above(found: Estimate, null: float) -> Estimate:
-    """How far a number is above another null value.
-
-    Args: found: of `estimate` with normal intervals.
-    """
+    """How far a number of `estimate` is above another null value."""
     centre = (found.low + found.high) / 2 - null
-    return estimate(found.value - null, standard_error(found), centre=centre)
+    return estimate(found.value - null, standard_error(found), found.df, centre=centre)
 
 
 def standard_error(found: Estimate) -> float:
-    """The standard error under a normal interval."""
-    return (found.high - found.low) / 2 / float(student.ppf((1 + LEVEL) / 2, inf))
+    """The standard error under an interval of `estimate`."""
+    return (found.high - found.low) / 2 / float(student.ppf((1 + LEVEL) / 2, found.df))
 
 
 def within(found: Estimate, margin: float) -> Estimate:
-    """How far a number is inside of -margin to margin: above zero says that it is equivalent to 0.
-
-    Args: found: of `estimate` with normal intervals.
-    """
-    return estimate(margin - abs((found.low + found.high) / 2), standard_error(found))
+    """How far a number of `estimate` is inside of -margin to margin: above zero says that it is
+    equivalent to 0."""
+    inside = margin - abs((found.low + found.high) / 2)
+    return estimate(inside, standard_error(found), found.df)
 
 
 def weakest(estimates: Sequence[Estimate]) -> Estimate:

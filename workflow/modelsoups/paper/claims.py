@@ -118,13 +118,20 @@ def compared(
         datasets: one, or several whose unweighted mean it is.
         where: in which sweep, for the text. claim, section, paper, domain: as `Claim` has them.
     """
+    found = difference(correct, first, second, datasets)
+    here = f"{' '.join(first)} minus {' '.join(second)}: {in_points(found)}, {where}"
+    return make_claim(here, found, claim=claim, section=section, paper=paper, domain=domain)
+
+
+def difference(
+    correct: "pd.DataFrame", first: Sequence[str], second: Sequence[str], datasets: Sequence[str]
+) -> "Estimate":
+    """The first models' mean accuracy minus that of the second ones; arguments as `compared`."""
     from modelsoups.evaluation.paired import strata
     from modelsoups.evaluation.statistics import paired_difference
 
     pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
-    found = paired_difference([ours - theirs for ours, theirs in pairs])
-    here = f"{' '.join(first)} minus {' '.join(second)}: {in_points(found)}, {where}"
-    return make_claim(here, found, claim=claim, section=section, paper=paper, domain=domain)
+    return paired_difference([ours - theirs for ours, theirs in pairs])
 
 
 def correlated(

@@ -147,7 +147,7 @@ def replicated_claims(replicates: Sequence[Replicate], roles: Mapping[str, str])
                 f"{points(found.value, found.low, found.high)}, p = {found.p:.2g}, "
                 f"{len(replicates)} draws"
             )
-            claims.append(make_claim(here, found, **each.texts))
+            claims.append(each.judge(found, here))
     return claims
 
 
