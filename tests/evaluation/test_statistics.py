@@ -279,6 +279,29 @@ def test_replicates_see_the_papers_effect_on_the_shifts() -> None:
     assert holds > 0.95 and fails == 0
 
 
+@pytest.mark.parametrize(("effect", "margin"), [(0.01, 0.01), (-0.01, 0.01)])
+def test_methods_that_differ_by_the_margin_are_equivalent_in_a_fortieth_of_draws(
+    effect, margin
+) -> None:
+    holds, fails = rates(
+        lambda rng: within(replicated_difference(draws_of(rng, effect, 0, True), True), margin)
+    )
+    assert holds < WRONG and fails < WRONG
+
+
+def test_equal_methods_are_found_equivalent_where_draws_agree_enough() -> None:
+    """And those that differ as the paper's greedy soup and best run on the shifts are not."""
+
+    def equivalence(effect, margin):
+        return rates(
+            lambda rng: within(replicated_difference(draws_of(rng, effect, 0, True), True), margin)
+        )
+
+    assert equivalence(0, 0.02)[0] > 0.95
+    holds, fails = equivalence(0.029, 0.01)
+    assert holds == 0 and fails > 0.95
+
+
 def test_images_alone_are_too_sure_of_a_difference_that_draws_share() -> None:
     """What one draw says of its own images is no verdict on the method."""
 
