@@ -18,7 +18,7 @@ from modelsoups.paper.replicates import (
     replicated_claims,
     replicated_table,
 )
-from modelsoups.paper.table3 import BEST, SECOND
+from modelsoups.paper.rows import BEST, SECOND
 from small_scores import METHODS, NO_SHIFTS, ROLES, make_correct, make_scores
 
 

@@ -89,7 +89,7 @@ def test_a_replicate_has_the_results_that_are_asked_for_and_pools_of_its_sweep_a
     its_config = list_replicates(config)[2]
     assert its_config["table4"] == ["random-search"]
     assert set(list_targets(its_config)) == {
-        *("table4-random-search", "figure4", "figureB1", "figureG1", "figureG2")
+        *("table4-random-search", "figure4", "figureB1", "figureD1", "figureG1", "figureG2")
     }
     assert set(its_config["pools"]) == {"by-worst-style", "by-macro-f1"}
     del config["replicates"]["results"], config["pools"]

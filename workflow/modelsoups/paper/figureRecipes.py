@@ -8,7 +8,7 @@ from modelsoups.paper.look import BEST as BEST_LOOK
 from modelsoups.paper.look import Look, as_line, styled
 from modelsoups.paper.methods import looks
 from modelsoups.paper.recipes import DOMAINS, REFERENCE
-from modelsoups.paper.table3 import BEST
+from modelsoups.paper.rows import BEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec, tables_of
 from modelsoups.paper.methods import by_label
 from modelsoups.paper.pages import join_markdown
-from modelsoups.paper.table3 import BEST, in_percent, print_optimism, print_p, summarize
+from modelsoups.paper.rows import BEST
+from modelsoups.paper.table3 import in_percent, print_optimism, print_p, summarize
 from modelsoups.soups.registry import Method, method_of
 from modelsoups.study.study import Study
 

@@ -10,7 +10,7 @@ from modelsoups.paper.domains import DOMAINS, sets_by_domain
 from modelsoups.paper.look import as_line, styled
 from modelsoups.paper.methods import looks
 from modelsoups.paper.pages import join_markdown
-from modelsoups.paper.table3 import BEST, COMPARISONS, SECOND, list_rows
+from modelsoups.paper.rows import BEST, COMPARISONS, SECOND, list_rows
 from modelsoups.soups.registry import Method
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from modelsoups.paper.declare import (
 from modelsoups.paper.methods import by_label
 from modelsoups.paper.pages import join_markdown
 from modelsoups.paper.recipes import mean_cost, print_cost
-from modelsoups.paper.table3 import BEST
+from modelsoups.paper.rows import BEST
 from modelsoups.soups.registry import Method
 from modelsoups.study.study import Study
 
