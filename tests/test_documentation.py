@@ -26,6 +26,8 @@ from modelsoups.study.search import RunSpec
 
 ROOT = Path(__file__).parents[1]
 MINIATURE = ROOT / "docs/miniature"
+BOTH = MINIATURE, MINIATURE / "float32"  # precisions; the first is bfloat16
+OF_DATA = " by this much data"
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text("utf-8"))
 
 
@@ -48,18 +50,23 @@ def test_results_have_the_table_of_the_committed_scores():
     assert list(made.table.columns) == list(columns)
 
 
-def test_results_have_the_table_and_verdicts_of_the_committed_draws_and_the_readme_five_columns():
+def committed_draws(folder):
+    """The draws of a folder, with their folds, and what they are of."""
     shown = given(None)
-    replicates = [
+    return shown, [
         open_replicate(
-            read_scores(folder / "scores.parquet"),
-            pd.read_parquet(folder / "correct.parquet"),
+            read_scores(draw / "scores.parquet"),
+            pd.read_parquet(draw / "correct.parquet"),
             shown.roles,
             shown.methods,
-            fold=folder.name,
+            fold=draw.name,
         )
-        for folder in sorted((MINIATURE / "replicates").iterdir())
+        for draw in sorted((folder / "replicates").iterdir())
     ]
+
+
+def test_results_have_the_table_and_verdicts_of_the_committed_draws_and_the_readme_five_columns():
+    shown, replicates = committed_draws(MINIATURE)
     assert len(replicates) == len(CONFIG["replicates"]["folds"])
     table = replicated_table(replicates, shown.roles, shown.study)
     pd.testing.assert_frame_equal(table, pd.read_csv(MINIATURE / "replicates.csv"))
@@ -82,6 +89,37 @@ def test_results_have_the_verdicts_of_the_committed_claims_over_draws():
         f"Of {len(claims)} claims {decided[0]} are decided by five draws, {decided[1]} also after"
     )
     assert counts in " ".join(page.split())
+
+
+def test_results_have_the_verdicts_of_both_precisions_side_by_side():
+    page = (ROOT / "docs/results.md").read_text("utf-8")
+    ours, theirs = (
+        pd.read_csv(folder / "what-holds-replicates.csv").set_index("claim") for folder in BOTH
+    )
+    assert list(ours.index) == list(theirs.index)
+    for claim in ours.index:
+        cells = []
+        for row in (ours.loc[claim], theirs.loc[claim]):
+            scale, digits = (100, 2) if row.unit == "points" else (1, 3)
+            numbers = [f"{scale * each:+.{digits}f}" for each in (row.value, row.low, row.high)]
+            cells += ["{} ({} to {})".format(*numbers), row.verdict.removesuffix(OF_DATA)]
+        assert f"| {claim} | {' | '.join(cells)} |" in page
+    same, corrected = (sum(ours[name] == theirs[name]) for name in ("verdict", "verdict_holm"))
+    counts = f"Of {len(ours)} verdicts {same} are the same, after Holm's correction {corrected}"
+    assert counts in " ".join(page.split())
+    different = ours.verdict != theirs.verdict
+    decided = (ours.verdict + theirs.verdict)[different]
+    assert all(decided.str.count("not decided") == 1)  # none is turned round
+
+
+def test_results_have_the_claims_of_table_3_over_the_draws_of_both_precisions():
+    shown, replicates = committed_draws(MINIATURE)
+    others = committed_draws(MINIATURE / "float32")[1]
+    table = replicated_table(others, shown.roles, shown.study)
+    pd.testing.assert_frame_equal(table, pd.read_csv(MINIATURE / "float32/replicates.csv"))
+    page = (ROOT / "docs/results.md").read_text("utf-8")
+    for each in replicated_claims([*replicates, *others], shown.roles):
+        assert f"- {each.claim}: {each.here}. **{each.verdict.capitalize()}.**\n" in page
 
 
 def test_results_have_the_table_and_verdicts_of_the_committed_tasks_of_text():
