@@ -107,6 +107,8 @@ def test_results_have_the_verdicts_of_both_precisions_side_by_side():
     same, corrected = (sum(ours[name] == theirs[name]) for name in ("verdict", "verdict_holm"))
     counts = f"Of {len(ours)} verdicts {same} are the same, after Holm's correction {corrected}"
     assert counts in " ".join(page.split())
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"in float32, {same} of {len(ours)} verdicts are the same" in readme
     different = ours.verdict != theirs.verdict
     decided = (ours.verdict + theirs.verdict)[different]
     assert all(decided.str.count("not decided") == 1)  # none is turned round
