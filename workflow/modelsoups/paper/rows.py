@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelsoups.paper.claims import Claim, difference, exactly, in_points, make_claim, points
+from modelsoups.paper.claims import (
+    Claim,
+    difference,
+    difference_in_words,
+    exactly,
+    make_claim,
+    points,
+)
 from modelsoups.paper.methods import by_label
 from modelsoups.soups.registry import Method
 
@@ -179,6 +186,6 @@ def row_claims(
         if {each.first, each.second} <= rows.keys() and sets[each.domain]:
             first, second = rows[each.first], rows[each.second]
             found = difference(correct, first, second, sets[each.domain])
-            here = f"{' '.join(first)} minus {' '.join(second)}: {in_points(found)}, {where}"
+            here = difference_in_words(first, second, found, where)
             claims.append(each.judge(found, here))
     return claims

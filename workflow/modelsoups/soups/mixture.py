@@ -25,7 +25,7 @@ from modelsoups.weights.layers import GROUPINGS
 
 Block = tuple[int, slice, Tensor]  # group, where it stands in the vector, and (K, width) float32
 Part = tuple[str, int, int, int]  # key, where the tensor starts in the vector, elements from..to
-Run = list[Part]  # that follow one another in every file
+Stretch = list[Part]  # that follow one another in every file
 STATISTICS = "statistics"  # group of what is not learned
 # Elements of all ingredients together in a block: those that are read for every step, on a CPU (in
 # whose cache they stay) and on a GPU (which few large copies suit), and those that are held. Far
@@ -214,50 +214,52 @@ class Mixture:
         yield from self._read_all(STREAMED_BLOCK[self._mix.device.type])
 
     def _read_all(self, size: int) -> Iterator[Block]:
-        for run, block in self._read_runs(size, range(self.num_ingredients)):
+        for stretch, block in self._read_stretches(size, range(self.num_ingredients)):
             block[1:] -= block[0]
-            yield from self._split(run, block)
+            yield from self._split(stretch, block)
 
     def _read_blocks(self, size: int, members: range) -> Iterator[Block]:
         """Blocks of these ingredients, of at most `size` elements, on the model's device.
 
         Each is to be used before the next one is asked for: their memory is used again.
         """
-        for run, block in self._read_runs(size, members):
-            yield from self._split(run, block)
+        for stretch, block in self._read_stretches(size, members):
+            yield from self._split(stretch, block)
 
-    def _split(self, run: Run, block: Tensor) -> Iterator[Block]:
-        """The blocks of the parts of a run."""
-        widths = [end - begin for *_, begin, end in run]
-        for (key, start, begin, end), part in zip(run, block.split(widths, dim=1), strict=True):
+    def _split(self, stretch: Stretch, block: Tensor) -> Iterator[Block]:
+        """The blocks of the parts of a stretch."""
+        widths = [end - begin for *_, begin, end in stretch]
+        for (key, start, begin, end), part in zip(stretch, block.split(widths, dim=1), strict=True):
             yield self.groups.index(self.group_of[key]), slice(start + begin, start + end), part
 
-    def _read_runs(self, size: int, members: range) -> Iterator[tuple[Run, Tensor]]:
-        """Runs, and what these ingredients have of them; some are read ahead."""
+    def _read_stretches(self, size: int, members: range) -> Iterator[tuple[Stretch, Tensor]]:
+        """Stretches, and what these ingredients have of them; some are read ahead."""
         device = self._mix.device
-        runs = list(self._cut_runs(size, len(members)))
+        stretches = list(self._cut_stretches(size, len(members)))
         depth = READ_AHEAD[device.type]
-        largest = len(members) * max(map(_width, runs), default=0)
-        buffers = cycle(
-            [torch.empty(largest, pin_memory=device.type == "cuda") for _ in range(depth + 1)]
-        )
+        largest = len(members) * max(map(_width, stretches), default=0)
+        on_gpu = device.type == "cuda"
+        buffers = [torch.empty(largest, pin_memory=on_gpu) for _ in range(depth + 1)]
+        orders = zip(stretches, cycle(buffers), strict=False)
         read = partial(self._read, [self._files[member] for member in members])
-        with closing(ahead_on(device, read, zip(runs, buffers, strict=False), depth)) as blocks:
-            yield from zip(runs, blocks, strict=True)
+        with closing(ahead_on(device, read, orders, depth)) as blocks:
+            yield from zip(stretches, blocks, strict=True)
 
-    def _cut_runs(self, size: int, count: int) -> Iterator[Run]:
+    def _cut_stretches(self, size: int, count: int) -> Iterator[Stretch]:
         """The parts of `_cut`, those together that follow one another and have its size at most:
         small tensors are read with others."""
-        run: Run = []
+        stretch: Stretch = []
+        width = 0
         for part in self._cut(size, count):
-            key, _, begin, _ = part
-            follows = begin > 0 or key in self._following
-            if run and not (follows and count * _width([*run, part]) <= size):
-                yield run
-                run = []
-            run.append(part)
-        if run:
-            yield run
+            key, _, begin, end = part
+            fits = count * (width + end - begin) <= size  # two parts of a tensor never do
+            if stretch and not (fits and key in self._following):
+                yield stretch
+                stretch, width = [], 0
+            stretch.append(part)
+            width += end - begin
+        if stretch:
+            yield stretch
 
     def _cut(self, size: int, count: int) -> Iterator[Part]:
         """Parts of tensors of which those of `count` ingredients together have at most `size`
@@ -267,23 +269,23 @@ class Mixture:
             for begin in range(0, length, width):
                 yield key, start, begin, min(begin + width, length)
 
-    def _read(self, files: Sequence[Source], order: tuple[Run, Tensor]) -> Tensor:
-        """A run of the tensors of files, (num_files, width) float32 in the buffer that comes with
-        it, in main memory."""
-        run, buffer = order
-        block = buffer[: len(files) * _width(run)].view(len(files), -1)
-        key, _, begin, end = run[0]
+    def _read(self, files: Sequence[Source], order: tuple[Stretch, Tensor]) -> Tensor:
+        """A stretch of the tensors of files, (num_files, width) float32 in main memory: in the
+        buffer that comes with it."""
+        stretch, buffer = order
+        block = buffer[: len(files) * _width(stretch)].view(len(files), -1)
+        key, _, begin, end = stretch[0]
         for file, row, values in zip(files, block, block.numpy(), strict=True):
             dtype = file.entries[key].dtype
             if dtype == row.dtype and isinstance(file, Checkpoint):
                 file.read_bytes(key, begin, values.data.cast("B"))
-            else:  # these are in no run with others
+            else:  # these are in no stretch with others
                 row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))
         return block
 
 
-def _width(run: Run) -> int:
-    return sum(end - begin for *_, begin, end in run)
+def _width(stretch: Stretch) -> int:
+    return sum(end - begin for *_, begin, end in stretch)
 
 
 def _follows(file: Source, before: str, key: str) -> bool:
