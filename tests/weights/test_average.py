@@ -91,8 +91,16 @@ def test_files_give_the_same_as_memory_also_in_small_parts(tmp_path, monkeypatch
         write_weights(tmp_path / str(k), weights)
     paths = [tmp_path / str(k) for k in range(4)]
     assert equal(average(paths), average(pool))
-    monkeypatch.setattr(weights_module, "CHUNK", 4)  # 15 elements of `a` in four parts
+    monkeypatch.setattr(weights_module, "BLOCK", 16)  # 15 elements of `a` in four parts
     assert equal(average(paths), average(pool))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_ingredients_are_added_in_their_order_whatever_the_size_of_a_tensor(size):
+    small = torch.full((size,), 2.0**-53, dtype=torch.float64)  # is lost beside 1, two are not
+    pool = [{"a": torch.ones_like(small)}, *[{"a": small}] * 15]
+    assert average(pool)["a"].tolist() == [1 / 16] * size
+    assert average(pool, [1] * 16)["a"].tolist() == [1] * size
 
 
 def test_keys_may_stand_in_another_order(tmp_path):

@@ -18,6 +18,7 @@ from modelsoups.weights.checkpoints import (
     InMemory,
     check_alike,
     find_tied,
+    read_rows,
     read_weights,
     write_weights,
 )
@@ -189,10 +190,22 @@ def test_metadata_are_json_in_the_header(tmp_path):
 
 def test_a_part_of_a_tensor_is_read_without_the_rest(tmp_path):
     save_file({"a": torch.ones(3), "b": torch.arange(10.0)}, tmp_path / "w.safetensors")
-    buffer = torch.full((5,), -1.0)
-    part = Checkpoint(tmp_path / "w.safetensors").read("b", 4, 7, buffer)
+    part = Checkpoint(tmp_path / "w.safetensors").read("b", 4, 3)
     assert part.tolist() == [4, 5, 6]
-    assert buffer.tolist() == [4, 5, 6, -1, -1]
+
+
+def test_rows_of_files_and_of_memory_come_in_the_blocks_dtype(tmp_path):
+    save_file({"b": torch.arange(10.0)}, tmp_path / "float32")
+    save_file({"b": -torch.arange(10.0).bfloat16()}, tmp_path / "bfloat16")
+    sources = [
+        Checkpoint(tmp_path / "float32"),
+        InMemory("ours", {"b": torch.arange(10.0) / 2}),
+        Checkpoint(tmp_path / "bfloat16"),
+    ]
+    for dtype in (torch.float32, torch.float64):
+        block = torch.full((4, 3), -1, dtype=dtype)
+        read_rows(sources, "b", 4, block[:3])
+        assert block.tolist() == [[4, 5, 6], [2, 2.5, 3], [-4, -5, -6], [-1, -1, -1]]
 
 
 def test_a_cut_file_is_refused_with_both_sizes(tmp_path):

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from modelsoups.models.ahead import ahead_on
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.average import common_integers
-from modelsoups.weights.checkpoints import Checkpoint, Source, check_alike, find_tied, open_source
+from modelsoups.weights.checkpoints import (
+    Checkpoint,
+    Source,
+    check_alike,
+    find_tied,
+    open_source,
+    read_rows,
+)
 from modelsoups.weights.layers import GROUPINGS
 
 Block = tuple[int, slice, Tensor]  # group, where it stands in the vector, and (K, width) float32
@@ -274,13 +281,8 @@ class Mixture:
         buffer that comes with it."""
         stretch, buffer = order
         block = buffer[: len(files) * _width(stretch)].view(len(files), -1)
-        key, _, begin, end = stretch[0]
-        for file, row, values in zip(files, block, block.numpy(), strict=True):
-            dtype = file.entries[key].dtype
-            if dtype == row.dtype and isinstance(file, Checkpoint):
-                file.read_bytes(key, begin, values.data.cast("B"))
-            else:  # these are in no stretch with others
-                row.copy_(file.read(key, begin, end, torch.empty(end - begin, dtype=dtype)))
+        key, _, begin, _ = stretch[0]
+        read_rows(files, key, begin, block)  # in float32 files beyond this tensor, into the next
         return block
 
 

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,12 +32,13 @@ from modelsoups.weights.checkpoints import (
     check_alike,
     find_tied,
     open_source,
+    read_rows,
     read_whole,
 )
 
-# Elements summed at a time: few enough for the cache, and for torch not to split them among
-# threads of its own; enough to outweigh the call.
-CHUNK = 2**15 - 1
+# Elements of a tensor that are read at a time, and of all ingredients together: few enough for the
+# cache, enough to outweigh the calls.
+WIDTH, BLOCK = 2**14, 2**21
 FACTORS = (".lora_A.", ".lora_B.")  # in the names that PEFT gives
 COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative average
 
@@ -97,22 +99,35 @@ def _average_tensor(
     entry = common[key]
     if coefficients is not None and len(coefficients) != len(sources):
         raise ValueError(f"expected {len(sources)} coefficients, found {len(coefficients)}")
-    factors = [1.0] * len(sources) if coefficients is None else [float(c) for c in coefficients]
-    divisor = len(sources) if coefficients is None else 1
-    size = min(CHUNK, entry.numel)
-    dtypes = [source.entries[key].dtype for source in sources]
-    buffers = {dtype: torch.empty(size, dtype=dtype) for dtype in set(dtypes)}
-    total = torch.empty(size, dtype=torch.float64)
     result = torch.empty(entry.numel, dtype=entry.dtype)
-    for start in range(0, entry.numel, CHUNK):
-        stop = min(start + CHUNK, entry.numel)
-        part = total[: stop - start].zero_()
-        for source, dtype, factor in zip(sources, dtypes, factors, strict=True):
-            part.add_(source.read(key, start, stop, buffers[dtype]), alpha=factor)
-        result[start:stop] = part.div_(divisor)
-    if not result.isfinite().all():
-        _raise_non_finite(sources, key)
+    width = min(WIDTH, max(1, BLOCK // len(sources)))
+    # float32 holds the narrower ones, too, of which numpy does not know all.
+    dtype = torch.promote_types(entry.dtype, torch.float32)
+    memory = torch.empty(len(sources) * min(width, entry.numel), dtype=dtype)
+    total = torch.empty(width, dtype=torch.float64)
+    for start in range(0, entry.numel, width):
+        part = result[start : start + width]
+        block = memory[: len(sources) * len(part)].view(len(sources), len(part))
+        read_rows(sources, key, start, block)
+        part.copy_(_sum(block, coefficients, total[: len(part)]))
+        if not torch.stack(part.aminmax()).isfinite().all():  # quicker than each element's
+            _raise_non_finite(sources, key)
     return result.view(entry.shape)
+
+
+def _sum(
+    block: torch.Tensor, coefficients: Sequence[float] | None, total: torch.Tensor
+) -> torch.Tensor:
+    """Coefficients times the rows of a block (K, width), added in their order into `total` (width,)
+    float64; without coefficients their mean."""
+    if coefficients is None and block.shape[1] > 1:  # a single column numpy would add in pairs
+        np.add.reduce(block.numpy(), axis=0, out=total.numpy(), initial=0)
+        return total.div_(len(block))
+    total.zero_()
+    factors = [1.0] * len(block) if coefficients is None else coefficients
+    for row, factor in zip(block, factors, strict=True):
+        total.add_(row, alpha=float(factor))
+    return total if coefficients is not None else total.div_(len(block))
 
 
 def common_integers(sources: Sequence[Source], common: Mapping[str, Entry]) -> Weights:

@@ -1,7 +1,7 @@
 """Checkpoints: weights in safetensors files, read in parts, written whole, compared by header.
 
 A `Checkpoint` is a file of which only the header has been read; its tensors are read when asked
-for, with `pread` into a buffer that is used again, so that averaging K files takes the memory of
+for, with `pread` into memory that is used again, so that averaging K files takes the memory of
 the result alone. (Mapped pages would be as fast, but count as the process's memory.)
 
 Files are read and written here rather than by the safetensors package. Its files are for their
@@ -90,9 +90,9 @@ class Checkpoint:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a whole safetensors file: {error}") from error
 
-    def read(self, key: str, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
-        """Elements start..stop of a tensor, flat, in `buffer` (of its dtype, long enough)."""
-        part = buffer[: stop - start]
+    def read(self, key: str, start: int, count: int) -> torch.Tensor:
+        """`count` elements of a tensor from `start` on, flat."""
+        part = torch.empty(count, dtype=self.entries[key].dtype)
         self.read_bytes(key, start, part.view(torch.uint8).numpy().data)
         return part
 
@@ -130,9 +130,9 @@ class InMemory:
             for key, tensor in weights.items()
         }
 
-    def read(self, key: str, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
-        """Elements start..stop of a tensor, flat; the buffer stays unused."""
-        return self._flat[key][start:stop]
+    def read(self, key: str, start: int, count: int) -> torch.Tensor:
+        """`count` elements of a tensor from `start` on, flat, not copied."""
+        return self._flat[key][start : start + count]
 
 
 Source = Checkpoint | InMemory
@@ -145,8 +145,17 @@ def open_source(weights: Mapping[str, torch.Tensor] | str | Path, name: str) -> 
 
 def read_whole(source: Source, key: str) -> torch.Tensor:
     entry = source.entries[key]
-    buffer = torch.empty(entry.numel, dtype=entry.dtype)
-    return source.read(key, 0, entry.numel, buffer).view(entry.shape)
+    return source.read(key, 0, entry.numel).view(entry.shape)
+
+
+def read_rows(sources: Sequence[Source], key: str, start: int, block: torch.Tensor) -> None:
+    """Fill a block (num_sources, width) with elements of a tensor of each, from `start` on."""
+    rows = block.view(torch.uint8).numpy()
+    for number, (source, row) in enumerate(zip(sources, rows, strict=True)):
+        if isinstance(source, Checkpoint) and source.entries[key].dtype == block.dtype:
+            source.read_bytes(key, start, row.data)
+        else:
+            block[number] = source.read(key, start, block.shape[1])
 
 
 def read_weights(path: str | Path) -> Weights:

@@ -17,6 +17,7 @@ from modelsoups.weights.checkpoints import (
     Source,
     check_alike,
     find_tied,
+    read_rows,
 )
 from modelsoups.weights.layers import layer_of
 
@@ -94,16 +95,13 @@ def _products(
         width = max(1, BLOCK // len(sources))
         for begin in range(0, entry.numel, width):
             end = min(begin + width, entry.numel)
-            rows = np.stack([_read(source, key, begin, end) for source in models])
+            block = torch.empty(len(sources), end - begin, dtype=torch.float64)
+            read_rows(sources, key, begin, block)
+            rows = block.numpy()
             if start is not None:
-                rows -= _read(start, key, begin, end)
+                rows = rows[1:] - rows[0]
             total += rows @ rows.T  # of (k, end - begin)
     return products
-
-
-def _read(source: Source, key: str, begin: int, end: int) -> np.ndarray:
-    buffer = torch.empty(end - begin, dtype=source.entries[key].dtype)
-    return source.read(key, begin, end, buffer).double().numpy()
 
 
 def angle(products: np.ndarray, first: int, second: int) -> float:
