@@ -331,6 +331,12 @@ def test_head_of_an_open_clip_model_is_found_by_its_shape(tmp_path):
         )
 
 
+def test_model_that_open_clip_does_not_have_is_refused():
+    request = Request(library="open_clip", model="ViT-S-32-alto", features="plain")
+    with pytest.raises(ValueError, match=r"no model 'ViT-S-32-alto'; similar: .*ViT-S-32-alt"):
+        describe(request, NOTHING, own_models.CLASSES)
+
+
 def test_function_of_the_users_own_has_to_be_there():
     spec = Request(library="python", **{**PYTHON, "model": "own_models:no_such"})
     with pytest.raises(ValueError, match="own_models:no_such: expected `package.module:function`"):

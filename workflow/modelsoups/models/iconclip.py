@@ -1,7 +1,6 @@
 """IconCLIP: a network of timm and a projection to the embeddings of MiniLM."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -10,20 +9,18 @@ from modelsoups.models.timm_towers import build_timm
 from modelsoups.models.towers import (
     TextTower,
     Tower,
+    TowerSpec,
     find_weights,
     load_in_order,
     read_state_dict,
 )
 from modelsoups.weights.checkpoints import Weights
 
-if TYPE_CHECKING:
-    from modelsoups.models.backbones import BackboneSpec
-
 MINILM_SIZE = 384  # numbers in an embedding of MiniLM, and so of IconCLIP's image tower
 START_SCALE = 1 / 0.07  # CLIP's inverse temperature before training
 
 
-def build_iconclip(spec: "BackboneSpec") -> Tower:
+def build_iconclip(spec: TowerSpec) -> Tower:
     trunk = build_timm(spec)
     projection = nn.Linear(trunk.num_features, MINILM_SIZE, bias=False)
     module = nn.Sequential()
@@ -32,7 +29,7 @@ def build_iconclip(spec: "BackboneSpec") -> Tower:
     return Tower(module, MINILM_SIZE, trunk.preprocessing)
 
 
-def load_iconclip(spec: "BackboneSpec", module: nn.Module) -> None:
+def load_iconclip(spec: TowerSpec, module: nn.Module) -> None:
     if spec.weights == "random":
         module.load_state_dict(build_iconclip(spec).module.state_dict())
     else:
@@ -40,11 +37,11 @@ def load_iconclip(spec: "BackboneSpec", module: nn.Module) -> None:
         load_in_order(module, state, spec.weights)
 
 
-def find_iconclip(spec: "BackboneSpec") -> Path:
+def find_iconclip(spec: TowerSpec) -> Path:
     return find_weights(spec.weights)
 
 
-def load_iconclip_text(spec: "BackboneSpec", device: torch.device) -> TextTower:
+def load_iconclip_text(spec: TowerSpec, device: torch.device) -> TextTower:
     from modelsoups.models.minilm import load_minilm  # seconds that jobs without texts are spared
 
     scale = START_SCALE if spec.weights == "random" else read_iconclip(spec.weights)[1]

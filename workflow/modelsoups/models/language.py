@@ -27,8 +27,14 @@ from transformers import (
 from modelsoups.data.questions import option_texts
 from modelsoups.data.texts import PADDING, option_tokens
 from modelsoups.data.tokenizers import HUB, MINILM, load_tokenizer, minilm_folder, source_of
-from modelsoups.models.backbones import BackboneSpec
-from modelsoups.models.towers import Reading, TextTower, Tower, find_weights, read_state_dict
+from modelsoups.models.towers import (
+    Reading,
+    TextTower,
+    Tower,
+    TowerSpec,
+    find_weights,
+    read_state_dict,
+)
 
 MAX_PIECES = 16  # tokens of an option, its end included
 NONE = -1  # in place of a token, where an option has no more
@@ -164,7 +170,7 @@ def config_of(name: str) -> PretrainedConfig:
     return AutoConfig.from_pretrained(source_of(name), local_files_only=True)
 
 
-def check_language(spec: BackboneSpec) -> None:
+def check_language(spec: TowerSpec) -> None:
     """Raise a ValueError unless the model is one of the library's kind."""
     wanted = "bert" if spec.library == "minilm" else spec.library
     found = config_of(spec.model).model_type
@@ -172,20 +178,20 @@ def check_language(spec: BackboneSpec) -> None:
         raise ValueError(f"backbone {spec.model}: expected a {wanted} model, found a {found} one")
 
 
-def build_language(spec: BackboneSpec) -> Tower:
+def build_language(spec: TowerSpec) -> Tower:
     """The language model, with random weights."""
     model = CLASSES[spec.library](config_of(spec.model))
     return Tower(model, 0, Reading(form="options", tokenizer=spec.model))
 
 
-def build_sentences(spec: BackboneSpec) -> Tower:
+def build_sentences(spec: TowerSpec) -> Tower:
     """The sentence encoder, with random weights."""
     encoder = SentenceEncoder(config_of(spec.model))
     reading = Reading(form="sentences", tokenizer=spec.model)
     return Tower(encoder, encoder.bert.config.hidden_size, reading)
 
 
-def option_table(spec: BackboneSpec, classes: pd.DataFrame) -> Tensor:
+def option_table(spec: TowerSpec, classes: pd.DataFrame) -> Tensor:
     """The head of a language model: each option's tokens (num_classes, MAX_PIECES) int64.
 
     Args: classes: as in `questions.option_texts`.
@@ -202,7 +208,7 @@ def option_table(spec: BackboneSpec, classes: pd.DataFrame) -> Tensor:
     return torch.tensor([[*each, *[NONE] * (MAX_PIECES - len(each))] for each in tokens])
 
 
-def load_language(spec: BackboneSpec, module: Any) -> None:
+def load_language(spec: TowerSpec, module: Any) -> None:
     """Put the pre-trained weights into the model."""
     if spec.weights == "random":
         loaded = build_language(spec).module
@@ -211,7 +217,7 @@ def load_language(spec: BackboneSpec, module: Any) -> None:
     module.load_state_dict(loaded.state_dict())
 
 
-def load_sentences(spec: BackboneSpec, module: Any) -> None:
+def load_sentences(spec: TowerSpec, module: Any) -> None:
     """Put the pre-trained weights into the encoder."""
     if spec.weights == "random":
         module.load_state_dict(build_sentences(spec).module.state_dict())
@@ -220,7 +226,7 @@ def load_sentences(spec: BackboneSpec, module: Any) -> None:
         module.bert.load_state_dict(bert.state_dict())
 
 
-def pretrained(kind: Any, spec: BackboneSpec, **options: Any) -> nn.Module:
+def pretrained(kind: Any, spec: TowerSpec, **options: Any) -> nn.Module:
     """A model of transformers with the weights of the hub or of a file, which may have more.
 
     Raises:
@@ -242,7 +248,7 @@ def pretrained(kind: Any, spec: BackboneSpec, **options: Any) -> nn.Module:
     return model
 
 
-def load_sentence_text(spec: BackboneSpec, device: torch.device) -> TextTower:
+def load_sentence_text(spec: TowerSpec, device: torch.device) -> TextTower:
     """The encoder itself, as that of class prompts."""
     from modelsoups.models.minilm import MiniLM
 
@@ -253,7 +259,7 @@ def load_sentence_text(spec: BackboneSpec, device: torch.device) -> TextTower:
     return TextTower(encoder.embed, SENTENCE_SCALE)
 
 
-def find_language(spec: BackboneSpec) -> Path:
+def find_language(spec: TowerSpec) -> Path:
     """The file that the weights come from."""
     from huggingface_hub import try_to_load_from_cache
 

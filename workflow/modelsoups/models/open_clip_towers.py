@@ -4,23 +4,20 @@ import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import timm
 import torch
 from torch import nn
 
 from modelsoups.base.files import read_json
-from modelsoups.models.towers import Preprocessing, TextTower, Tower
-
-if TYPE_CHECKING:
-    from modelsoups.models.backbones import BackboneSpec
+from modelsoups.models.towers import Preprocessing, TextTower, Tower, TowerSpec
 
 CONFIG = "open_clip_config.json"
 SAVED = ("local-dir:", "hf-hub:")  # models as open_clip saves them: architecture, weights, texts
 
 
-def check_open_clip(spec: "BackboneSpec") -> None:
+def check_open_clip(spec: TowerSpec) -> None:
     import open_clip
 
     if spec.model.startswith(SAVED):
@@ -60,7 +57,7 @@ def is_quick_gelu(model: str) -> bool:
     return open_clip.get_model_config(model).get("quick_gelu", False)
 
 
-def build_open_clip(spec: "BackboneSpec") -> Tower:
+def build_open_clip(spec: TowerSpec) -> Tower:
     import open_clip
     from open_clip.model import CLIPVisionCfg, _build_vision_tower  # no public way without texts
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
@@ -100,11 +97,11 @@ def preprocessing_of(model: str) -> dict[str, Any]:
     return config.get("preprocess_cfg", {})
 
 
-def load_open_clip(spec: "BackboneSpec", module: nn.Module) -> None:
+def load_open_clip(spec: TowerSpec, module: nn.Module) -> None:
     module.load_state_dict(create_open_clip(spec).visual.state_dict())
 
 
-def load_open_clip_text(spec: "BackboneSpec", device: torch.device) -> TextTower:
+def load_open_clip_text(spec: TowerSpec, device: torch.device) -> TextTower:
     import open_clip
 
     model = create_open_clip(spec).to(device).eval()
@@ -117,7 +114,7 @@ def load_open_clip_text(spec: "BackboneSpec", device: torch.device) -> TextTower
     return TextTower(embed, model.logit_scale.exp().item())
 
 
-def create_open_clip(spec: "BackboneSpec") -> Any:
+def create_open_clip(spec: TowerSpec) -> Any:
     """Both towers with their pre-trained weights: from the hub, its cache, or a file."""
     import open_clip
 
@@ -131,7 +128,7 @@ def create_open_clip(spec: "BackboneSpec") -> Any:
     )
 
 
-def find_open_clip(spec: "BackboneSpec") -> Path:
+def find_open_clip(spec: TowerSpec) -> Path:
     import open_clip
     from open_clip.factory import _find_checkpoint_in_dir, download_pretrained_from_hf
 

@@ -365,9 +365,8 @@ def build_torchvision(spec: OwnSpec) -> nn.Module:
 
 def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Found:
     """The image tower of a model of open_clip, with a linear head."""
-    from modelsoups.models.backbones import BackboneSpec
-    from modelsoups.models.open_clip_towers import build_open_clip
-    from modelsoups.models.towers import Preprocessing
+    from modelsoups.models.open_clip_towers import build_open_clip, check_open_clip
+    from modelsoups.models.towers import Preprocessing, TowerSpec
 
     assert request.model
     if request.features is None:
@@ -375,9 +374,9 @@ def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Fo
             "soup.features: needed, `normalized` or `plain`; a file does not say whether its head "
             "reads the L2-normalised features (as CLIP's zero-shot head does) or those as they are"
         )
-    tower = build_open_clip(
-        BackboneSpec(library="open_clip", model=request.model, weights="random")
-    )
+    spec = TowerSpec(library="open_clip", model=request.model, weights="random")
+    check_open_clip(spec)
+    tower = build_open_clip(spec)
     data = tower.preprocessing
     assert isinstance(data, Preprocessing)
     seen = {
@@ -397,10 +396,10 @@ def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Fo
 
 
 def build_open_clip_model(spec: OwnSpec) -> nn.Module:
-    from modelsoups.models.backbones import BackboneSpec
     from modelsoups.models.open_clip_towers import build_open_clip
+    from modelsoups.models.towers import TowerSpec
 
-    tower = build_open_clip(BackboneSpec(library="open_clip", model=spec.model, weights="random"))
+    tower = build_open_clip(TowerSpec(library="open_clip", model=spec.model, weights="random"))
     return TowerWithHead(
         tower.module, tower.num_features, spec.num_classes, spec.normalized_features
     )

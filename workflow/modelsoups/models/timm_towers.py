@@ -4,7 +4,7 @@ import modelsoups.models.without_compiler  # noqa: F401  # isort: skip
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import timm
 from huggingface_hub import try_to_load_from_cache
@@ -14,6 +14,7 @@ from torch import nn
 from modelsoups.models.towers import (
     Preprocessing,
     Tower,
+    TowerSpec,
     find_weights,
     load_by_name,
     load_in_order,
@@ -21,13 +22,10 @@ from modelsoups.models.towers import (
 )
 from modelsoups.weights.stored import open_stored
 
-if TYPE_CHECKING:
-    from modelsoups.models.backbones import BackboneSpec
-
 FOLDER, HUB = "local-dir:", "hf-hub:"
 
 
-def check_timm(spec: "BackboneSpec") -> None:
+def check_timm(spec: TowerSpec) -> None:
     if spec.model.startswith(FOLDER):
         if not (Path(spec.model.removeprefix(FOLDER)) / "config.json").is_file():
             raise ValueError(f"{spec.model}: no config.json there, as timm's `save_for_hf` writes")
@@ -57,7 +55,7 @@ def input_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"input_size": (3, *([size, size] if isinstance(size, int) else size))}
 
 
-def build_timm(spec: "BackboneSpec") -> Tower:
+def build_timm(spec: TowerSpec) -> Tower:
     module = timm.create_model(spec.model, num_classes=0)
     architecture, arguments = architecture_of(spec.model)
     data = resolve_data_config(input_of(arguments), model=module)
@@ -72,7 +70,7 @@ def build_timm(spec: "BackboneSpec") -> Tower:
     return Tower(module, cast(int, module.num_features), preprocessing)
 
 
-def load_timm(spec: "BackboneSpec", module: nn.Module) -> None:
+def load_timm(spec: TowerSpec, module: nn.Module) -> None:
     named = spec.weights in ("timm", "random")
     model = timm.create_model(spec.model, pretrained=spec.weights == "timm")
     if not named:
@@ -87,7 +85,7 @@ def load_timm(spec: "BackboneSpec", module: nn.Module) -> None:
     module.load_state_dict({k: tensor for k, tensor in model.state_dict().items() if k in wanted})
 
 
-def find_timm(spec: "BackboneSpec") -> Path:
+def find_timm(spec: TowerSpec) -> Path:
     if spec.weights != "timm":
         return find_weights(spec.weights)
     from timm.models._hub import HF_WEIGHTS_NAME, _get_safe_alternatives

