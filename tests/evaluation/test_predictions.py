@@ -99,6 +99,15 @@ def test_models_that_say_the_same_do_not_differ(metric) -> None:
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
+def test_examples_of_no_group_do_not_count_in_a_difference_of_worst_groups() -> None:
+    """Of 600 examples three have a group: a resample of all would often have none."""
+    rows = table_of(np.random.default_rng(0))
+    few = rows.assign(group=["ink", "oil", "oil", *[""] * 597])
+    assert score_difference(few, "worst_group_accuracy", "a", "b") == score_difference(
+        rows[:3].assign(group=["ink", "oil", "oil"]), "worst_group_accuracy", "a", "b"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["macro_f1", "worst_group_accuracy"])
 def test_models_of_equal_quality_are_told_apart_in_one_of_twenty(metric) -> None:

@@ -75,8 +75,11 @@ def score_difference(
     """A metric of the first model minus that of the second, on the same examples.
 
     Of accuracy the interval is that of paired proportions; of other metrics, which are no means
-    over examples, it is normal, with the standard error of examples resampled in pairs.
+    over examples, it is normal, with the standard error of examples resampled in pairs: by a metric
+    of groups of those that have one, so that every resample has a group.
     """
+    if METRICS[metric].by_group:
+        rows = rows[code_groups(rows) >= 0]
     labels, groups = rows["label"].to_numpy(), code_groups(rows)
     ours, theirs = (rows[model].to_numpy() for model in (first, second))
     if metric == "accuracy":
