@@ -106,10 +106,20 @@ def test_panels_stand_side_by_side_with_one_legend() -> None:
 
 
 def test_a_panel_is_described_by_its_best_run_and_soups() -> None:
-    assert describe(panel()) == (
+    assert describe(panel(), WORST) == (
         "search, worst-group accuracy in distribution and on the shifts: Best on held-out set "
         "70.0 % and 50.0 %; Uniform soup 80.0 % and 60.0 %; Greedy soup 80.0 % and 70.0 %."
     )
+
+
+def test_the_shift_sets_that_a_panel_names_are_named_in_its_texts() -> None:
+    some = {**WORST, "shift_sets": ["toys"]}
+    assert "in distribution and on toys: " in describe(panel(shift_sets=["toys"]), some)
+    claims = judge(panel(shift_sets=["toys"]), PREDICTIONS, some, "the paper")
+    assert [claim.claim.rpartition(" (")[2] for claim in claims] == [
+        "in distribution)",
+        "on toys)",
+    ]
 
 
 def test_the_greedy_soup_is_judged_against_the_best_run_in_either_domain() -> None:

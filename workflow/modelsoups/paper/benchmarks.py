@@ -150,7 +150,7 @@ def draw_panels(tables: "Sequence[pd.DataFrame]", title: str) -> "Figure":
     return figure
 
 
-def describe(table: "pd.DataFrame") -> str:
+def describe(table: "pd.DataFrame", panel: Spec) -> str:
     """What the best run and the soups of a panel have, in words; no test."""
     shown = table[table["label"].isin([BEST_RUN, UNIFORM, GREEDY])]
     parts = [
@@ -158,10 +158,17 @@ def describe(table: "pd.DataFrame") -> str:
         for label, mean in shown.groupby("label", sort=False)[list(DOMAINS)].mean().iterrows()
     ]
     first = table.iloc[0]
+    inside, outside = (say_where(panel, domain) for domain in DOMAINS)
     return (
-        f"{first['sweep']}, {TITLES[first['metric']]} in distribution and on the shifts: "
-        f"{'; '.join(parts)}."
+        f"{first['sweep']}, {TITLES[first['metric']]} {inside} and {outside}: {'; '.join(parts)}."
     )
+
+
+def say_where(panel: Spec, domain: str) -> str:
+    """`in distribution`, `on the shifts` or, of the shift sets that a panel names, `on noto-v1`."""
+    if domain == "shifts" and "shift_sets" in panel:
+        return f"on {', '.join(panel['shift_sets'])}"
+    return WHERE[domain]
 
 
 def judge(
@@ -187,7 +194,7 @@ def judge(
                 f"{panel['sweep']}",
                 found,
                 claim=f"The greedy soup is better than the best run by {TITLES[metric]} "
-                f"({WHERE[domain]})",
+                f"({say_where(panel, domain)})",
                 domain=domain,
                 section="G",
                 paper=paper,
@@ -214,7 +221,7 @@ def make_panels(given: Given, paper: str) -> Made:
     return Made(
         table=pd.concat(tables, ignore_index=True),
         figure=draw_panels(tables, given.study),
-        found=[*map(describe, tables), "Intervals of what holds are over images."],
+        found=[*map(describe, tables, panels), "Intervals of what holds are over images."],
         claims=claims,
     )
 
