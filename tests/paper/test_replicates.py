@@ -116,6 +116,14 @@ def test_numbers_of_one_fold_count_as_their_mean() -> None:
     assert pooled_claims(numbers[:2], "11") == []
 
 
+def test_panels_that_claim_the_same_of_other_pools_are_not_averaged() -> None:
+    values = [(0.1, -0.2), (0.2, -0.3)]
+    panels = [pd.concat([judged(estimate(value, 0.01)) for value in draw]) for draw in values]
+    claims = pooled_claims(panels, "01")
+    assert [claim.value for claim in claims] == pytest.approx([0.15, -0.25])
+    assert ["2 of 2 draws" in claims[0].here, "0 of 2 draws" in claims[1].here] == [True, True]
+
+
 def test_draws_that_do_not_judge_a_claim_are_left_out_and_one_alone_says_nothing() -> None:
     unknown, known = judged(estimate(nan, nan)), judged(estimate(0.1, 0.01))
     (claim,) = pooled_claims([known, unknown, known], "012")

@@ -165,12 +165,16 @@ def pooled_claims(draws: "Sequence[pd.DataFrame]", folds: Sequence[str]) -> list
     """
     import pandas as pd
 
+    same = ["shown_in", "claim"]  # and, of panels that claim the same, the same panel
     together = pd.concat(
-        [draw.assign(fold=fold) for draw, fold in zip(draws, folds, strict=True)],
+        [
+            draw.assign(fold=fold, panel=draw.groupby(same).cumcount())
+            for draw, fold in zip(draws, folds, strict=True)
+        ],
         ignore_index=True,
     )
     claims = []
-    for (_, name), rows in together.groupby(["shown_in", "claim"], sort=False):
+    for (_, name, _), rows in together.groupby([*same, "panel"], sort=False):
         judged = rows[rows["value"].notna() & (rows["low"].notna() | (rows["verdict"] != OPEN))]
         if judged["fold"].nunique() < 2:
             continue
