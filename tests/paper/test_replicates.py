@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelsoups.evaluation.statistics import estimate
+from modelsoups.evaluation.statistics import estimate, paired_difference, weakest
 from modelsoups.paper.claims import FAILS, HOLDS, OPEN, exactly, make_claim
 from modelsoups.paper.replicates import (
     each_draw,
@@ -122,6 +122,31 @@ def test_panels_that_claim_the_same_of_other_pools_are_not_averaged() -> None:
     claims = pooled_claims(panels, "01")
     assert [claim.value for claim in claims] == pytest.approx([0.15, -0.25])
     assert ["2 of 2 draws" in claims[0].here, "0 of 2 draws" in claims[1].here] == [True, True]
+
+
+def test_least_of_several_is_not_below_zero_over_draws_because_it_is_in_each_by_chance() -> None:
+    """Eleven equal pairs of models: the least difference of 843 images is below zero in nearly all
+    draws. Where one pair differs by five points, the draws tell."""
+    random = np.random.default_rng(0)
+
+    def pooled_verdict(differences):
+        draws = [
+            weakest(
+                [
+                    paired_difference([random.choice([1.0, -1, 0], 843, p=[p, 0.1 - p, 0.9])])
+                    for p in (0.05 + np.array(differences) / 2)
+                ]
+            )
+            for _ in range(5)
+        ]
+        (claim,) = pooled_claims([judged(each) for each in draws], "01234")
+        return claim.verdict, claim.p
+
+    equal = [pooled_verdict([0] * 11) for _ in range(40)]
+    assert [verdict for verdict, _ in equal if verdict != OPEN] == []
+    assert min(p for _, p in equal) >= 0.05
+    assert pooled_verdict([0] * 10 + [-0.05])[0] == FAILS
+    assert pooled_verdict([0.05] * 11)[0] == HOLDS
 
 
 def test_draws_that_do_not_judge_a_claim_are_left_out_and_one_alone_says_nothing() -> None:

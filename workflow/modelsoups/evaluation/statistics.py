@@ -33,6 +33,7 @@ class Estimate:
     high: float
     p: float  # two-sided, that the null value is the true one; not corrected
     df: float = inf  # degrees of freedom of the interval
+    least: bool = False  # of several numbers: it is low by chance, and its interval allows for that
 
 
 def estimate(
@@ -327,7 +328,8 @@ def weakest(estimates: Sequence[Estimate]) -> Estimate:
     wider = student.isf((1 - LEVEL) / 2 / number, inf) / student.isf((1 - LEVEL) / 2, inf)
     highs = [(each.low + each.high) / 2 + wider * (each.high - each.low) / 2 for each in estimates]
     low = min(each.low for each in estimates)
-    return Estimate(value=least.value, low=low, high=float(min(highs)), p=min(above, below, 1.0))
+    p = min(above, below, 1.0)
+    return Estimate(value=least.value, low=low, high=float(min(highs)), p=p, least=number > 1)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -43,6 +43,7 @@ class Claim:
     verdict: str
     unit: str = POINTS  # of the number; "correlation", or empty for another
     domain: str = ""  # in_distribution or shifts; empty if it is about both, or about no images
+    least: bool = False  # whether the number is the least of several (`statistics.weakest`)
 
 
 def verdict(value: float, low: float = nan, high: float = nan, *, exact: bool = False) -> str:
@@ -89,6 +90,7 @@ def make_claim(
         verdict=verdict(found.value, found.low, found.high, exact=exact),
         unit=unit,
         domain=domain,
+        least=found.least,
     )
 
 

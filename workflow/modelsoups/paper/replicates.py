@@ -195,7 +195,11 @@ def pooled_claims(draws: "Sequence[pd.DataFrame]", folds: Sequence[str]) -> list
 
 
 def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
-    """The mean of a claim's numbers over draws, those of a fold as one; of exact ones the least."""
+    """The mean of a claim's numbers over draws, those of a fold as one; of exact ones the least.
+
+    The least of several is low by chance in every draw, which the draws' spread does not tell: that
+    it is below zero is said only if it is with the draws' own intervals too.
+    """
     import numpy as np
 
     from modelsoups.evaluation.statistics import (
@@ -213,7 +217,10 @@ def over_draws(judged: "pd.DataFrame", exact: bool) -> "Estimate":
         errors = [standard_error(Estimate(**row)) for row in columns]
         error = float(np.sqrt(np.mean(np.square(errors))))
         found.append(estimate(float(rows["value"].mean()), error))
-    return replicated_estimate(found, same_images=judged.iloc[0]["domain"] != "in_distribution")
+    pooled = replicated_estimate(found, same_images=judged.iloc[0]["domain"] != "in_distribution")
+    if judged["least"].any() and pooled.high < 0:
+        return replicated_estimate(found, same_images=True)
+    return pooled
 
 
 def in_unit(found: "Estimate", unit: str) -> str:
