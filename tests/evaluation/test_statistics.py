@@ -222,6 +222,15 @@ def test_comparison_sees_the_papers_effect_where_there_are_images_enough() -> No
     assert max(few[1], many[1], shifts[1]) < 0.02
 
 
+@pytest.mark.parametrize("effects", [[0] * 11, [0] + [0.05] * 10])
+def test_weakest_of_several_is_wrong_in_a_fortieth_of_draws_a_side(effects) -> None:
+    """Where none differs from zero, and where all but one are above it."""
+    holds, fails = rates(
+        lambda rng: weakest([paired_difference([images(rng, each, 843)]) for each in effects])
+    )
+    assert holds < WRONG and fails < WRONG
+
+
 def draws_of(rng, effect: float, spread: float, same_images: bool) -> list[list[np.ndarray]]:
     """Five draws whose true effects differ; on the same images these share what they are."""
     sizes = [1000] * 5 if same_images else [843]
