@@ -188,10 +188,12 @@ def replicated_difference(
     """The mean over replicates of a difference, with an interval over draws and images.
 
     Replicates on images of their own differ by both, so that their spread alone says how sure the
-    mean is. Where all have the same images, the images' share of the variance, that of an image's
-    mean over replicates, is added (a little too much: what image and draw make together counts in
-    both), and the degrees of freedom are Satterthwaite's. Student's interval, not a bootstrap's:
-    resamples of five numbers vary by a fifth too little, and percentiles know no tails.
+    mean is, but for what training images that they share make alike in them: no spread of folds
+    shows that (Bengio & Grandvalet 2004). Where all have the same images, the images' share of the
+    variance, that of an image's mean over replicates, is added (a little too much: what image and
+    draw make together counts in both), and the degrees of freedom are Satterthwaite's. Student's
+    interval, not a bootstrap's: resamples of five numbers vary by a fifth too little, and
+    percentiles know no tails.
 
     Args: replicates: for each the sets' (n,) first minus second score of an image.
     """
