@@ -130,6 +130,13 @@ def test_page_repeats_the_computed_verdicts(tmp_path) -> None:
     assert print_claims(table, "a toy study").count(f"| **{HOLDS}** |") == 3
 
 
+def test_page_says_what_a_difference_of_zero_alone_is(tmp_path) -> None:
+    write_claims(tmp_path / "figure3.json", [make_claim("one soup", estimate(0.0, 0.0), **TEXTS)])
+    page = print_claims(read_claims([tmp_path / "figure3.json"]), "a toy study")
+    assert f"| **{FAILS}** | {FAILS} |" in page
+    assert "does not hold if it lies on the other side or is zero alone" in page
+
+
 def test_verdicts_are_corrected_for_the_page(tmp_path) -> None:
     # p of 2.2 errors is 0.028: alone it decides, one of four it does not; 5 errors decide still.
     errors = [2.2, 5, -5, 0.3]

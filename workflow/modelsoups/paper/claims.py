@@ -274,7 +274,7 @@ def print_claims(table: "pd.DataFrame", study: str) -> str:
     return join_markdown(lines) + (
         f"\nIntervals are {100 * LEVEL:.0f} %, over images, runs, pairs of runs or draws; a "
         "p-value and its interval come of one procedure. A claim holds if the interval lies on its "
-        "side of zero (or of what it asks for), does not hold if it lies on the other side, and is "
-        "not decided in between. The last column is the verdict after Holm's correction for all "
-        "claims of the page.\n"
+        "side of zero (or of what it asks for), does not hold if it lies on the other side or is "
+        "zero alone, as between models that are one, and is not decided in between. The last "
+        "column is the verdict after Holm's correction for all claims of the page.\n"
     )
