@@ -56,6 +56,15 @@ def test_labels_that_no_example_has_do_not_count():
         metric_of("average_precision")(LOGITS, np.zeros_like(LABELS))
 
 
+def test_one_label_has_one_f1_score():
+    """Said of two examples and there in two, both in one: 2 * 1 / (2 + 2). Its absence has none."""
+    labels = np.array([[True], [False], [True], [False], [False]])
+    logits = np.array([[1.0], [1.0], [-1.0], [-1.0], [-1.0]], np.float32)
+    assert metric_of("labels_f1")(logits, labels) == 0.5
+    beside = np.concatenate([labels, np.zeros((5, 1), bool)], axis=1)  # a label of no example
+    assert metric_of("labels_f1")(np.concatenate([logits, logits], axis=1), beside) == 0.5
+
+
 def test_a_score_of_a_part_of_the_examples_is_never_below_that_of_all():
     """What early rejection rests on: with 1 where nothing is known yet."""
     rng = np.random.default_rng(0)
