@@ -1,6 +1,7 @@
 """The analytic approximation on exactly quadratic logits, and against finite differences."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -184,10 +185,24 @@ def test_agreement_is_correlation_and_sign() -> None:
     assert (found.n, found.num_pairs) == (6, 3)
 
 
+def test_pairs_that_share_models_are_no_independent_evidence() -> None:
+    """All pairs of seven models, whose two columns are sums of the models' own, not correlated:
+    resampled pairs are wrong in a quarter of the cases."""
+    pairs = list(combinations(range(7), 2))
+    wrong = 0
+    for seed in range(40):
+        own = np.random.default_rng(seed).normal(size=(7, 2))
+        rows = [(f"{i:03d}", f"{j:03d}", *(own[i] + own[j])) for i, j in pairs]
+        table = pd.DataFrame(rows, columns=["start", "end", "differences", "loss_difference"])
+        found = agreement(table, "loss_difference", "differences").correlation
+        wrong += found.low > 0 or found.high < 0
+    assert wrong <= 4
+
+
 def test_gain_of_calibration_is_of_two_correlations() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=40)
-    rows = {"start": [f"{i:03d}" for i in range(40)], "end": "x", "differences": x}
+    rows = {"start": [f"{i:03d}" for i in range(40)], "end": ["x", "y"] * 20, "differences": x}
     clear = pd.DataFrame({**rows, "calibrated": True, "truth": x + 0.1 * rng.normal(size=40)})
     noisy = pd.DataFrame({**rows, "calibrated": False, "truth": x + 2 * rng.normal(size=40)})
     found = gain_of_calibration(pd.concat([clear, noisy]), "truth", "differences")

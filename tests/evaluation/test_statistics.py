@@ -1,5 +1,6 @@
 """Intervals against hand-computed numbers and brute force."""
 
+from functools import partial
 from itertools import product
 from math import sqrt
 
@@ -17,6 +18,7 @@ from modelsoups.evaluation.statistics import (
     estimate,
     gap_interval,
     holm,
+    jackknife_error,
     mcnemar_test,
     mean_interval,
     paired_difference,
@@ -156,6 +158,20 @@ def test_bootstrap_error_of_a_mean_is_its_standard_error() -> None:
     error = bootstrap_error(lambda images: float(values[images].mean()), 500)
     assert error == pytest.approx(values.std(ddof=1) / sqrt(500), rel=0.1)
     assert np.isnan(bootstrap_error(lambda images: np.nan, 5))
+
+
+def test_jackknife_error_of_a_mean_is_its_standard_error() -> None:
+    values = np.array([1.0, 2, 4, 9])
+    error = jackknife_error(lambda units: float(values[units].mean()), 4)
+    assert error == pytest.approx(values.std(ddof=1) / 2)
+    pairs = np.add.outer(values, values)[np.triu_indices(4, 1)]  # each model is in three of six
+    first, second = np.triu_indices(4, 1)
+
+    def mean_of_pairs(units: np.ndarray) -> float:
+        return float(pairs[np.isin(first, units) & np.isin(second, units)].mean())
+
+    assert jackknife_error(mean_of_pairs, 4) == pytest.approx(2 * error)
+    assert np.isnan(jackknife_error(lambda units: np.nan, 5))
 
 
 def test_equivalence_of_few_draws_has_students_interval() -> None:
@@ -343,7 +359,7 @@ def estimate_of_pairs(rng, slope: float):
         (a, b), (_, d) = np.cov(x, y, fweights=weights)
         return b / np.sqrt(a * d)
 
-    return correlation_estimate(statistic, 8, num_resamples=100)
+    return correlation_estimate(statistic, 8, error_of=partial(bootstrap_error, num_resamples=100))
 
 
 @pytest.mark.slow

@@ -35,10 +35,10 @@ from modelsoups.evaluation.metrics import accuracy, nll
 from modelsoups.evaluation.statistics import (
     NEAR_ONE,
     Estimate,
-    bootstrap_error,
     correlation,
     correlation_estimate,
     estimate,
+    jackknife_error,
 )
 from modelsoups.study.search import INITIALIZATION, select
 from modelsoups.weights.checkpoints import Weights
@@ -278,7 +278,7 @@ def approximate_along(
 class Agreement:
     """How well the approximation predicts a column of `approximate_pairs`.
 
-    Intervals are from a bootstrap over pairs of models, whose rows belong together.
+    Intervals are from a jackknife over models, since pairs share them.
     """
 
     correlation: Estimate  # Pearson's
@@ -291,18 +291,15 @@ class Agreement:
 
 def agreement(table: pd.DataFrame, truth: str, curvature: str, above: float = 0) -> Agreement:
     """Args: curvature: forward_mode or differences. above: null value of the correlation."""
-    pairs = list(table.groupby(["start", "end"]).indices.values())
+    num_models, rows_of = _rows_of_models(table)
     x, y = table[curvature].to_numpy(), table[truth].to_numpy()
     agree = np.where((x != 0) & (y != 0), np.sign(x) == np.sign(y), np.nan)
-
-    def rows_of(chosen: np.ndarray) -> np.ndarray:
-        return np.concatenate([pairs[i] for i in chosen])
 
     def signs(chosen: np.ndarray) -> float:
         found = agree[rows_of(chosen)]
         return float(np.nanmean(found) - 0.5) if not np.isnan(found).all() else nan
 
-    number = len(pairs)
+    number = len(table[["start", "end"]].drop_duplicates())
     if number < 2:
         return Agreement(
             correlation=estimate(nan, nan),
@@ -310,14 +307,25 @@ def agreement(table: pd.DataFrame, truth: str, curvature: str, above: float = 0)
             n=len(table),
             num_pairs=number,
         )
+    every = np.arange(num_models)
     return Agreement(
         correlation=correlation_estimate(
-            lambda chosen: correlation(x[rows_of(chosen)], y[rows_of(chosen)]), number, above
+            lambda chosen: correlation(x[rows_of(chosen)], y[rows_of(chosen)]),
+            num_models,
+            above,
+            jackknife_error,
         ),
-        same_sign=estimate(signs(np.arange(number)), bootstrap_error(signs, number), number - 1),
+        same_sign=estimate(signs(every), jackknife_error(signs, num_models), num_models - 1),
         n=len(table),
         num_pairs=number,
     )
+
+
+def _rows_of_models(table: pd.DataFrame) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
+    """The number of models, and from some of their numbers to the rows of pairs among them."""
+    models, numbers = np.unique(table[["start", "end"]].astype(str), return_inverse=True)
+    start, end = numbers.reshape(-1, 2).T
+    return len(models), lambda chosen: np.isin(start, chosen) & np.isin(end, chosen)
 
 
 def gain_of_calibration(table: pd.DataFrame, truth: str, curvature: str) -> Estimate:
@@ -327,17 +335,16 @@ def gain_of_calibration(table: pd.DataFrame, truth: str, curvature: str) -> Esti
     """
     kinds = [table[table["calibrated"] == calibrated] for calibrated in (True, False)]
     columns = [(rows[curvature].to_numpy(), rows[truth].to_numpy()) for rows in kinds]
-    pairs = [list(rows.groupby(["start", "end"]).indices.values()) for rows in kinds]
+    (num_models, first), (_, second) = map(_rows_of_models, kinds)
 
     def gain(chosen: np.ndarray) -> float:
         values = []
-        for (x, y), places in zip(columns, pairs, strict=True):
-            rows = np.concatenate([places[i] for i in chosen])
-            values.append(np.arctanh(np.clip(correlation(x[rows], y[rows]), -NEAR_ONE, NEAR_ONE)))
+        for (x, y), rows_of in zip(columns, (first, second), strict=True):
+            r = correlation(x[rows_of(chosen)], y[rows_of(chosen)])
+            values.append(np.arctanh(np.clip(r, -NEAR_ONE, NEAR_ONE)))
         return float(values[0] - values[1])
 
-    number = len(pairs[0])
-    if number < 2:
+    if len(kinds[0][["start", "end"]].drop_duplicates()) < 2:
         return estimate(nan, nan)
-    value = gain(np.arange(number))
-    return estimate(value, bootstrap_error(gain, number), number - 1)
+    value = gain(np.arange(num_models))
+    return estimate(value, jackknife_error(gain, num_models), num_models - 1)

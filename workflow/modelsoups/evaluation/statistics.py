@@ -255,19 +255,29 @@ def bootstrap_error(
     return float(np.nanstd(values, ddof=1)) if np.isnan(values).mean() < 0.5 else nan
 
 
+def jackknife_error(statistic: Callable[[np.ndarray], float], num_units: int) -> float:
+    """Standard error of any statistic by leaving out one unit after another.
+
+    Made for statistics of pairs of units. Where units are what varies it is right; where each pair
+    varies by itself it is 1.4 times too large, a bootstrap's over units 1.7 times.
+
+    Args: statistic: of the remaining units' numbers (num_units - 1,).
+    """
+    values = np.array([statistic(np.delete(np.arange(num_units), i)) for i in range(num_units)])
+    return float(np.sqrt(num_units - 1) * np.std(values))
+
+
 def correlation_estimate(
     statistic: Callable[[np.ndarray], float],
     num_units: int,
     above: float = 0,
-    seed: int = 0,
-    num_resamples: int = 1000,
+    error_of: Callable[[Callable[[np.ndarray], float], int], float] = bootstrap_error,
 ) -> Estimate:
     """A correlation, its interval and the p-value of `above`.
 
-    Fisher's transform of it is taken as normal with the standard error of its resamples, in
-    Student's interval: there are few units.
+    Fisher's transform of it is taken as normal, in Student's interval: there are few units.
 
-    Args: statistic: correlation of the resampled units' numbers (num_units,).
+    Args: statistic: correlation of the resampled units' numbers. error_of: its standard error.
     """
 
     def transformed(units: np.ndarray) -> float:
@@ -276,7 +286,7 @@ def correlation_estimate(
     value = statistic(np.arange(num_units))
     if isnan(value):
         return estimate(nan, nan)
-    error = bootstrap_error(transformed, num_units, seed, num_resamples)
+    error = error_of(transformed, num_units)
     centre = transformed(np.arange(num_units))
     found = estimate(centre, error, num_units - 2, null=float(np.arctanh(above)))
     low, high = np.tanh(found.low), np.tanh(found.high)
