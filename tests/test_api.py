@@ -178,3 +178,39 @@ def test_wrong_calls_say_what_is_wrong(runs, evaluate):
     broken = {key: value for key, value in runs["run1"].items() if key != "head.bias"}
     with pytest.raises(ValueError, match=r"head\.bias is missing"):
         modelsoups.average([runs["run2"], broken])
+
+
+@pytest.fixture
+def layers() -> tuple[list[dict], torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """Three state dicts of a network of two layers, the network, and 60 examples with labels."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
+    states = [
+        {
+            key: tensor + 0.5 * torch.randn_like(tensor)
+            for key, tensor in network.state_dict().items()
+        }
+        for _ in range(3)
+    ]
+    return states, network, torch.randn(60, 5), torch.randint(0, 3, (60,))
+
+
+def test_learned_coefficients_do_not_depend_on_what_the_caller_has_frozen(layers):
+    states, network, inputs, labels = layers
+    found = modelsoups.learned(states, network, inputs, labels).coefficients
+    assert len(set(found.values())) == 3
+    network[0].requires_grad_(False)
+    assert modelsoups.learned(states, network, inputs, labels).coefficients == found
+    assert [each.requires_grad for each in network.parameters()] == [False, False, True, True]
+    network.requires_grad_(False)
+    assert modelsoups.learned(states, network, inputs, labels).coefficients == found
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert modelsoups.learned(states, network, inputs, labels).coefficients == found
+
+
+def test_learned_refuses_a_model_without_gradients(layers):
+    states, network, inputs, labels = layers
+    network.forward = torch.no_grad()(network.forward)
+    with pytest.raises(ValueError, match="found none; take no_grad"):
+        modelsoups.learned(states, network, inputs, labels)

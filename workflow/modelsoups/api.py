@@ -88,6 +88,7 @@ def greedy(
     return Mix(weights=weights, coefficients=shares, decisions=decisions)
 
 
+@torch.inference_mode(False)  # with gradients, whatever the caller has
 def learned(
     ingredients: Models,
     model: torch.nn.Module,

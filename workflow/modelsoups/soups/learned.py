@@ -177,6 +177,11 @@ class Learner:
         """Loss on these examples; its gradients are in the model, and in beta."""
         labels = torch.from_numpy(self._held_out.labels[indices]).to(self.beta.device)
         logits = self._forward(self._held_out.batch(indices))
+        if not logits.requires_grad:
+            raise ValueError(
+                "learned: expected outputs with a gradient for the model's weights, found none; "
+                "take no_grad, inference_mode or detach out of its forward"
+            )
         loss = self._loss(self.beta * logits, labels)
         if not loss.isfinite():
             raise FloatingPointError(f"the held-out loss is {loss.item()}")

@@ -100,6 +100,7 @@ class Mixture:
                 gradient = torch.zeros_like(tensor)
                 self._apart.append((tensor, span))
             if isinstance(tensor, nn.Parameter):
+                tensor.requires_grad_()  # a frozen one has its part in the coefficients, too
                 tensor.grad = gradient
             self._parts.append((key, start, tensor.numel()))
             start = span.stop
