@@ -212,5 +212,18 @@ def test_learned_coefficients_do_not_depend_on_what_the_caller_has_frozen(layers
 def test_learned_refuses_a_model_without_gradients(layers):
     states, network, inputs, labels = layers
     network.forward = torch.no_grad()(network.forward)
-    with pytest.raises(ValueError, match="found none; take no_grad"):
+    with pytest.raises(ValueError, match="found none; take"):
         modelsoups.learned(states, network, inputs, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_learned_takes_a_model_in_another_precision(layers, dtype):
+    states, network, inputs, labels = layers
+    cast = [{key: tensor.to(dtype) for key, tensor in state.items()} for state in states]
+    found = modelsoups.learned(cast, network.to(dtype), inputs.to(dtype), labels)
+    assert {tensor.dtype for tensor in [*found.weights.values(), *network.parameters()]} == {dtype}
+    in_float32 = modelsoups.learned(states, network.float(), inputs, labels).coefficients
+    assert dict(found.coefficients) == pytest.approx(dict(in_float32), abs=0.01)
+    numbers = torch.rand(60, 3).to(dtype)
+    shares = modelsoups.learned(cast, network, inputs.to(dtype), numbers).coefficients
+    assert sum(shares.values()) == pytest.approx(1)

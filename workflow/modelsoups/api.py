@@ -103,9 +103,9 @@ def learned(
 
     Args:
         model: from inputs (b, ...) to logits (b, num_classes), on the device to compute on; it is
-            copied and left as it was.
-        inputs: (n, ...) of the held-out examples; labels: (n,) integers, or (n, C) bool of which
-            several may be true, or (n, T) floats.
+            copied, in float32, and left as it was.
+        inputs: (n, ...) of the held-out examples; floats become float32. labels: (n,) integers, or
+            (n, C) bool of which several may be true, or (n, T) floats.
         options: fields of `modelsoups.soups.registry.LearnedSpec`: coefficients_per, constraint,
             learning_rate, epochs, batch_size, ...
     """
@@ -116,8 +116,9 @@ def learned(
     spec = LearnedSpec(**options)
     models = named(ingredients)
     device = next(model.parameters()).device
-    evaluator = Evaluator(deepcopy(model), device=device, batch_size=spec.batch_size, fill=False)
-    held_out = HeldOut(evaluator, Tensors(inputs), np.asarray(labels.cpu()))
+    own = deepcopy(model).float()
+    evaluator = Evaluator(own, device=device, batch_size=spec.batch_size, fill=False)
+    held_out = HeldOut(evaluator, Tensors(inputs), np.asarray(in_float32(labels).cpu()))
     given: list[Any] = list(models.values())
     weights, by_group, _ = learn(spec, given, held_out, Trace(None, None))
     if spec.coefficients_per == "model":
@@ -190,8 +191,13 @@ def score(evaluate: Evaluate, weights: Weights, name: str) -> float:
     return found
 
 
+def in_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Floats of another precision in this one; integers and bool as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
 class Tensors:
-    """Examples that are held in a tensor."""
+    """Examples that are held in a tensor; floats come in float32."""
 
     def __init__(self, inputs: torch.Tensor):
         self.inputs = inputs
@@ -200,7 +206,7 @@ class Tensors:
         return len(self.inputs)
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
-        return self.inputs[torch.from_numpy(indices).to(self.inputs.device)]
+        return in_float32(self.inputs[torch.from_numpy(indices).to(self.inputs.device)])
 
     def shapes(self, indices: np.ndarray) -> np.ndarray:
         return np.zeros(len(indices), int)
