@@ -227,3 +227,47 @@ def test_learned_takes_a_model_in_another_precision(layers, dtype):
     numbers = torch.rand(60, 3).to(dtype)
     shares = modelsoups.learned(cast, network, inputs.to(dtype), numbers).coefficients
     assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_ingredients_may_be_a_mapping_a_list_or_a_generator(layers):
+    states, network, inputs, labels = layers
+
+    def evaluate(weights):
+        network.load_state_dict(weights)
+        return network(inputs).argmax(dim=1) == labels
+
+    plain = modelsoups.average(states)
+    for given in (dict(enumerate(states)), iter(states)):
+        mean = modelsoups.average(given)
+        assert all(tensor.equal(plain[key]) for key, tensor in mean.items())
+    found = modelsoups.greedy(states, evaluate)
+    for given in (dict(enumerate(states)), iter(states)):
+        assert modelsoups.greedy(given, evaluate).decisions == found.decisions
+    assert set(modelsoups.learned(iter(states), network, inputs, labels).coefficients) == set("012")
+
+
+def test_what_is_no_ingredient_is_told_before_anything_is_evaluated(tmp_path, layers):
+    states, network, inputs, labels = layers
+    torch.save(states[0], tmp_path / "0.pt")
+    wrong = [
+        ("runs/0.safetensors", r"found one file \(runs/0.safetensors\); put it in a list"),
+        (states[0], "found one state dict; put it in a list"),
+        ([], "expected ingredients, found none"),
+        (iter([]), "expected ingredients, found none"),
+        ([states[0], network], "ingredient 1: .* found Sequential; give a model's `state_dict"),
+        ({"a": {"model": states[0], "epoch": 3}}, "ingredient a: .* 'model': dict, 'epoch'"),
+        ([tmp_path / "0.pt"], "found a zip archive; of what torch.save wrote give the state dict"),
+    ]
+
+    def never(weights):
+        raise AssertionError("evaluated")
+
+    for given, message in wrong:
+        for call in (
+            modelsoups.average,
+            lambda given: modelsoups.greedy(given, never),
+            lambda given: modelsoups.learned(given, network, inputs, labels),
+            lambda given: modelsoups.diagnose(given, never),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call(given)

@@ -168,7 +168,7 @@ def test_too_large_coefficients_are_refused():
 
 
 def test_no_ingredients_are_refused():
-    with pytest.raises(ValueError, match="expected ingredients to average, found none"):
+    with pytest.raises(ValueError, match="expected ingredients, found none"):
         average([])
 
 

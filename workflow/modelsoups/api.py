@@ -6,10 +6,10 @@ be larger than the memory.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +19,14 @@ from modelsoups.base.progress import Trace
 from modelsoups.soups.registry import GreedySpec, LearnedSpec
 from modelsoups.soups.selection import Attempt, Decision, choose, order_candidates
 from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import Weights, load
+from modelsoups.weights.checkpoints import Model, Weights, items_of, load, open_source
 
 if TYPE_CHECKING:
     from modelsoups.diagnosis.diagnose import Diagnosis
 
 __all__ = ["Mix", "average", "diagnose", "greedy", "learned"]
 
-Model = Mapping[str, torch.Tensor] | str | Path
-Models = Sequence[Model] | Mapping[str, Model]
+Models = Iterable[Model] | Mapping[str, Model]
 # Weights to how good each held-out example is with them (n,), or to one number; higher is better.
 Evaluate = Callable[[Weights], Any]
 
@@ -164,17 +163,22 @@ def diagnose(
 
 
 def named(models: Models) -> dict[str, Model]:
-    """Models by name: those of the mapping, their files, or their number in the list."""
+    """Models by name: those of the mapping, their files, or their number in the list.
+
+    Raises: ValueError if one of them is neither a state dict nor a safetensors file.
+    """
+    items = items_of(models)
     if isinstance(models, Mapping):
-        return dict(models)
-    found = {
-        str(number if isinstance(model, Mapping) else model): model
-        for number, model in enumerate(models)
-    }
-    if len(found) < len(models):
+        found = dict(items)
+    else:
+        files = (str, PathLike)
+        found = {str(each) if isinstance(each, files) else name: each for name, each in items}
+    if len(found) < len(items):
         raise ValueError(
             "expected each file once, found one twice; name the ingredients by a mapping"
         )
+    for name, each in found.items():
+        open_source(each, f"ingredient {name}")
     return found
 
 

@@ -27,10 +27,12 @@ from torch import nn
 from modelsoups.weights.checkpoints import (
     Entry,
     InMemory,
+    Model,
     Source,
     Weights,
     check_alike,
     find_tied,
+    items_of,
     open_source,
     read_rows,
     read_whole,
@@ -44,7 +46,7 @@ COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative
 
 
 def average(
-    ingredients: Sequence[Mapping[str, torch.Tensor] | str | Path],
+    ingredients: Iterable[Model] | Mapping[str, Model],
     coefficients: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
 ) -> Weights:
     """The sum of `coefficients` times ingredients; without coefficients, their mean.
@@ -56,16 +58,14 @@ def average(
 
     Args:
         ingredients: weights, or safetensors files, of equal keys and shapes; at least one. An
-            ingredient that stands twice counts twice.
+            ingredient that stands twice counts twice. A mapping names them, for errors.
         coefficients: (num_ingredients,), or key -> (num_ingredients,) for each floating tensor.
 
     Raises:
         ValueError: keys or shapes differ, integer tensors differ, values are not finite, or they
             are factors of adapters.
     """
-    if not ingredients:
-        raise ValueError("expected ingredients to average, found none")
-    sources = [open_source(item, f"ingredient {i}") for i, item in enumerate(ingredients)]
+    sources = [open_source(each, f"ingredient {name}") for name, each in items_of(ingredients)]
     common = check_alike(sources)
     factors = [key for key in common if any(each in f".{key}." for each in FACTORS)]
     if factors and len(sources) > 1:

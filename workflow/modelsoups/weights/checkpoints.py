@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 
 from modelsoups.base.files import publish, what_is
+from modelsoups.weights.torch_files import KINDS, not_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ class Checkpoint:
         start = b"" if self.path.is_dir() else os.pread(self._fd, 9, 0)
         length = int.from_bytes(start[:8], "little")
         if start[4:] != b"\0\0\0\0{":  # the length of a header, below 4 GiB, and the header
-            raise ValueError(f"{path}: expected a safetensors file, found {what_is(path)}")
+            kind = what_is(path)
+            cure = "; of what torch.save wrote give the state dict" if kind in KINDS else ""
+            raise ValueError(f"{path}: expected a safetensors file, found {kind}{cure}")
         try:
             if 8 + length > size:
                 raise ValueError(_cut(size, 8 + length))
@@ -136,11 +139,47 @@ class InMemory:
 
 
 Source = Checkpoint | InMemory
+Model = Mapping[str, torch.Tensor] | str | Path
 
 
-def open_source(weights: Mapping[str, torch.Tensor] | str | Path, name: str) -> Source:
-    """Weights in memory, or those of a safetensors file. Args: name: of the former, for errors."""
-    return InMemory(name, weights) if isinstance(weights, Mapping) else Checkpoint(weights)
+def items_of(models: Iterable[Model] | Mapping[str, Model]) -> list[tuple[str, Model]]:
+    """Each with its name: that of a mapping, or its number in a list.
+
+    Raises:
+        ValueError: there is none, or one model stands where several are expected.
+    """
+    given = list(models.values()) if isinstance(models, Mapping) else []
+    if isinstance(models, str | os.PathLike) or any(map(torch.is_tensor, given)):
+        raise ValueError(
+            "expected a list of state dicts or files, or a mapping that names them, found one "
+            f"{'state dict' if given else f'file ({models})'}; put it in a list"
+        )
+    pairs = models.items() if isinstance(models, Mapping) else enumerate(models)
+    if not (items := [(str(name), model) for name, model in pairs]):
+        raise ValueError("expected ingredients, found none")
+    return items
+
+
+def open_source(weights: Model, name: str) -> Source:
+    """Weights in memory, or those of a safetensors file.
+
+    Args: name: of the former, for errors.
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(weights, str | os.PathLike):
+        return Checkpoint(weights)
+    if not isinstance(weights, Mapping):
+        raise ValueError(
+            f"{name}: expected a state dict or a safetensors file, found {type(weights).__name__}; "
+            "give a model's `state_dict()`"
+        )
+    if others := not_tensors(weights):
+        raise ValueError(
+            f"{name}: expected a state dict (names with a tensor each), found {others}; give the "
+            "part that holds the weights"
+        )
+    return InMemory(name, weights)
 
 
 def read_whole(source: Source, key: str) -> torch.Tensor:

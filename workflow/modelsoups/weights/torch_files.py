@@ -20,6 +20,7 @@ from torch.serialization import safe_globals
 from modelsoups.base.files import what_is
 
 MAX_UNKNOWN = 200  # classes of one file
+KINDS = ("a zip archive", "a pickle")  # as `what_is` calls what torch.save writes
 
 
 class Unknown:
@@ -48,7 +49,7 @@ def read_torch(path: str | Path) -> Any:
         ValueError: another kind of file, a cut one, or one that would have to run code.
     """
     kind = what_is(path)
-    if kind not in ("a zip archive", "a pickle"):
+    if kind not in KINDS:
         safe = kind == "a safetensors file"
         cure = "name it *.safetensors" if safe else "put the checkpoint itself there"
         raise ValueError(f"{path}: expected a file of torch.save, found {kind}; {cure}")
