@@ -271,3 +271,32 @@ def test_what_is_no_ingredient_is_told_before_anything_is_evaluated(tmp_path, la
         ):
             with pytest.raises(ValueError, match=message):
                 call(given)
+
+
+def test_ingredients_that_do_not_fit_are_named_before_anything_is_evaluated(layers):
+    states, *_ = layers
+    pool = {
+        name: {**state, "ids": torch.arange(3)} for name, state in zip("abc", states, strict=True)
+    }
+
+    def never(weights):
+        raise AssertionError("evaluated")
+
+    for changes, message in (
+        ({"ids": torch.arange(3) + 1}, r"other than in ingredient a are:\n.* in ingredient c$"),
+        ({"0.bias": torch.zeros(5)}, r"ingredient c: 0.bias has shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            modelsoups.greedy({**pool, "c": pool["c"] | changes}, never)
+    with pytest.raises(ValueError, match="factors of adapters"):
+        modelsoups.greedy([{"x.lora_A.weight": torch.ones(2)}] * 2, never)
+
+
+def test_diverged_ingredient_is_called_by_its_name(layers):
+    states, network, inputs, labels = layers
+    states[2]["0.bias"][0] = torch.nan
+    pool = dict(zip("abc", states, strict=True))
+    with pytest.raises(ValueError, match="NaN or infinite in ingredient c;"):
+        modelsoups.greedy(pool, lambda weights: torch.tensor([True, False]))
+    with pytest.raises(ValueError, match="^ingredient c: values are NaN"):
+        modelsoups.learned(pool, network, inputs, labels)

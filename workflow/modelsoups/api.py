@@ -18,8 +18,8 @@ import torch
 from modelsoups.base.progress import Trace
 from modelsoups.soups.registry import GreedySpec, LearnedSpec
 from modelsoups.soups.selection import Attempt, Decision, choose, order_candidates
-from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import Model, Weights, items_of, load, open_source
+from modelsoups.weights.average import average, check_together
+from modelsoups.weights.checkpoints import Model, Source, Weights, items_of, load, open_source
 
 if TYPE_CHECKING:
     from modelsoups.diagnosis.diagnose import Diagnosis
@@ -57,10 +57,13 @@ def greedy(
         evaluate: weights -> values of the held-out examples, of which the mean decides, or that
             mean. It is called once for each ingredient alone, and once for each trial.
         order, seed, accept_ties, replacement: as in `modelsoups.soups.registry.GreedySpec`.
-    Raises: ValueError if ingredients do not fit one another, or a score is NaN.
+    Raises:
+        ValueError: ingredients do not fit one another, which is told before any is evaluated;
+            values are not finite, or a score is NaN.
     """
     spec = GreedySpec(order=order, seed=seed, accept_ties=accept_ties, replacement=replacement)  # type: ignore[arg-type]
     models = named(ingredients)
+    check_together(opened(models))
     alone = [score(evaluate, load(model), name) for name, model in models.items()]
     names = [list(models)[position] for position in order_candidates(alone, spec)]
     scores = dict(zip(models, alone, strict=True))
@@ -71,7 +74,7 @@ def greedy(
         if len(tried) == 1:
             found = scores[tried[0]]
         else:
-            soup = average([models[name] for name in tried])
+            soup = average(opened(models, tried))
             found = score(evaluate, soup, f"the soup of {', '.join(tried)}")
         return Attempt(score=found, bound=None, num_evaluated=1)
 
@@ -83,7 +86,7 @@ def greedy(
         keep=lambda position: kept.append(names[position]),
     )
     shares = {name: count / len(kept) for name, count in Counter(kept).items()}
-    weights = average([models[name] for name in kept])
+    weights = average(opened(models, kept))
     return Mix(weights=weights, coefficients=shares, decisions=decisions)
 
 
@@ -118,8 +121,7 @@ def learned(
     own = deepcopy(model).float()
     evaluator = Evaluator(own, device=device, batch_size=spec.batch_size, fill=False)
     held_out = HeldOut(evaluator, Tensors(inputs), np.asarray(in_float32(labels).cpu()))
-    given: list[Any] = list(models.values())
-    weights, by_group, _ = learn(spec, given, held_out, Trace(None, None))
+    weights, by_group, _ = learn(spec, opened(models), held_out, Trace(None, None))
     if spec.coefficients_per == "model":
         shares: Mapping[str, Any] = dict(zip(models, by_group["model"], strict=True))
     else:
@@ -177,9 +179,14 @@ def named(models: Models) -> dict[str, Model]:
         raise ValueError(
             "expected each file once, found one twice; name the ingredients by a mapping"
         )
-    for name, each in found.items():
-        open_source(each, f"ingredient {name}")
+    opened(found)
     return found
+
+
+def opened(models: Mapping[str, Model], names: Iterable[str] | None = None) -> list[Source]:
+    """Models, opened under their names. Args: names: of those meant; by default all."""
+    chosen = models if names is None else names
+    return [open_source(models[name], f"ingredient {name}") for name in chosen]
 
 
 def values_of(found: Any) -> np.ndarray:

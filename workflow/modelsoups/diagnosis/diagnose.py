@@ -32,7 +32,6 @@ from modelsoups.diagnosis.distances import (
 from modelsoups.diagnosis.facts import Facts, ModelFacts
 from modelsoups.diagnosis.trials import (
     Evaluate,
-    Model,
     Scores,
     along_line,
     block_by_block,
@@ -52,9 +51,9 @@ from modelsoups.evaluation.statistics import Estimate
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import (
     Checkpoint,
+    Model,
     Source,
     Weights,
-    load,
     open_source,
 )
 
@@ -155,11 +154,11 @@ def diagnose(
         if not np.isfinite(length + gaps[name]):
             failed[name] = "values are NaN or infinite"
         elif name not in alone:
-            alone[name] = evaluate(load(everything[name]))
+            alone[name] = evaluate(sources[name].load())
         if name not in failed and not np.isfinite(decisive(alone[name])).all():
             failed[name] = "its score is NaN or infinite"
     whole = {name: source for name, source in fitting.items() if name not in failed}
-    pool = {name: model for name, model in models.items() if name in whole}
+    pool = {name: whole[name] for name in models if name in whole}
     if len(pool) < FEWEST:
         return without_facts(failed, misfits)
     geometry = geometry.of(list(whole))
@@ -174,7 +173,7 @@ def diagnose(
 def measure_rest(
     facts: Facts,
     causes: Sequence[Verdict],
-    pool: Mapping[str, Model],
+    pool: Mapping[str, Source],
     best: np.ndarray,
     evaluate: Evaluate,
     known: Known,
@@ -198,7 +197,7 @@ def without_facts(failed: Mapping[str, str], misfits: Mapping[str, str]) -> Diag
 
 
 def measure_scores(
-    pool: Mapping[str, Model],
+    pool: Mapping[str, Source],
     sources: Mapping[str, Source],
     geometry: Geometry,
     gaps: Mapping[str, float],
@@ -241,7 +240,7 @@ def measure_scores(
             moved=float(geometry.distances[0, places.index(name)]) if START in places else None,
             match=matches.get(name),
             statistics=gaps[name],
-            re_estimated=re_estimated(load(model), alone[name])
+            re_estimated=re_estimated(model.load(), alone[name])
             if gaps[name] > max(FAR_STATISTICS * usual, SEEN_STATISTICS)
             else None,
             line=lines.get(name),

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from modelsoups.evaluation.statistics import Estimate, estimate, paired_difference
 from modelsoups.weights.average import average
-from modelsoups.weights.checkpoints import Source, Weights, open_source, read_whole
+from modelsoups.weights.checkpoints import Model, Source, Weights, open_source, read_whole
 
-Model = Mapping | str | Path  # weights, or their file
 # Metric -> a value an example (n,), or one of all (1,). The first metric decides, and is higher
 # where a model is better; a metric named `loss` is lower.
 Scores = Mapping[str, np.ndarray]

@@ -22,7 +22,7 @@ beta stays 1: a factor of numbers would be another model.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from modelsoups.soups.mixture import Mixture
 from modelsoups.soups.pool import Candidate, HeldOut, Soup, check_pool, soup_of_all
 from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.average import average, check_finite
-from modelsoups.weights.checkpoints import Weights, load
+from modelsoups.weights.checkpoints import Model, Weights, open_source
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def learned(
 
 def learn(
     spec: LearnedSpec,
-    ingredients: Sequence[Mapping[str, Tensor] | Path],
+    ingredients: Sequence[Model],
     held_out: HeldOut,
     trace: Trace,
 ) -> tuple[Weights, dict[str, list[float]], "Learner"]:
@@ -82,17 +82,17 @@ def learn(
     Returns: its weights; group -> coefficients; the optimisation, with its temperature and losses.
     """
     # Checks that keys and shapes are those of the model; of the weights none stay.
-    held_out.pour(load(ingredients[0]), "ingredient 0")
-    mixture = Mixture(held_out.evaluator.model, ingredients, spec)
+    sources = [open_source(each, f"ingredient {i}") for i, each in enumerate(ingredients)]
+    held_out.pour(sources[0].load(), str(sources[0].path))
+    mixture = Mixture(held_out.evaluator.model, sources, spec)
     learner = Learner(mixture, spec, held_out)
     start = learner.restore(trace.load())
     for epoch in range(start, spec.epochs):
         try:
             learner.run_epoch(epoch)
         except FloatingPointError as error:
-            for number, each in enumerate(ingredients):
-                name = f"ingredient {number}" if isinstance(each, Mapping) else each
-                check_finite(load(each), name)
+            for source in sources:
+                check_finite(source.load(), source.path)
             raise ValueError(
                 f"learned: {error} in epoch {epoch + 1}; lower the learning rate"
             ) from error
@@ -103,7 +103,7 @@ def learn(
     coefficients = mixture.coefficients(learner.raw)  # (K, num_groups)
     by_group = dict(zip(mixture.groups, coefficients.T.tolist(), strict=True))
     per_key = {key: by_group[group] for key, group in mixture.group_of.items()}
-    return average(ingredients, per_key), by_group, learner
+    return average(sources, per_key), by_group, learner
 
 
 class Learner:

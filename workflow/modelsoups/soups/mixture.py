@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import cycle, pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from modelsoups.soups.registry import LearnedSpec
 from modelsoups.weights.average import common_integers
 from modelsoups.weights.checkpoints import (
     Checkpoint,
+    Model,
     Source,
     check_alike,
     find_tied,
@@ -55,7 +55,7 @@ class Mixture:
     def __init__(
         self,
         model: nn.Module,
-        ingredients: Sequence[Mapping[str, Tensor] | Path],
+        ingredients: Sequence[Model],
         spec: LearnedSpec,
     ):
         """Check the headers of all files and put the model's tensors into the vector.

@@ -66,16 +66,8 @@ def average(
             are factors of adapters.
     """
     sources = [open_source(each, f"ingredient {name}") for name, each in items_of(ingredients)]
-    common = check_alike(sources)
-    factors = [key for key in common if any(each in f".{key}." for each in FACTORS)]
-    if factors and len(sources) > 1:
-        raise ValueError(
-            f"{', '.join(factors[:2])}, ...: factors of adapters; their means are not the factors "
-            "of the mean. Merge each adapter into its model first (`model.merge_and_unload()` of "
-            "PEFT), or average the products"
-        )
+    common, result = check_together(sources)
     tied = find_tied(common)
-    result = common_integers(sources, common)
     keys = [key for key in common if key not in result and key not in tied]
     each: Sequence[Sequence[float] | None]
     if isinstance(coefficients, Mapping):
@@ -88,6 +80,23 @@ def average(
         means = threads.map(partial(_average_tensor, sources, common), keys, each)
         result.update(zip(keys, means, strict=True))
     return {key: result[tied.get(key, key)] for key in common}
+
+
+def check_together(sources: Sequence[Source]) -> tuple[dict[str, Entry], Weights]:
+    """The tensors that sources have in common, and a soup's integers: `average` without the mean.
+
+    Raises:
+        ValueError: as `average`; that values are not finite only the mean tells.
+    """
+    common = check_alike(sources)
+    factors = [key for key in common if any(each in f".{key}." for each in FACTORS)]
+    if factors and len(sources) > 1:
+        raise ValueError(
+            f"{', '.join(factors[:2])}, ...: factors of adapters; their means are not the factors "
+            "of the mean. Merge each adapter into its model first (`model.merge_and_unload()` of "
+            "PEFT), or average the products"
+        )
+    return common, common_integers(sources, common)
 
 
 def _average_tensor(

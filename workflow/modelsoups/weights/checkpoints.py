@@ -123,6 +123,7 @@ class InMemory:
 
     def __init__(self, name: str, weights: Mapping[str, torch.Tensor]):
         self.path = name
+        self._weights = weights
         self._flat = {key: tensor.detach().reshape(-1) for key, tensor in weights.items()}
         self.entries = {
             key: Entry(
@@ -137,9 +138,13 @@ class InMemory:
         """`count` elements of a tensor from `start` on, flat, not copied."""
         return self._flat[key][start : start + count]
 
+    def load(self) -> Weights:
+        """All tensors, as they were given."""
+        return dict(self._weights)
+
 
 Source = Checkpoint | InMemory
-Model = Mapping[str, torch.Tensor] | str | Path
+Model = Mapping[str, torch.Tensor] | str | Path | Source
 
 
 def items_of(models: Iterable[Model] | Mapping[str, Model]) -> list[tuple[str, Model]]:
@@ -161,12 +166,14 @@ def items_of(models: Iterable[Model] | Mapping[str, Model]) -> list[tuple[str, M
 
 
 def open_source(weights: Model, name: str) -> Source:
-    """Weights in memory, or those of a safetensors file.
+    """Weights in memory, or those of a safetensors file; what is open already stays as it is.
 
-    Args: name: of the former, for errors.
+    Args: name: of weights in memory, for errors.
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of these.
     """
+    if isinstance(weights, Source):
+        return weights
     if isinstance(weights, str | os.PathLike):
         return Checkpoint(weights)
     if not isinstance(weights, Mapping):
@@ -202,9 +209,9 @@ def read_weights(path: str | Path) -> Weights:
     return Checkpoint(path).load()
 
 
-def load(weights: Mapping[str, torch.Tensor] | str | Path) -> Weights:
+def load(weights: Model) -> Weights:
     """Weights as they are, or all tensors of their file."""
-    return dict(weights) if isinstance(weights, Mapping) else read_weights(weights)
+    return open_source(weights, "the weights").load()
 
 
 def write_weights(
