@@ -128,6 +128,14 @@ def test_statistics_are_measured_in_standard_deviations():
     assert statistics_gaps(sources(a={"w": [1.0]}, b={"w": [2.0]})) == {"a": 0, "b": 0}
 
 
+def test_other_integers_are_a_misfit_and_other_counters_none():
+    def network(ids, count):
+        return {"w": [1.0], "ids": ids, "norm.num_batches_tracked": count}
+
+    found = find_misfits(sources(a=network([0, 1], 5), b=network([0, 2], 5), c=network([0, 1], 7)))
+    assert found == {"b": "has other integers in ids than most"}
+
+
 def test_misfits_are_those_that_differ_from_most():
     found = find_misfits(
         sources(a={"w": [[1.0, 2.0]]}, b={"w": [1.0]}, c={"w": [[3.0, 4.0]]}, d={"v": [[1.0, 2.0]]})

@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
+from modelsoups.weights.average import COUNTER
 from modelsoups.weights.checkpoints import Entry, Source, read_whole
 from modelsoups.weights.geometry import products_of_weights
 from modelsoups.weights.layers import depths, layer_of
@@ -34,7 +35,7 @@ def find_misfits(sources: Mapping[str, Source]) -> dict[str, str]:
     Of equal counts, those are right that come first.
     """
     layouts = {
-        name: {key: entry.shape for key, entry in source.entries.items()}
+        name: {key: _shape_and_integers(source, key) for key in source.entries}
         for name, source in sources.items()
     }
     counts = Counter(tuple(sorted(layout.items())) for layout in layouts.values())
@@ -44,14 +45,23 @@ def find_misfits(sources: Mapping[str, Source]) -> dict[str, str]:
         problems = [f"lacks {key}" for key in usual.keys() - layout.keys()]
         problems += [f"has {key} besides" for key in layout.keys() - usual.keys()]
         problems += [
-            f"has {key} of shape {layout[key]} where most have {shape}"
-            for key, shape in usual.items()
-            if layout.get(key, shape) != shape
+            f"has {key} of shape {layout[key][0]} where most have {shape}"
+            if layout[key][0] != shape
+            else f"has other integers in {key} than most"
+            for key, (shape, integers) in usual.items()
+            if layout.get(key, (shape, integers)) != (shape, integers)
         ]
         if problems:
             more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             misfits[name] = "; ".join(sorted(problems)[:3]) + more
     return misfits
+
+
+def _shape_and_integers(source: Source, key: str) -> tuple[tuple[int, ...], int]:
+    """What models must have alike of a tensor: its shape, and integers (a hash), not counters."""
+    entry = source.entries[key]
+    may_differ = entry.dtype.is_floating_point or key.endswith(COUNTER)
+    return entry.shape, 0 if may_differ else hash(read_whole(source, key).numpy().tobytes())
 
 
 @dataclass(frozen=True, kw_only=True)
