@@ -168,6 +168,18 @@ def test_diagnosis_names_the_model_with_another_start(kitchen, runs, evaluate):
     assert list(found.models.columns)[:3] == ["model", "verdict", "score"]
 
 
+def test_diagnosis_by_one_number_does_not_speak_of_one_example(layers):
+    states, network, *_ = layers
+    start = network.state_dict()
+
+    def closeness(weights):
+        return -float(sum((weights[key] - start[key]).norm() for key in start))
+
+    found = modelsoups.diagnose(states, closeness, margin=1e9)
+    assert found.verdicts[-1].kind == "fine"
+    assert "held-out examples" not in str(found)
+
+
 def test_wrong_calls_say_what_is_wrong(runs, evaluate):
     with pytest.raises(AttributeError, match="no attribute 'stir'"):
         modelsoups.stir  # noqa: B018

@@ -84,12 +84,12 @@ def judge_fine(facts: Facts, explained: Explained) -> Verdict | None:
     name, found = best_of(facts)
     if not facts.better(found, 0.0):
         return None
+    seen = f" on {facts.num_examples:,} held-out examples" if facts.num_examples > 1 else ""
     return Verdict(
         kind="fine",
         models=[],
         what=f"{name[0].upper()}{name[1:]} is better than the best model.",
-        evidence=f"{facts.show_difference(found)} against {facts.reference} on "
-        f"{facts.num_examples:,} held-out examples.",
+        evidence=f"{facts.show_difference(found)} against {facts.reference}{seen}.",
         advice="Take it; report it on a test set that nothing was chosen on.",
     )
 
