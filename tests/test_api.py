@@ -180,6 +180,27 @@ def test_diagnosis_by_one_number_does_not_speak_of_one_example(layers):
     assert "held-out examples" not in str(found)
 
 
+def test_model_that_is_an_ingredient_cannot_be_evaluated_with(layers):
+    states, network, inputs, labels = layers
+    pool = {"a": states[0], "own": network.state_dict(), "c": states[2]}
+
+    def evaluate(weights):
+        network.load_state_dict(weights)
+        return network(inputs).argmax(dim=1) == labels
+
+    for call in (modelsoups.greedy, modelsoups.diagnose):
+        with pytest.raises(ValueError, match=r"own: `evaluate` has written into its 0\."):
+            call(pool, evaluate)
+    with pytest.raises(ValueError, match="initialization: `evaluate` has written into"):
+        modelsoups.diagnose(states, evaluate, initialization=network.state_dict())
+    with pytest.raises(ValueError, match="initialization: expected a state dict .* 'model': dict"):
+        modelsoups.diagnose(states, evaluate, initialization={"model": states[0]})
+    copied = {key: tensor.clone() for key, tensor in pool["own"].items()}
+    modelsoups.greedy({**pool, "own": copied}, evaluate)
+    with torch.inference_mode():
+        modelsoups.greedy([{"w": torch.ones(2)}] * 2, lambda weights: weights["w"])
+
+
 def test_wrong_calls_say_what_is_wrong(runs, evaluate):
     with pytest.raises(AttributeError, match="no attribute 'stir'"):
         modelsoups.stir  # noqa: B018

@@ -55,7 +55,8 @@ def greedy(
 
     Args:
         evaluate: weights -> values of the held-out examples, of which the mean decides, or that
-            mean. It is called once for each ingredient alone, and once for each trial.
+            mean. It is called once for each ingredient alone, and once for each trial, and must
+            not write into an ingredient, as a model does whose own `state_dict()` is one.
         order, seed, accept_ties, replacement: as in `modelsoups.soups.registry.GreedySpec`.
     Raises:
         ValueError: ingredients do not fit one another, which is told before any is evaluated;
@@ -64,6 +65,7 @@ def greedy(
     spec = GreedySpec(order=order, seed=seed, accept_ties=accept_ties, replacement=replacement)  # type: ignore[arg-type]
     models = named(ingredients)
     check_together(opened(models))
+    evaluate = leaving_alone(models, evaluate)
     alone = [score(evaluate, load(model), name) for name, model in models.items()]
     names = [list(models)[position] for position in order_candidates(alone, spec)]
     scores = dict(zip(models, alone, strict=True))
@@ -154,8 +156,12 @@ def diagnose(
     from modelsoups.diagnosis.diagnose import Known
     from modelsoups.diagnosis.diagnose import diagnose as examine
 
+    models = named(ingredients)
+    start = {} if initialization is None else {"initialization": initialization}
+    opened(start)
+    evaluate = leaving_alone({**models, **start}, evaluate)
     return examine(
-        named(ingredients),
+        models,
         lambda weights: {"score": values_of(evaluate(weights))},
         initialization=initialization,
         estimate=estimate,
@@ -187,6 +193,35 @@ def opened(models: Mapping[str, Model], names: Iterable[str] | None = None) -> l
     """Models, opened under their names. Args: names: of those meant; by default all."""
     chosen = models if names is None else names
     return [open_source(models[name], f"ingredient {name}") for name in chosen]
+
+
+def leaving_alone(models: Mapping[str, Model], evaluate: Evaluate) -> Evaluate:
+    """`evaluate`, which must not write into the tensors of ingredients: those of `state_dict()` are
+    the model's own, and loading other weights into it would change what is averaged.
+
+    Torch counts what is written into a tensor; not so into one of inference mode.
+    """
+    tensors = [
+        (name, key, tensor)
+        for name, model in models.items()
+        if isinstance(model, Mapping)
+        for key, tensor in model.items()
+        if not tensor.is_inference()
+    ]
+    before = [tensor._version for *_, tensor in tensors]
+
+    def watched(weights: Weights) -> Any:
+        found = evaluate(weights)
+        for (name, key, tensor), version in zip(tensors, before, strict=True):
+            if tensor._version != version:
+                raise ValueError(
+                    f"{name}: `evaluate` has written into its {key}; give it as a copy, "
+                    "{key: tensor.clone() for key, tensor in model.state_dict().items()}, or "
+                    "evaluate with another model"
+                )
+        return found
+
+    return watched
 
 
 def values_of(found: Any) -> np.ndarray:
