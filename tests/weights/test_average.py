@@ -140,6 +140,16 @@ def test_different_integers_are_refused_by_key_and_file(tmp_path):
     assert f"mask (torch.bool) in {tmp_path / '2'}" in str(error.value)
 
 
+def test_what_is_neither_float_nor_integer_is_told_of():
+    complex_one = torch.ones(2, dtype=torch.complex64)
+    assert average([{"a": complex_one}] * 2)["a"].equal(complex_one)
+    with pytest.raises(ValueError, match=r"complex weights.*\n  a \(torch.complex64\)"):
+        average([{"a": complex_one}, {"a": 2 * complex_one}])
+    for odd in (torch.ones(2).to(torch.float8_e4m3fn), torch.ones(2).to_sparse()):
+        with pytest.raises(ValueError, match=r"ingredient 1: expected dense .* found a \("):
+            average([{"a": torch.ones(2)}, {"a": odd}])
+
+
 def test_tied_tensors_stay_tied():
     pool = []
     for x in (1.0, 3.0):

@@ -6,7 +6,8 @@ What becomes of the special cases:
 - *Mixed dtypes*: keys may differ in dtype. One key with several floating dtypes gets the one that
   holds them all (float16 with bfloat16: float32), with a warning; other differences are an error.
 - *Integer and boolean tensors* (position indices) are not averaged: they must be equal, and are
-  kept. BatchNorm's counters `num_batches_tracked` may differ: the largest is kept.
+  kept. BatchNorm's counters `num_batches_tracked` may differ: the largest is kept. Complex and
+  quantised tensors are treated as integers; sparse ones and floats of 8 bits are an error.
 - *Tied tensors* (several keys, one storage; language models) are computed once and stay tied. A
   file holds them once, under the first key, and its metadata say which other keys are the same.
 - *Normalisation statistics* are averaged as any other tensor; `estimate_statistics` replaces them
@@ -159,7 +160,8 @@ def common_integers(sources: Sequence[Source], common: Mapping[str, Entry]) -> W
             problems.append(f"\n  {key} ({common[key].dtype}) in {', '.join(different)}")
     if problems:
         raise ValueError(
-            "integers cannot be averaged and have to be equal in all ingredients; other than in "
+            "integers are not averaged and have to be equal in all ingredients, as have complex "
+            "and quantised numbers (of complex weights give `torch.view_as_real`); other than in "
             f"{sources[0].path} are:{''.join(problems)}"
         )
     return result

@@ -186,6 +186,15 @@ def open_source(weights: Model, name: str) -> Source:
             f"{name}: expected a state dict (names with a tensor each), found {others}; give the "
             "part that holds the weights"
         )
+    if odd := [
+        f"{key} ({tensor.dtype}, {tensor.layout})"
+        for key, tensor in weights.items()
+        if tensor.layout != torch.strided or (tensor.is_floating_point() and tensor.itemsize < 2)
+    ]:
+        raise ValueError(
+            f"{name}: expected dense tensors, and floats of 16 bits or more, found "
+            f"{', '.join(odd[:4])}; give them as such (`.to_dense()`, `.float()`)"
+        )
     return InMemory(name, weights)
 
 
