@@ -150,6 +150,27 @@ def test_what_is_neither_float_nor_integer_is_told_of():
             average([{"a": torch.ones(2)}, {"a": odd}])
 
 
+class Elsewhere(torch.Tensor):
+    """A tensor that goes with none in main memory, as one on a GPU, until it is copied there."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        if any(type(each) is torch.Tensor for each in args):
+            raise RuntimeError("expected all tensors to be on the same device")
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_weights_on_a_gpu_are_averaged_in_main_memory():
+    pool = [{"a": torch.tensor([x, 2 * x]), "ids": torch.arange(2)} for x in (1.0, 5.0)]
+    there = {key: tensor.as_subclass(Elsewhere) for key, tensor in pool[1].items()}
+    for given in ([pool[0], there], [there, pool[0]], [there, there]):
+        found = average(given)
+        assert {type(tensor) for tensor in found.values()} == {torch.Tensor}
+        assert found["a"].tolist() == ([5.0, 10.0] if given[0] is given[1] else [3.0, 6.0])
+
+
 def test_tied_tensors_stay_tied():
     pool = []
     for x in (1.0, 3.0):

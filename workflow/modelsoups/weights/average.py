@@ -62,6 +62,7 @@ def average(
             ingredient that stands twice counts twice. A mapping names them, for errors.
         coefficients: (num_ingredients,), or key -> (num_ingredients,) for each floating tensor.
 
+    Returns: weights in main memory, wherever the ingredients are.
     Raises:
         ValueError: keys or shapes differ, integer tensors differ, values are not finite, or they
             are factors of adapters.

@@ -135,8 +135,8 @@ class InMemory:
         }
 
     def read(self, key: str, start: int, count: int) -> torch.Tensor:
-        """`count` elements of a tensor from `start` on, flat, not copied."""
-        return self._flat[key][start : start + count]
+        """`count` elements of a tensor from `start` on, flat, in main memory; copied from a GPU."""
+        return self._flat[key][start : start + count].cpu()
 
     def load(self) -> Weights:
         """All tensors, as they were given."""
