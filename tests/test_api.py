@@ -204,6 +204,16 @@ def test_model_that_is_an_ingredient_cannot_be_evaluated_with(layers):
 def test_wrong_calls_say_what_is_wrong(runs, evaluate):
     with pytest.raises(AttributeError, match="no attribute 'stir'"):
         modelsoups.stir  # noqa: B018
+    for wrong, named in (
+        (None, "NoneType None"),
+        ([], r"list \[\]"),
+        ({"accuracy": 1}, "dict {'acc"),
+    ):
+        for call in (modelsoups.greedy, modelsoups.diagnose):
+            with pytest.raises(
+                ValueError, match=f"expected `evaluate` to return .*; found {named}"
+            ):
+                call(runs, lambda weights, wrong=wrong: wrong)
     with pytest.raises(ValueError, match=r"run2: expected a score, found NaN"):
         modelsoups.greedy({"run2": runs["run2"]}, lambda weights: np.nan)
     with pytest.raises(ValueError, match="each file once"):

@@ -225,8 +225,21 @@ def leaving_alone(models: Mapping[str, Model], evaluate: Evaluate) -> Evaluate:
 
 
 def values_of(found: Any) -> np.ndarray:
-    """What `evaluate` returned: (n,) float64, or (1,)."""
-    return torch.as_tensor(found).detach().cpu().double().reshape(-1).numpy()
+    """What `evaluate` returned: (n,) float64, or (1,).
+
+    Raises: ValueError if it is no number, and no array or list of such.
+    """
+    wanted = (
+        "expected `evaluate` to return a value for each held-out example, in a tensor, an array or "
+        f"a list, or one number; found {type(found).__name__} {found!s:.80}"
+    )
+    try:
+        values = torch.as_tensor(found)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(wanted) from error
+    if not values.numel():
+        raise ValueError(wanted)
+    return values.detach().cpu().double().reshape(-1).numpy()
 
 
 def score(evaluate: Evaluate, weights: Weights, name: str) -> float:
