@@ -128,6 +128,8 @@ def test_number_decides_as_its_values_do(runs, evaluate):
     decided = [each.decision for each in by_values.decisions]
     assert [each.decision for each in by_mean.decisions] == decided
     assert set(by_mean.coefficients) <= {"0", "1", "2"}
+    num_examples = len(evaluate(runs["run1"]))
+    assert {each.num_evaluated for each in by_values.decisions} == {num_examples}
 
 
 def test_learned_lowers_the_loss_and_leaves_the_model_as_it_was(kitchen, runs, images):

@@ -66,19 +66,19 @@ def greedy(
     models = named(ingredients)
     check_together(opened(models))
     evaluate = leaving_alone(models, evaluate)
-    alone = [score(evaluate, load(model), name) for name, model in models.items()]
-    names = [list(models)[position] for position in order_candidates(alone, spec)]
-    scores = dict(zip(models, alone, strict=True))
+    values = {name: scored(evaluate, load(model), name) for name, model in models.items()}
+    scores = {name: float(each.mean()) for name, each in values.items()}
+    names = [list(models)[i] for i in order_candidates(list(scores.values()), spec)]
     kept: list[str] = []
 
     def attempt(position: int, to_beat: float | None) -> Attempt:
         tried = [*kept, names[position]]
         if len(tried) == 1:
-            found = scores[tried[0]]
+            found = values[tried[0]]
         else:
             soup = average(opened(models, tried))
-            found = score(evaluate, soup, f"the soup of {', '.join(tried)}")
-        return Attempt(score=found, bound=None, num_evaluated=1)
+            found = scored(evaluate, soup, f"the soup of {', '.join(tried)}")
+        return Attempt(score=float(found.mean()), bound=None, num_evaluated=len(found))
 
     decisions = choose(
         names,
@@ -242,10 +242,10 @@ def values_of(found: Any) -> np.ndarray:
     return values.detach().cpu().double().reshape(-1).numpy()
 
 
-def score(evaluate: Evaluate, weights: Weights, name: str) -> float:
-    """The mean of what `evaluate` returns."""
-    found = float(values_of(evaluate(weights)).mean())
-    if np.isnan(found):
+def scored(evaluate: Evaluate, weights: Weights, name: str) -> np.ndarray:
+    """What `evaluate` returns (n,), whose mean is the score. Args: name: of the weights."""
+    found = values_of(evaluate(weights))
+    if np.isnan(found.mean()):
         raise ValueError(f"{name}: expected a score, found NaN; leave out runs that diverged")
     return found
 
