@@ -274,6 +274,42 @@ def test_learned_takes_a_model_in_another_precision(layers, dtype):
     assert sum(shares.values()) == pytest.approx(1)
 
 
+class Tied(torch.nn.Module):
+    """An embedding that is the output layer, too: one parameter, or two with one memory."""
+
+    def __init__(self, by_memory):
+        super().__init__()
+        self.embedding, self.output = torch.nn.Embedding(6, 4), torch.nn.Linear(4, 6, bias=False)
+        if by_memory:
+            self.output.weight.data = self.embedding.weight.data
+        else:
+            self.output.weight = self.embedding.weight
+
+    def forward(self, tokens):
+        return self.output(torch.tanh(self.embedding(tokens)))
+
+
+@pytest.mark.parametrize("per", ["model", "tensor"])
+def test_learned_coefficients_are_the_same_however_tensors_are_tied(per):
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(6, 4, generator=generator) for _ in range(3)]
+    states = [dict.fromkeys(("embedding.weight", "output.weight"), each) for each in tensors]
+    tokens = torch.randint(0, 6, (60,), generator=generator)
+    one, other = (
+        modelsoups.learned(states, Tied(by_memory), tokens, (tokens * 2) % 6, coefficients_per=per)
+        for by_memory in (False, True)
+    )
+    shares = [
+        [
+            each if per == "model" else each["embedding.weight"]
+            for each in soup.coefficients.values()
+        ]
+        for soup in (one, other)
+    ]
+    assert len(set(shares[0])) == 3
+    assert shares[1] == pytest.approx(shares[0], abs=1e-6)
+
+
 def test_ingredients_may_be_a_mapping_a_list_or_a_generator(layers):
     states, network, inputs, labels = layers
 

@@ -75,10 +75,10 @@ class Mixture:
         self.group_of: dict[str, str] = {}  # of every floating tensor in the files
         tensors: dict[Tensor, str] = {}  # the model's own, each once -> key
         for key, tensor in model.state_dict(keep_vars=True).items():
-            if key in entries and key not in tied and tensor.is_floating_point():
+            if key in entries and tensor.is_floating_point():
                 first = tensors.setdefault(tensor, key)  # another key if the model ties them
                 is_free = isinstance(tensor, nn.Parameter) or not self._affine
-                group = naming(first) if is_free else STATISTICS
+                group = naming(tied.get(first, first)) if is_free else STATISTICS
                 self.group_of[key] = group
         self.groups = list(dict.fromkeys(self.group_of.values()))
         size = sum(tensor.numel() for tensor in tensors)
