@@ -103,7 +103,8 @@ def learned(
     """The learned soup (paper Appendix I): coefficients that minimise the held-out loss: the
     cross-entropy of classes, the binary one of labels, the squared error of numbers.
 
-    Memory: two copies of the model and a gradient, whatever the number of ingredients.
+    Memory: two copies of the model and a gradient, and the ingredients in float32 if all of them
+    together have at most `resident_gib` (4); of more, files are read again for every step.
 
     Args:
         model: from inputs (b, ...) to logits (b, num_classes), on the device to compute on; it is
