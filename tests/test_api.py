@@ -203,6 +203,18 @@ def test_model_that_is_an_ingredient_cannot_be_evaluated_with(layers):
         modelsoups.greedy([{"w": torch.ones(2)}] * 2, lambda weights: weights["w"])
 
 
+def test_diagnosis_by_an_evaluate_that_takes_keys_out(layers):
+    states, network, inputs, labels = layers
+    pool = [{**state, "loss.weight": torch.ones(2)} for state in states]
+
+    def evaluate(weights):
+        weights.pop("loss.weight")
+        network.load_state_dict(weights)
+        return network(inputs).argmax(dim=1) == labels
+
+    assert str(modelsoups.diagnose(pool, evaluate)).startswith("Diagnosis:")
+
+
 def test_wrong_calls_say_what_is_wrong(runs, evaluate):
     with pytest.raises(AttributeError, match="no attribute 'stir'"):
         modelsoups.stir  # noqa: B018

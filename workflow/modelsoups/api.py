@@ -163,7 +163,7 @@ def diagnose(
     evaluate = leaving_alone({**models, **start}, evaluate)
     return examine(
         models,
-        lambda weights: {"score": values_of(evaluate(weights))},
+        lambda weights: {"score": values_of(evaluate(dict(weights)))},  # which may take keys out
         initialization=initialization,
         estimate=estimate,
         known=Known(settings=settings or {}),
