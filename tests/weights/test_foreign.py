@@ -219,6 +219,7 @@ def write_damaged(path):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -237,6 +238,10 @@ def write_damaged(path):
         (
             lambda path: path.write_bytes(pickle.dumps({"a": 1}, 5)),
             "found a pickle that is damaged",
+        ),
+        (
+            lambda path: torch.save({"a": torch.ones(1)}, path, pickle_protocol=4),
+            "found a pickle of protocol 4 or later.* without `pickle_protocol`",
         ),
         (write_zip, "found a zip archive that is damaged or that torch.save did not write"),
         (write_damaged, "found a zip archive that is damaged or that torch.save did not write"),

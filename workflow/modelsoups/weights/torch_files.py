@@ -119,6 +119,11 @@ def why_not_loaded(error: Exception, kind: str) -> str:
         return f"{_WANTED}, found a call of {found[1]}, which is not made; {_CURE}"
     if found := re.search(r"GLOBAL (\S+)", text):
         return f"{_WANTED}, found {found[1]}; {_CURE}"
+    if "operand 149" in text and kind == "a zip archive":  # how pickles begin from protocol 4 on
+        return (
+            f"{_WANTED}, found a pickle of protocol 4 or later, which torch does not read without "
+            "running code; save it again without `pickle_protocol`"
+        )
     return f"{_WANTED}, found {kind} that is damaged or that torch.save did not write"
 
 
