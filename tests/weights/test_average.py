@@ -40,7 +40,9 @@ def test_coefficients_for_each_tensor():
     pool = [{k: torch.tensor([x]) for k in "ab"} for x in (1.0, 3.0)]
     found = average(pool, {"a": [1.0, 0.0], "b": [0.5, 0.5]})
     assert (found["a"].item(), found["b"].item()) == (1.0, 2.0)
-    with pytest.raises(ValueError, match="expected coefficients for b, found none"):
+    with pytest.raises(
+        ValueError, match=r"coefficients for b \(1 in all\), found those of \['a'\]; of"
+    ):
         average(pool, {"a": [1.0, 0.0]})
     with pytest.raises(ValueError, match="expected 2 coefficients, found 3"):
         average(pool, [1.0, 0.0, 0.0])

@@ -75,7 +75,10 @@ def average(
     each: Sequence[Sequence[float] | None]
     if isinstance(coefficients, Mapping):
         if missing := [key for key in keys if key not in coefficients]:
-            raise ValueError(f"expected coefficients for {', '.join(missing)}, found none")
+            raise ValueError(
+                f"expected coefficients for {', '.join(missing[:4])} ({len(missing)} in all), "
+                f"found those of {[*coefficients][:4]}; of ingredients give them as a list"
+            )
         each = [coefficients[key] for key in keys]
     else:
         each = [coefficients] * len(keys)
