@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import struct
 import subprocess
@@ -22,6 +23,18 @@ from modelsoups.weights.checkpoints import (
     read_weights,
     write_weights,
 )
+
+
+def test_more_files_than_the_usual_limit_are_open_at_once(tmp_path):
+    write_weights(tmp_path / "w.safetensors", {"a": torch.ones(1)})
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    there = len(os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (there + 5, before[1]))
+    try:
+        opened = [Checkpoint(tmp_path / "w.safetensors") for _ in range(20)]
+        assert len({each.load()["a"].item() for each in opened}) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_weights_of_every_dtype_and_shape_survive_a_file(tmp_path):

@@ -10,9 +10,11 @@ metadata come in another order each time, so that equal weights would have diffe
 the bytes are those that it writes.
 """
 
+import errno
 import json
 import logging
 import os
+import resource
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -73,7 +75,7 @@ class Checkpoint:
                 the format, or with a dtype that no soup is made of.
         """
         self.path = Path(path)
-        self._fd = os.open(path, os.O_RDONLY)
+        self._fd = _open(path)
         weakref.finalize(self, os.close, self._fd)
         size = os.fstat(self._fd).st_size
         start = b"" if self.path.is_dir() else os.pread(self._fd, 9, 0)
@@ -333,6 +335,20 @@ def read_tied(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict
     if name == TIED and not fits:
         raise ValueError(f"its metadata {TIED} = {metadata[TIED][:80]!r} do not fit its tensors")
     return tied if fits else {}
+
+
+def _open(path: str | Path) -> int:
+    """A descriptor of a file; where no more may be open, as many as the system lets this process
+    have: a pool may be larger than the usual limit of 1,024, or 256."""
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if error.errno != errno.EMFILE or limit == most:
+            raise
+    higher = 4 * limit if most == resource.RLIM_INFINITY else min(4 * limit, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (higher, most))
+    return os.open(path, os.O_RDONLY)
 
 
 def _cut(size: int, expected: int) -> str:
