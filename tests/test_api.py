@@ -266,10 +266,13 @@ def test_learned_coefficients_do_not_depend_on_what_the_caller_has_frozen(layers
             assert modelsoups.learned(states, network, inputs, labels).coefficients == found
 
 
-def test_learned_refuses_a_model_without_gradients(layers):
+def test_learned_refuses_a_model_without_gradients_or_outputs(layers):
     states, network, inputs, labels = layers
     network.forward = torch.no_grad()(network.forward)
     with pytest.raises(ValueError, match="found none; take"):
+        modelsoups.learned(states, network, inputs, labels)
+    network.forward = lambda batch: {"logits": batch}
+    with pytest.raises(ValueError, match="expected a tensor of outputs, found dict; give a model"):
         modelsoups.learned(states, network, inputs, labels)
 
 

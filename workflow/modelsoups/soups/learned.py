@@ -177,6 +177,11 @@ class Learner:
         """Loss on these examples; its gradients are in the model, and in beta."""
         labels = torch.from_numpy(self._held_out.labels[indices]).to(self.beta.device)
         logits = self._forward(self._held_out.batch(indices))
+        if not torch.is_tensor(logits):
+            raise ValueError(
+                f"learned: expected a tensor of outputs, found {type(logits).__name__}; give a "
+                "model whose forward returns its logits"
+            )
         if not logits.requires_grad:
             raise ValueError(
                 "learned: expected outputs with a gradient for the model's weights, found none; "
