@@ -43,6 +43,8 @@ def test_information_of_a_bias_is_that_of_the_predictions(pool, num_images):
     found = diagonal_fisher(pool.held_out, spec)
     torch.testing.assert_close(found["head.bias"].double(), wanted, rtol=1e-5, atol=1e-9)
     assert found.keys() == {"norm.weight", "norm.bias", "head.weight", "head.bias"}
+    pool.held_out.evaluator.model.requires_grad_(False)
+    assert diagonal_fisher(pool.held_out, spec)["head.bias"].equal(found["head.bias"])
 
 
 def test_soup_is_weighted_by_the_information_element_by_element(pool):

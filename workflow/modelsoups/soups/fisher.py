@@ -101,7 +101,7 @@ def diagonal_fisher(held_out: HeldOut, spec: FisherSpec) -> dict[str, Tensor]:
     parameters: dict[Tensor, str] = {}
     for key, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(tensor, nn.Parameter):
-            parameters.setdefault(tensor, key)
+            parameters.setdefault(tensor.requires_grad_(), key)  # frozen ones, too
     squares = [torch.zeros_like(each) for each in parameters]
     for index, draw in zip(chosen, draws, strict=True):
         logits = model(held_out.batch(np.array([index])))
