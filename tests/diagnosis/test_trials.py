@@ -27,6 +27,12 @@ def evaluate(given):
     return {"score": np.array([given["blocks.0.w"].item(), given["blocks.1.w"].item()])}
 
 
+def test_scores_of_other_examples_are_not_compared():
+    for count in (1, 3):  # one number would be compared with all
+        with pytest.raises(ValueError, match=f"same examples for all weights, found 2 and {count}"):
+            compare(np.zeros(2), np.zeros(count))
+
+
 def test_line_has_both_ends_and_three_places_between():
     one, other = weights(0, 4), weights(1, 0)
     line = along_line(one, other, (evaluate(one), evaluate(other)), evaluate)

@@ -27,7 +27,13 @@ def compare(first: np.ndarray, second: np.ndarray) -> Estimate:
     """Mean of the first minus the second, which are of the same examples, with its interval.
 
     Of a single value nothing is known but itself: its interval is NaN.
+    Raises: ValueError if they are not as many.
     """
+    if len(first) != len(second):
+        raise ValueError(
+            f"expected scores of the same examples for all weights, found {len(first)} and "
+            f"{len(second)} of them; evaluate all on the same ones, in one order"
+        )
     return paired(np.asarray(first, float) - np.asarray(second, float))
 
 
