@@ -182,6 +182,20 @@ def test_diagnosis_by_one_number_does_not_speak_of_one_example(layers):
     assert "held-out examples" not in str(found)
 
 
+def test_state_dicts_of_one_model_at_several_times_are_refused(layers):
+    _, network, inputs, labels = layers
+    pool = []
+    for _ in range(2):
+        torch.nn.init.normal_(network[0].weight)  # as training would
+        pool.append(network.state_dict())
+    for call in (
+        lambda: modelsoups.greedy(pool, lambda weights: 1.0),
+        lambda: modelsoups.learned(pool, network, inputs, labels),
+    ):
+        with pytest.raises(ValueError, match="ingredients 0 and 1 are the same tensors"):
+            call()
+
+
 def test_model_that_is_an_ingredient_cannot_be_evaluated_with(layers):
     states, network, inputs, labels = layers
     pool = {"a": states[0], "own": network.state_dict(), "c": states[2]}
@@ -200,7 +214,7 @@ def test_model_that_is_an_ingredient_cannot_be_evaluated_with(layers):
     copied = {key: tensor.clone() for key, tensor in pool["own"].items()}
     modelsoups.greedy({**pool, "own": copied}, evaluate)
     with torch.inference_mode():
-        modelsoups.greedy([{"w": torch.ones(2)}] * 2, lambda weights: weights["w"])
+        modelsoups.greedy([{"w": torch.ones(2)} for _ in range(2)], lambda weights: weights["w"])
 
 
 def test_diagnosis_by_an_evaluate_that_takes_keys_out(layers):
@@ -385,7 +399,7 @@ def test_ingredients_that_do_not_fit_are_named_before_anything_is_evaluated(laye
         with pytest.raises(ValueError, match=message):
             modelsoups.greedy({**pool, "c": pool["c"] | changes}, never)
     with pytest.raises(ValueError, match="factors of adapters"):
-        modelsoups.greedy([{"x.lora_A.weight": torch.ones(2)}] * 2, never)
+        modelsoups.greedy([{"x.lora_A.weight": torch.ones(2)} for _ in range(2)], never)
 
 
 def test_diverged_ingredient_is_called_by_its_name(layers):

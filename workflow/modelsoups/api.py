@@ -174,7 +174,9 @@ def diagnose(
 def named(models: Models) -> dict[str, Model]:
     """Models by name: those of the mapping, their files, or their number in the list.
 
-    Raises: ValueError if one of them is neither a state dict nor a safetensors file.
+    Raises:
+        ValueError: one of them is neither a state dict nor a safetensors file, or two are the same
+            tensors: those of one model that went on training after its `state_dict()` was taken.
     """
     items = items_of(models)
     if isinstance(models, Mapping):
@@ -187,6 +189,16 @@ def named(models: Models) -> dict[str, Model]:
             "expected each file once, found one twice; name the ingredients by a mapping"
         )
     opened(found)
+    first: dict[tuple[int, ...], str] = {}  # addresses of tensors -> the ingredient
+    for name, each in found.items():
+        if isinstance(each, Mapping):
+            addresses = tuple(tensor.data_ptr() for tensor in each.values())
+            if (other := first.setdefault(addresses, name)) != name and any(addresses):
+                raise ValueError(
+                    f"ingredients {other} and {name} are the same tensors, though perhaps taken at "
+                    "different times: `state_dict()` copies nothing; take "
+                    "`copy.deepcopy(model.state_dict())`"
+                )
     return found
 
 
@@ -216,9 +228,8 @@ def leaving_alone(models: Mapping[str, Model], evaluate: Evaluate) -> Evaluate:
         for (name, key, tensor), version in zip(tensors, before, strict=True):
             if tensor._version != version:
                 raise ValueError(
-                    f"{name}: `evaluate` has written into its {key}; give it as a copy, "
-                    "{key: tensor.clone() for key, tensor in model.state_dict().items()}, or "
-                    "evaluate with another model"
+                    f"{name}: `evaluate` has written into its {key}; give it as "
+                    "`copy.deepcopy(model.state_dict())`, or evaluate with another model"
                 )
         return found
 
