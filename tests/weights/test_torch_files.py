@@ -36,6 +36,19 @@ def test_arguments_of_a_training_script_are_read(tmp_path):
     assert found["state_dict"]["w"].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("before_numpy_2", [True, False])
+def test_metrics_of_numpy_are_read(tmp_path, before_numpy_2):
+    metrics = {"best": np.float64(0.75), "epoch": np.int64(3), "history": np.array([0.5, 0.75])}
+    torch.save(
+        {"w": torch.ones(1), **metrics}, tmp_path / "a", _use_new_zipfile_serialization=False
+    )
+    if before_numpy_2:
+        written = (tmp_path / "a").read_bytes()
+        (tmp_path / "a").write_bytes(written.replace(b"numpy._core", b"numpy.core"))
+    found = read_torch(tmp_path / "a")
+    assert (found["best"], found["epoch"], found["history"].tolist()) == (0.75, 3, [0.5, 0.75])
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_object_of_a_class_that_is_not_known_is_inert(tmp_path, zipped):
     content = {"callbacks": [Callback(), Callback()], "w": torch.ones(1)}

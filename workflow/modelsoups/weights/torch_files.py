@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
+import numpy as np
 import torch
+from numpy._core import multiarray
 from torch.serialization import safe_globals
 
 from modelsoups.base.files import what_is
@@ -39,6 +41,15 @@ KNOWN = [
     (pathlib.PurePosixPath, "pathlib.PosixPath"),
     (pathlib.PurePosixPath, "pathlib._local.PosixPath"),
     (set, "builtins.set"),
+    # Numbers and arrays of numpy, as metrics often are.
+    np.dtype,
+    *{type(np.dtype(each)) for each in "?" + np.typecodes["AllInteger"] + np.typecodes["AllFloat"]},
+    np.ndarray,
+    *(
+        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")  # before numpy 2, and since
+        for name in ("scalar", "_reconstruct")
+    ),
 ]
 
 
