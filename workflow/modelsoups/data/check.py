@@ -80,7 +80,7 @@ def check_dataset(
     return Checked(name=name, found=found, problems=problems, count=len(index))
 
 
-def unreadable(index: pd.DataFrame, column: str = "image", threads: int = 1) -> list[str]:
+def unreadable(index: pd.DataFrame, column: str, threads: int) -> list[str]:
     """What is wrong with each image of an index that cannot be read, in order."""
     chosen = np.random.default_rng(0).permutation(len(index))[:DECODED]
     decoded, border = set(chosen.tolist()), border_of(index)

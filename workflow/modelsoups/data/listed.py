@@ -20,7 +20,7 @@ def list_lines(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     lines = require(spec.labels or "", "a list of images").read_text("utf-8").split("\n")
     paths = [line.strip().strip("/") for line in lines if line.strip()]
     names = [path if os.path.splitext(path)[1] else f"{path}.jpg" for path in paths]
-    return list_files(spec, spec.path, names, [os.path.dirname(name) for name in names])
+    return list_files(spec.path, names, [os.path.dirname(name) for name in names])
 
 
 def list_cars(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
@@ -41,11 +41,10 @@ def list_cars(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
         )
     ids = [str(name) for name in loadmat(meta, squeeze_me=True)["class_names"]]
     names = [str(name) for name in rows["fname"]]
-    return list_files(spec, spec.path, names, [ids[int(number) - 1] for number in rows["class"]])
+    return list_files(spec.path, names, [ids[int(number) - 1] for number in rows["class"]])
 
 
 def list_files(
-    spec: DatasetSpec,
     folder: str,
     names: Sequence[str],
     ids: Sequence[str] | Sequence[int],

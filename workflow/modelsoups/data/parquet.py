@@ -45,9 +45,7 @@ def name_rows(listing: pd.DataFrame, root: str) -> pd.DataFrame:
     return listing.assign(name=names.where(named, by_row))
 
 
-def find_files(
-    path: str, what: str = "Parquet file", kind: str = "parquet"
-) -> tuple[str, list[str]]:
+def find_files(path: str, what: str, kind: str = "parquet") -> tuple[str, list[str]]:
     """The files of a path: the folder that they are in, as written, and their sorted paths there.
 
     Args:
@@ -94,7 +92,7 @@ def open_parquet(file: str) -> pq.ParquetFile:
         ) from error
 
 
-def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str] = ()) -> pd.DataFrame:
+def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str]) -> pd.DataFrame:
     """The rows of one file that match `spec.where`; `name` is null where no path is stored.
 
     Args: outputs: names of what models give, where that is no class.

@@ -45,7 +45,6 @@ def list_fmow(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     chosen = table[np.isin(split, wanted_splits(spec))]
     names = [f"rgb_img_{number}.png" for number in chosen.index]
     return list_files(
-        spec,
         f"{spec.path}/images",
         names,
         chosen["category"].tolist(),
@@ -61,7 +60,6 @@ def list_iwildcam(spec: DatasetSpec, class_map: ClassMap) -> pd.DataFrame:
     table = read_table(spec, "metadata.csv", ["split", "filename", "y", "location_remapped"])
     chosen = table[table["split"].isin(wanted_splits(spec))]
     return list_files(
-        spec,
         f"{spec.path}/train",
         chosen["filename"].tolist(),
         chosen["y"].astype(np.int64).tolist(),

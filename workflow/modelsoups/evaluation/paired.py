@@ -102,7 +102,7 @@ def accuracy_of(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) 
 
 
 def compare(
-    correct: pd.DataFrame, first: Models, second: Models, datasets: Sequence[str], seed: int = 0
+    correct: pd.DataFrame, first: Models, second: Models, datasets: Sequence[str]
 ) -> Comparison:
     """Compare two models, or means of models, on one dataset or on the mean of several.
 
@@ -115,7 +115,7 @@ def compare(
         test, rows = "mcnemar", correct["dataset"] == datasets[0]
         p = mcnemar_test(*(correct.loc[rows, models[0]].to_numpy() for models in (first, second)))
     else:
-        test, p = "permutation", permutation_test(differences, seed)
+        test, p = "permutation", permutation_test(differences)
     difference = float(np.mean([d.mean() for d in differences]))
     return Comparison(difference=difference, p=p, test=test)
 

@@ -56,20 +56,14 @@ def estimate(
     return Estimate(value=value, low=centre - width, high=centre + width, p=float(p), df=df)
 
 
-def accuracy_interval(accuracy: float, num_images: int, level: float = LEVEL) -> Interval:
+def accuracy_interval(accuracy: float, num_images: int) -> Interval:
     """Wilson score interval of an accuracy (a fraction) on num_images images: low, high."""
     num_correct = count_correct(accuracy, num_images)
-    low, high = proportion_confint(num_correct, num_images, alpha=1 - level, method="wilson")
+    low, high = proportion_confint(num_correct, num_images, alpha=1 - LEVEL, method="wilson")
     return float(low), float(high)
 
 
-def mean_interval(
-    accuracies: Sequence[float],
-    num_images: Sequence[int],
-    seed: int = 0,
-    num_resamples: int = NUM_RESAMPLES,
-    level: float = LEVEL,
-) -> Interval:
+def mean_interval(accuracies: Sequence[float], num_images: Sequence[int]) -> Interval:
     """Bootstrap interval of the unweighted mean of accuracies on several sets: low, high.
 
     Each set's images are resampled with replacement, sets apart (stratified). An image is right or
@@ -77,14 +71,14 @@ def mean_interval(
     drawn as such, which is the same bootstrap at no cost per image. The interval runs between
     percentiles of the resampled means. A set with all images right, or none, does not vary.
 
-    Args: accuracies: fractions, one a set; num_images: images of each set; seed: of the draws.
+    Args: accuracies: fractions, one a set; num_images: images of each set.
     """
     correct = [count_correct(*pair) for pair in zip(accuracies, num_images, strict=True)]
     sizes = np.asarray(num_images)
-    rng = np.random.default_rng(seed)
-    draws = rng.binomial(sizes, np.asarray(correct) / sizes, size=(num_resamples, len(sizes)))
+    rng = np.random.default_rng(0)
+    draws = rng.binomial(sizes, np.asarray(correct) / sizes, size=(NUM_RESAMPLES, len(sizes)))
     means = (draws / sizes).mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -125,7 +119,7 @@ def mcnemar_test(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def permutation_test(
-    differences: Sequence[np.ndarray], seed: int = 0, num_permutations: int = NUM_PERMUTATIONS
+    differences: Sequence[np.ndarray], num_permutations: int = NUM_PERMUTATIONS
 ) -> float:
     """Two-sided p-value of a paired permutation test of a mean over sets.
 
@@ -136,7 +130,7 @@ def permutation_test(
 
     Args: differences: for each set (n,) first minus second score of an image.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     observed = abs(np.mean([d.mean() for d in differences]))
     means = np.zeros(num_permutations)
     for difference in differences:
@@ -238,10 +232,7 @@ def _over_replicates(values: np.ndarray, shared: Sequence[tuple[float, float]]) 
 
 
 def bootstrap_error(
-    statistic: Callable[[np.ndarray], float],
-    num_units: int,
-    seed: int = 0,
-    num_resamples: int = 1000,
+    statistic: Callable[[np.ndarray], float], num_units: int, num_resamples: int = 1000
 ) -> float:
     """Standard error of any statistic by resampling units (images, pairs of models).
 
@@ -249,7 +240,7 @@ def bootstrap_error(
 
     Args: statistic: of the resampled units' numbers (num_units,).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     draws = rng.integers(num_units, size=(num_resamples, num_units))
     values = np.array([statistic(units) for units in draws])
     return float(np.nanstd(values, ddof=1)) if np.isnan(values).mean() < 0.5 else nan

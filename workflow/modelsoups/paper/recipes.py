@@ -37,7 +37,6 @@ def compare_recipes(
     roles: Mapping[str, str],
     about: Mapping[str, str],
     methods: Mapping[str, Method],
-    seed: int = 0,
 ) -> "pd.DataFrame":
     """The best run and every soup of one sweep or pool, each against the greedy soup.
 
@@ -46,7 +45,6 @@ def compare_recipes(
         roles: dataset -> role; one held_out, one test, any shifts.
         about: columns that begin every row: study, sweep.
         methods: soup or ensemble -> its row, in the order of rows.
-        seed: of what is drawn at random.
     Returns:
         One row a method: what is about it; method, models (joined by a space); the columns of
         `table3.summarize`; for in_distribution and shifts {}_difference, from the greedy soup, with
@@ -70,12 +68,12 @@ def compare_recipes(
     table = []
     for method, models in {**best, **soups}.items():
         row: dict[str, Any] = {**about, "method": method, "models": " ".join(models)}
-        row |= summarize(accuracies.loc[models], sizes, held_out, test, shifts, seed)
+        row |= summarize(accuracies.loc[models], sizes, held_out, test, shifts)
         for domain, datasets in {"in_distribution": [test], "shifts": shifts}.items():
             names = ("difference", "difference_low", "difference_high", "p", "test")
             values: tuple[float | str, ...] = (nan, nan, nan, nan, "")
             if datasets and method != REFERENCE:
-                found = compare(correct, models, soups[REFERENCE], datasets, seed)
+                found = compare(correct, models, soups[REFERENCE], datasets)
                 sides = (strata(correct, each, datasets) for each in (models, soups[REFERENCE]))
                 interval = paired_difference([a - b for a, b in zip(*sides, strict=True)])
                 values = (found.difference, interval.low, interval.high, found.p, found.test)

@@ -28,7 +28,6 @@ def table_3(
     study: str,
     methods: Mapping[str, Method],
     paper_columns: bool = False,
-    seed: int = 0,
 ) -> "pd.DataFrame":
     """Accuracy of each method in distribution and on the shifts.
 
@@ -44,7 +43,6 @@ def table_3(
         methods: soup or ensemble -> its row, in the order of rows; those without scores are left
             out, those of one row are averaged.
         paper_columns: whether the paper's numbers stand beside ours.
-        seed: of the bootstrap under the intervals of means.
     Returns:
         One row a method in the paper's order, after the initialization. Columns: study, method,
         models (joined by a space), note; then for `held_out`, `in_distribution`, `shifts` (the mean
@@ -81,8 +79,8 @@ def table_3(
             "method": method,
             "models": " ".join(models),
             "note": _ties(ranked, models[0]) if method in (BEST, SECOND) else "",
-            **summarize(accuracies.loc[models], sizes, held_out, test, shifts, seed),
-            **_against_best(correct, models, rows[BEST], test, shifts, seed),
+            **summarize(accuracies.loc[models], sizes, held_out, test, shifts),
+            **_against_best(correct, models, rows[BEST], test, shifts),
         }
         if paper_columns:
             row |= zip(PAPER_COLUMNS, papers.get(method) or (nan, nan), strict=True)
@@ -195,7 +193,6 @@ def _against_best(
     best: Sequence[str],
     test: str,
     shifts: list[str],
-    seed: int,
 ) -> dict[str, float]:
     """The p-values of a row against the best individual model; NaN for that itself."""
     from modelsoups.evaluation.paired import compare
@@ -203,9 +200,7 @@ def _against_best(
     sets = {"in_distribution": [test], "shifts": shifts}
     same = list(models) == list(best)
     return {
-        f"{name}_p": nan
-        if same or not datasets
-        else compare(correct, models, best, datasets, seed).p
+        f"{name}_p": nan if same or not datasets else compare(correct, models, best, datasets).p
         for name, datasets in sets.items()
     }
 
@@ -216,7 +211,6 @@ def summarize(
     held_out: str,
     test: str,
     shifts: list[str],
-    seed: int,
 ) -> dict[str, float]:
     """The columns that are computed from accuracies, for the models of one row."""
     from modelsoups.evaluation.statistics import accuracy_interval, gap_interval, mean_interval
@@ -227,7 +221,7 @@ def summarize(
         gap = gap_interval(mean[held_out], sizes[held_out], mean[test], sizes[test])
         test_interval = accuracy_interval(mean[test], sizes[test])
         if shifts:
-            shifts_interval = mean_interval(mean[shifts], sizes[shifts], seed)
+            shifts_interval = mean_interval(mean[shifts], sizes[shifts])
     return {
         "held_out_accuracy": mean[held_out],
         "held_out_n": sizes[held_out],

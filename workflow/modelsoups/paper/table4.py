@@ -33,7 +33,6 @@ def table_4(
     study: str,
     sweep: str,
     methods: Mapping[str, Method],
-    seed: int = 0,
 ) -> "pd.DataFrame":
     """The greedy soup against the best runs, on every test set.
 
@@ -50,7 +49,6 @@ def table_4(
             it, such as its version.
         study, sweep: names, repeated in every row.
         methods: soup or ensemble -> its row.
-        seed: of what is drawn at random.
     Returns: one row a method and dataset: study, sweep, method, model, dataset (`SHIFTS_MEAN` for
         the mean of the shift sets), note (on a label set), accuracy, low, high, n, p (against the
         best of the fair rows, not corrected; NaN for the best itself and outside them), p_holm
@@ -90,14 +88,14 @@ def table_4(
         for method, models in picked.items():
             p = nan
             if method in fair and models != picked[top]:
-                p = compare(correct, models, picked[top], datasets, seed).p
+                p = compare(correct, models, picked[top], datasets).p
             low = high = nan
             if len(models) == 1:  # a mean of models on the same images is no fraction of them
                 each = [float(scores.mean()) for scores in strata(correct, models, datasets)]
                 low, high = (
                     accuracy_interval(each[0], sizes[0])
                     if len(sizes) == 1
-                    else mean_interval(each, sizes, seed)
+                    else mean_interval(each, sizes)
                 )
             table.append(
                 {

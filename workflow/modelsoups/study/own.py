@@ -23,7 +23,6 @@ LIBRARIES = ("timm", "transformers", "torchvision", "open_clip", "python")
 JUDGED_BY = {"class": "accuracy", "labels": "average_precision", "numbers": "mae"}
 WITH_METRIC = ("greedy", "pruned", "interpolated")  # recipes that choose by one
 EVALUATED = ("timm", "torchvision", "python")  # libraries that `evaluate` goes with
-MAX_LISTED = 100_000  # entries of a folder that are listed to find its classes
 
 
 def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> dict[str, Any]:
