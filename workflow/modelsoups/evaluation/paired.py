@@ -109,8 +109,7 @@ def compare(
     Two models on one dataset: exact McNemar, for ensembles too, whose predictions are right or
     wrong as any model's. Means of models, datasets or classes: a permutation test.
     """
-    pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
-    differences = [ours - theirs for ours, theirs in pairs]
+    differences = minus(*(strata(correct, models, datasets) for models in (first, second)))
     if len(differences) == len(first) == len(second) == 1:
         test, rows = "mcnemar", correct["dataset"] == datasets[0]
         p = mcnemar_test(*(correct.loc[rows, models[0]].to_numpy() for models in (first, second)))
@@ -118,6 +117,11 @@ def compare(
         test, p = "permutation", permutation_test(differences)
     difference = float(np.mean([d.mean() for d in differences]))
     return Comparison(difference=difference, p=p, test=test)
+
+
+def minus(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The first scores minus the second ones of the same examples, set by set: (n,) each."""
+    return [ours - theirs for ours, theirs in zip(first, second, strict=True)]
 
 
 def strata(correct: pd.DataFrame, models: Models, datasets: Sequence[str]) -> list[np.ndarray]:

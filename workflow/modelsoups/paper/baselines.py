@@ -227,13 +227,9 @@ def difference(first: Scores, second: Scores) -> "Estimate | None":
 
     Of several seeds the interval is over seeds and images, of one over images. None without seeds.
     """
-    return mean_of_seeds(
-        [
-            [ours - theirs for ours, theirs in zip(first[seed], second[seed], strict=True)]
-            for seed in first
-            if seed in second
-        ]
-    )
+    from modelsoups.evaluation.paired import minus
+
+    return mean_of_seeds([minus(first[seed], second[seed]) for seed in first if seed in second])
 
 
 def mean_of_seeds(replicates: "Sequence[list[np.ndarray]]") -> "Estimate | None":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, percent
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Spec
+from modelsoups.paper.declare import SWEEP, Given, Made, Need, Spec, tables_of
+from modelsoups.paper.domains import DOMAINS
 from modelsoups.paper.look import BEST, INITIALIZATION, RUNS, Look, styled
 from modelsoups.soups.registry import Method, method_of
 from modelsoups.study.study import Study
@@ -25,7 +26,6 @@ TITLES = {  # metrics that a panel can be about
     "matthews": "Matthews' coefficient",
     "worst_group_accuracy": "worst-group accuracy",
 }
-DOMAINS = ("in_distribution", "shifts")
 BEST_RUN, UNIFORM, GREEDY = "Best on held-out set", "Uniform soup", "Greedy soup"
 LOOKS: dict[str, Look] = {  # in the order of drawing
     "Initialization": INITIALIZATION,
@@ -228,10 +228,7 @@ def make_panels(given: Given, paper: str) -> Made:
 
 def needs(spec: Spec) -> dict[str, Need | list[Need]]:
     """The predictions of each panel's sweep, and its scores, which have the models' kinds."""
-    return {
-        table: [Need(sweep=panel["sweep"], table=table) for panel in spec["panels"]]
-        for table in ("predictions", "scores")
-    }
+    return tables_of((panel["sweep"] for panel in spec["panels"]), "predictions", "scores")
 
 
 def names(spec: Spec) -> Iterable[tuple[str, str]]:

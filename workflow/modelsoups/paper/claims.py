@@ -129,11 +129,11 @@ def difference(
     correct: "pd.DataFrame", first: Sequence[str], second: Sequence[str], datasets: Sequence[str]
 ) -> "Estimate":
     """The first models' mean accuracy minus that of the second ones; arguments as `compared`."""
-    from modelsoups.evaluation.paired import strata
+    from modelsoups.evaluation.paired import minus, strata
     from modelsoups.evaluation.statistics import paired_difference
 
-    pairs = zip(strata(correct, first, datasets), strata(correct, second, datasets), strict=True)
-    return paired_difference([ours - theirs for ours, theirs in pairs])
+    scores = (strata(correct, models, datasets) for models in (first, second))
+    return paired_difference(minus(*scores))
 
 
 def difference_in_words(

@@ -64,10 +64,17 @@ def scores_by_image(rows: "pd.DataFrame", datasets: Sequence[str]) -> "list[np.n
 
 
 def difference_of_rows(
-    first: "pd.DataFrame", second: "pd.DataFrame", datasets: Sequence[str]
+    first: "pd.DataFrame",
+    second: "pd.DataFrame",
+    datasets: Sequence[str],
+    weights: Sequence[float] | None = None,
 ) -> "Estimate":
-    """The first rows' mean accuracy minus the second ones', on the same images."""
+    """The first rows' mean accuracy minus the second ones', on the same images.
+
+    Args: weights: of the data sets; equal if left out.
+    """
+    from modelsoups.evaluation.paired import minus
     from modelsoups.evaluation.statistics import paired_difference
 
     scores = (scores_by_image(rows, datasets) for rows in (first, second))
-    return paired_difference([ours - theirs for ours, theirs in zip(*scores, strict=True)])
+    return paired_difference(minus(*scores), weights)

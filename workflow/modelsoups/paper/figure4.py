@@ -115,6 +115,7 @@ def direction_claims(
     import numpy as np
 
     from modelsoups.evaluation.metrics import is_correct
+    from modelsoups.evaluation.paired import minus
     from modelsoups.evaluation.statistics import paired_difference
     from modelsoups.soups.ensembles import mean_logits
 
@@ -129,9 +130,7 @@ def direction_claims(
             for d in datasets
         ]
         sign = 1 if domain == "in_distribution" else -1
-        found = paired_difference(
-            [sign * (theirs - ours) for ours, theirs in zip(soups, ensembles, strict=True)]
-        )
+        found = paired_difference([sign * each for each in minus(ensembles, soups)])
         better, other = ("ensemble", "soup")[::sign]
         claims.append(
             make_claim(

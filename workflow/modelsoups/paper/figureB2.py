@@ -8,7 +8,15 @@ from modelsoups.paper.conditions import needs_seeds
 from modelsoups.paper.declare import Given, Made, Result, Spec, one_sweep
 from modelsoups.paper.domains import DOMAINS, domains_in
 from modelsoups.paper.look import styled
-from modelsoups.paper.seeds import LOOKS, SCHEMA, ask_for, draw_lines, need, seeds_curves
+from modelsoups.paper.seeds import (
+    LOOKS,
+    PLAIN,
+    SCHEMA,
+    ask_for,
+    draw_lines,
+    need,
+    seeds_curves,
+)
 from modelsoups.study.study import Study
 
 if TYPE_CHECKING:
@@ -21,7 +29,6 @@ METRICS = {  # -> title and factor
     "nll": ("NLL (nats)", 1),
 }
 MARGIN = 0.01  # of ECE: soups and runs that differ by less are calibrated alike
-PLAIN = [method for method in LOOKS if not method.startswith("calibrated")]
 
 
 def figure_b2(table: "pd.DataFrame", title: str) -> "Figure":

@@ -15,12 +15,7 @@ from modelsoups.paper.declare import (
     Result,
     Spec,
 )
-from modelsoups.paper.domains import (
-    by_domain,
-    difference_of_rows,
-    scores_by_image,
-    sets_by_domain,
-)
+from modelsoups.paper.domains import by_domain, difference_of_rows, sets_by_domain
 from modelsoups.paper.look import INITIALIZATION, RUNS, as_line, styled
 from modelsoups.soups.registry import Method
 from modelsoups.study.search import INITIALIZATION as START
@@ -138,11 +133,12 @@ def curve_claims(
 
     Args: as of `wise_curves`.
     """
-    from modelsoups.evaluation.statistics import paired_difference, weakest
+    from modelsoups.evaluation.statistics import weakest
 
     domains = sets_by_domain(roles)
     if len(domains) < 2:
         return []
+    reported = [dataset for datasets in domains.values() for dataset in datasets]
     claims = []
     for sweep, table in mixes.items():
         runs = table[~table["model"].isin([*soups, START]) & (table["metric"] == "accuracy")]
@@ -151,16 +147,10 @@ def curve_claims(
             end = curve[curve["alpha"] == curve["alpha"].max()]
             if end.empty or runs.empty:
                 continue
-            found = {}
-            for mix, rows in runs.groupby(["model", "alpha"], sort=False):
-                each = [
-                    ours - theirs
-                    for datasets in domains.values()
-                    for ours, theirs in zip(
-                        *(scores_by_image(part, datasets) for part in (end, rows)), strict=True
-                    )
-                ]
-                found[mix] = paired_difference(each, weights_of(domains))
+            found = {
+                mix: difference_of_rows(end, rows, reported, weights_of(domains))
+                for mix, rows in runs.groupby(["model", "alpha"], sort=False)
+            }
             (model, alpha), least = min(found.items(), key=lambda item: item[1].value)
             claims.append(
                 make_claim(

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modelsoups.paper import figure1
-from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, points
+from modelsoups.paper.claims import WHERE, Claim
 from modelsoups.paper.conditions import needs_runs
 from modelsoups.paper.declare import SWEEP, Given, Made, Result, tables_of
 from modelsoups.paper.domains import sets_by_domain
-from modelsoups.paper.gains import greedy_claims, soup_and_best
-from modelsoups.paper.look import styled
+from modelsoups.paper.gains import gain_claim, greedy_claims, soup_and_best
 from modelsoups.soups.registry import Method
 
 if TYPE_CHECKING:
@@ -30,39 +29,26 @@ def difference_claims(
 
     Args: scores, correct, names: of the sweep and of its reference.
     """
-    from modelsoups.evaluation.paired import strata
-    from modelsoups.evaluation.statistics import paired_difference, scaled
+    from modelsoups.evaluation.paired import minus, strata
 
     chosen = [soup_and_best(each, roles, methods) for each in scores]
-    claims = []
-    for domain, datasets in sets_by_domain(roles).items():
-        if not all(soup for soup, _ in chosen):
-            continue
-        gains = [
+    if not all(soup for soup, _ in chosen):
+        return []
+    return [
+        gain_claim(
+            names,
             [
-                ours - theirs
-                for ours, theirs in zip(
-                    strata(table, soup, datasets), strata(table, best, datasets), strict=True
-                )
-            ]
-            for table, (soup, best) in zip(correct, chosen, strict=True)
-        ]
-        halves = [(other - own) / 2 for own, other in zip(*gains, strict=True)]
-        found = scaled(paired_difference(halves), 2)
-        means = [sum(each.mean() for each in gain) / len(gain) for gain in gains]
-        claims.append(
-            make_claim(
-                f"gain of {names[0]} {points(means[0])}, of {names[1]} {points(means[1])}: "
-                f"{in_points(found)}",
-                found,
-                claim=f"The greedy soup of {names[0]} gains less over the best run than that of "
-                f"{names[1]} ({WHERE[domain]})",
-                domain=domain,
-                section="G",
-                paper="Pre-trained on ImageNet-22k the improvement is less substantial",
-            )
+                minus(*(strata(table, models, datasets) for models in pair))
+                for table, pair in zip(correct, chosen, strict=True)
+            ],
+            less=True,
+            claim=f"The greedy soup of {names[0]} gains less over the best run than that of "
+            f"{names[1]} ({WHERE[domain]})",
+            paper="Pre-trained on ImageNet-22k the improvement is less substantial",
+            domain=domain,
         )
-    return claims
+        for domain, datasets in sets_by_domain(roles).items()
+    ]
 
 
 def make(given: Given) -> Made:
@@ -78,11 +64,9 @@ def make(given: Given) -> Made:
     claims = greedy_claims(
         *(scores[0], correct[0], *about, names[0]), section="G", paper="It offers an improvement"
     )
-    with styled():
-        figure = figure1.figure_1(scores[0], given.roles, title, shown)
     return Made(
         table=scores[0],
-        figure=figure,
+        figure=figure1.figure_1(scores[0], given.roles, title, shown),
         claims=[*claims, *difference_claims(scores, correct, *about, names)],
         found=[
             f"{name}: {figure1.describe(each, given.roles, shown)}"

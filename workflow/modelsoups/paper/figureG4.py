@@ -3,20 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import WHERE, Claim, in_points, make_claim, percent, points
+from modelsoups.paper.claims import WHERE, Claim, percent
 from modelsoups.paper.conditions import needs_seeds
 from modelsoups.paper.declare import Given, Made, Result, Spec
 from modelsoups.paper.domains import DOMAINS, domains_in, scores_by_image, sets_by_domain
+from modelsoups.paper.gains import gain_claim
 from modelsoups.paper.look import styled
-from modelsoups.paper.seeds import LOOKS, SCHEMA, ask_for, draw_lines, need, seeds_curves
+from modelsoups.paper.seeds import PLAIN, SCHEMA, ask_for, draw_lines, need, seeds_curves
 from modelsoups.study.study import Study
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
-
-PLAIN = [method for method in LOOKS if not method.startswith("calibrated")]
 
 
 def figure_g4(table: "pd.DataFrame", title: str) -> "Figure":
@@ -86,38 +85,28 @@ def gain_claims(tables: "Mapping[str, pd.DataFrame]", roles: Mapping[str, str]) 
 
     Args: tables: name of the runs -> of `analyses.seeds.study_seeds`, in the order of the config.
     """
-    from modelsoups.evaluation.statistics import paired_difference, scaled
-
-    claims = []
     (clip, first), *others = tables.items()
-    for domain, datasets in sets_by_domain(roles).items():
-        for name, table in others:
-            gains = [gain_by_image(each, datasets) for each in (first, table)]
-            halves = [(a - b) / 2 for a, b in zip(*gains, strict=True)]
-            found = scaled(paired_difference(halves), 2)
-            means = [sum(d.mean() for d in gain) / len(gain) for gain in gains]
-            claims.append(
-                make_claim(
-                    f"gain of {clip} {points(means[0])}, of {name} {points(means[1])}: "
-                    f"{in_points(found)}",
-                    found,
-                    claim=f"Averaging gains more with contrastive pre-training than with "
-                    f"{name} ({WHERE[domain]})",
-                    domain=domain,
-                    section="G",
-                    paper="CLIP gains more than a model pre-trained on ImageNet-22k",
-                )
-            )
-    return claims
+    return [
+        gain_claim(
+            (clip, name),
+            [gain_by_image(each, datasets) for each in (first, table)],
+            claim=f"Averaging gains more with contrastive pre-training than with {name} "
+            f"({WHERE[domain]})",
+            paper="CLIP gains more than a model pre-trained on ImageNet-22k",
+            domain=domain,
+        )
+        for domain, datasets in sets_by_domain(roles).items()
+        for name, table in others
+    ]
 
 
 def gain_by_image(seeds: "pd.DataFrame", datasets: Sequence[str]) -> "list[np.ndarray]":
     """Of each data set (n,): the soup of all seeds minus the runs' mean, in [-1, 1]."""
+    from modelsoups.evaluation.paired import minus
+
     soup = seeds[(seeds["method"] == "soup") & (seeds["k"] == seeds["k"].max())]
-    scores = (
-        scores_by_image(rows, datasets) for rows in (soup, seeds[seeds["method"] == "individual"])
-    )
-    return [ours - theirs for ours, theirs in zip(*scores, strict=True)]
+    singles = seeds[seeds["method"] == "individual"]
+    return minus(*(scores_by_image(rows, datasets) for rows in (soup, singles)))
 
 
 def make(given: Given) -> Made:

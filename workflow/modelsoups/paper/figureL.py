@@ -9,8 +9,8 @@ from modelsoups.paper.declare import MAX_IMAGES, SWEEP, Given, Made, Result, Spe
 from modelsoups.paper.domains import (
     DOMAINS,
     by_domain,
+    difference_of_rows,
     domains_in,
-    scores_by_image,
     sets_by_domain,
 )
 from modelsoups.paper.look import styled
@@ -96,7 +96,7 @@ def family_claims(
     The mean over learning rates, schedules and the averages of a family, on the same images; the
     weakest of the three differences.
     """
-    from modelsoups.evaluation.statistics import paired_difference, weakest
+    from modelsoups.evaluation.statistics import weakest
 
     claims = []
     for family, start in FAMILIES.items():
@@ -115,15 +115,8 @@ def family_claims(
             if len(there) == 0 or any({*LOOKS} - {*each} for each in there):
                 claims.append(not_judged("its runs failed", **texts))
                 continue
-            scores = {row: scores_by_image(rows[rows["row"] == row], datasets) for row in LOOKS}
-            found = weakest(
-                [
-                    paired_difference(
-                        [a - b for a, b in zip(scores[SOUP], scores[each], strict=True)]
-                    )
-                    for each in AUGMENTATIONS
-                ]
-            )
+            soup, *runs = (rows[rows["row"] == row] for row in (SOUP, *AUGMENTATIONS))
+            found = weakest([difference_of_rows(soup, each, datasets) for each in runs])
             said = ", ".join(map(say_average, names))
             claims.append(
                 make_claim(f"least of three {in_points(found)}, of {said}", found, **texts)

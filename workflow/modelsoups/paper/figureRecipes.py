@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from modelsoups.paper import recipes
 from modelsoups.paper.declare import Given, Made, Result
+from modelsoups.paper.domains import DOMAINS
 from modelsoups.paper.look import BEST as BEST_LOOK
 from modelsoups.paper.look import Look, as_line, styled
 from modelsoups.paper.methods import looks
-from modelsoups.paper.recipes import DOMAINS, REFERENCE
+from modelsoups.paper.recipes import REFERENCE
 from modelsoups.paper.rows import BEST
 
 if TYPE_CHECKING:

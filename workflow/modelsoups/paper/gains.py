@@ -1,14 +1,15 @@
-"""What a greedy soup gains over the best run of its sweep: what Figures 5 and G.3 share."""
+"""Gains of soups over runs, and which of two is larger: what Figures 5, G.3 and G.4 share."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from modelsoups.paper.claims import WHERE, Claim, compared
+from modelsoups.paper.claims import WHERE, Claim, compared, in_points, make_claim, points
 from modelsoups.paper.domains import sets_by_domain
 from modelsoups.paper.methods import by_label
 from modelsoups.soups.registry import Method
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 GREEDY = "Greedy soup"
@@ -54,3 +55,24 @@ def greedy_claims(
         for domain, datasets in sets_by_domain(roles).items()
         if soup
     ]
+
+
+def gain_claim(
+    names: Sequence[str],
+    gains: "Sequence[Sequence[np.ndarray]]",
+    less: bool = False,
+    **texts: Any,
+) -> Claim:
+    """One gain is larger than another, or less; they are compared image by image.
+
+    Args: names, gains: of both: for each data set (n,) of an image, in [-1, 1]. texts: as of
+        `make_claim`.
+    """
+    from modelsoups.evaluation.paired import minus
+    from modelsoups.evaluation.statistics import paired_difference, scaled
+
+    halves = [each / 2 for each in minus(*(gains[::-1] if less else gains))]
+    found = scaled(paired_difference(halves), 2)
+    first, second = (points(sum(each.mean() for each in gain) / len(gain)) for gain in gains)
+    here = f"gain of {names[0]} {first}, of {names[1]} {second}: {in_points(found)}"
+    return make_claim(here, found, section="G", **texts)

@@ -8,7 +8,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
+from modelsoups.paper.claims import difference
 from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec, tables_of
+from modelsoups.paper.domains import DOMAINS
 from modelsoups.paper.methods import by_label
 from modelsoups.paper.pages import join_markdown
 from modelsoups.paper.rows import BEST
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = "Greedy soup"  # label of what the others are compared with
-DOMAINS = {"in_distribution": "In distribution", "shifts": "Mean of shifts"}
 SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": SWEEP,
@@ -54,9 +55,8 @@ def compare_recipes(
     """
     import pandas as pd
 
-    from modelsoups.evaluation.paired import compare, strata
+    from modelsoups.evaluation.paired import compare
     from modelsoups.evaluation.scores import accuracies_by_model, datasets_of, rank, the_dataset
-    from modelsoups.evaluation.statistics import paired_difference
 
     held_out, test = the_dataset(roles, "held_out"), the_dataset(roles, "test")
     shifts = datasets_of(roles, "shift")
@@ -74,8 +74,7 @@ def compare_recipes(
             values: tuple[float | str, ...] = (nan, nan, nan, nan, "")
             if datasets and method != REFERENCE:
                 found = compare(correct, models, soups[REFERENCE], datasets)
-                sides = (strata(correct, each, datasets) for each in (models, soups[REFERENCE]))
-                interval = paired_difference([a - b for a, b in zip(*sides, strict=True)])
+                interval = difference(correct, models, soups[REFERENCE], datasets)
                 values = (found.difference, interval.low, interval.high, found.p, found.test)
             row |= {f"{domain}_{name}": value for name, value in zip(names, values, strict=True)}
         row |= {} if method in best else mean_cost(costs, models)

@@ -59,12 +59,13 @@ def pooled(
     """
     import numpy as np
 
+    from modelsoups.evaluation.paired import minus
     from modelsoups.evaluation.statistics import replicated_difference
 
     by_fold: dict[str, list[list[np.ndarray]]] = {}
     for each in replicates:
-        pairs = zip(each.scores(first, datasets), each.scores(second, datasets), strict=True)
-        by_fold.setdefault(each.fold, []).append([ours - theirs for ours, theirs in pairs])
+        scores = (each.scores(label, datasets) for label in (first, second))
+        by_fold.setdefault(each.fold, []).append(minus(*scores))
     differences = [
         [np.mean(same_set, axis=0) for same_set in zip(*draws, strict=True)]
         for draws in by_fold.values()

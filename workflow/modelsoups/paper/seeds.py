@@ -22,6 +22,7 @@ LOOKS: dict[str, dict[str, Any]] = {  # method -> look of its line
         "fillstyle": "none",
     },
 }
+PLAIN = [method for method in LOOKS if not method.startswith("calibrated")]
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelsoups.paper.claims import Claim, make_claim, points
 from modelsoups.paper.conditions import needs_runs
-from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec
+from modelsoups.paper.declare import SWEEP, Given, Made, Need, Result, Spec, tables_of
 from modelsoups.paper.pages import join_markdown
 from modelsoups.study.study import Study
 
@@ -275,10 +275,7 @@ def targets(name: str) -> Any:
 
 def needs(spec: Spec) -> dict[str, Need | list[Need]]:
     """Scores, and predictions example by example, of every entry."""
-    return {
-        table: [Need(sweep=entry["sweep"], table=table) for entry in spec["entries"]]
-        for table in ("scores", "predictions")
-    }
+    return tables_of((entry["sweep"] for entry in spec["entries"]), "scores", "predictions")
 
 
 def names(spec: Spec) -> Iterable[tuple[str, str]]:

@@ -92,6 +92,8 @@ def replicates(first: Scores, second: Scores) -> list[list[Any]]:
     """
     import numpy as np
 
+    from modelsoups.evaluation.paired import minus
+
     parts = {frozenset(key.split()): scores for key, scores in first.items()}
     others = {frozenset(key.split()): scores for key, scores in second.items()}
     seeds = sorted(set().union(*parts) & set().union(*others)) if parts and others else []
@@ -102,13 +104,11 @@ def replicates(first: Scores, second: Scores) -> list[list[Any]]:
         kept = [each for key, each in scores.items() if without not in key and key <= {*seeds}]
         return [np.mean(sets, axis=0) for sets in zip(*kept, strict=True)] if kept else None
 
-    def minus(without: str | None) -> list[Any] | None:
+    def difference(without: str | None) -> list[Any] | None:
         ours, theirs = mean(parts, without), mean(others, without)
-        if ours is None or theirs is None:
-            return None
-        return [a - b for a, b in zip(ours, theirs, strict=True)]
+        return None if ours is None or theirs is None else minus(ours, theirs)
 
-    whole, left = minus(None), [minus(seed) for seed in seeds]
+    whole, left = difference(None), [difference(seed) for seed in seeds]
     if whole is None or any(each is None for each in left):
         return [whole] if whole is not None else []
     n = len(seeds)
@@ -121,6 +121,8 @@ def replicates(first: Scores, second: Scores) -> list[list[Any]]:
 
 def sam_claims(mixes: "pd.DataFrame", roles: Mapping[str, str]) -> list[Claim]:
     """The claims on rows, and that soups of SAM runs gain less than those of others."""
+    from modelsoups.evaluation.paired import minus
+
     claims = []
     for place, (domain, datasets) in enumerate(sets_by_domain(roles).items()):
         scores = {row: by_seed(mixes, row, datasets) for row in PAPER}
@@ -141,10 +143,7 @@ def sam_claims(mixes: "pd.DataFrame", roles: Mapping[str, str]) -> list[Claim]:
             replicates(scores[soup], scores[runs])
             for soup, runs in ((SOUP, VANILLA), (SAM_SOUP, SAM))
         ]
-        found = [
-            [ours - theirs for ours, theirs in zip(*pair, strict=True)]
-            for pair in zip(*gains, strict=False)
-        ]
+        found = [minus(*pair) for pair in zip(*gains, strict=False)]
         claims.append(
             judge(
                 mean_of_seeds(found),
