@@ -130,7 +130,7 @@ def test_name_that_the_model_ties_is_not_needed(tmp_path):
     [
         (
             lambda path: torch.save(nn.Linear(2, 2), path),
-            "found a whole object of torch.nn.*Linear",
+            "found an object of type torch.nn.*Linear",
         ),
         (lambda path: torch.save([1], path), "found an object of type list"),
         (

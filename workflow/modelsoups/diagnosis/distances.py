@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from modelsoups.weights.average import COUNTER
 from modelsoups.weights.checkpoints import Entry, Source, read_whole
-from modelsoups.weights.geometry import products_of_weights
+from modelsoups.weights.geometry import products_by_group
 from modelsoups.weights.layers import depths, layer_of
 
 MEAN, VARIANCE = "running_mean", "running_var"  # of a BatchNorm
@@ -134,7 +134,7 @@ def measure(sources: Mapping[str, Source]) -> Geometry:
         return layer, CLASSIFIER if layer == CLASSIFIER else kind
 
     with np.errstate(invalid="ignore", over="ignore"):
-        products = products_of_weights(list(sources.values()), group_of)
+        products = products_by_group(list(sources.values()), group_of)
     return Geometry(names=list(sources), products=products, head=head)
 
 

@@ -11,13 +11,12 @@ The kind of a data set's targets is told by their array, so that nothing has to 
 Functions of outputs and targets to one value an example, (n,), are here; `metrics` has their means.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 Array = np.ndarray
 Kind = Literal["class", "labels", "numbers", "score"]
-KINDS = get_args(Kind)
 
 
 def kind_of(targets: Array) -> Kind:

@@ -250,7 +250,7 @@ class Library:
     build: Callable[[BackboneSpec], Tower]  # the architecture, without pre-trained weights
     load: Callable[[BackboneSpec, nn.Module], None]  # puts the pre-trained weights into the tower
     find: Callable[[BackboneSpec], Path]  # the file that these weights come from
-    load_text: Callable[[BackboneSpec, torch.device], TextTower] | None
+    load_text: Callable[[BackboneSpec, torch.device], TextTower] | None = None
     task: str = "images"  # what its models read: a key of `data.tasks.TASKS`
     assemble: Callable[[Tower, int], Any] = Classifier  # the model with so many classes
     # Of a language model: the tokens of the classes' options, which its head consists of.
@@ -275,7 +275,6 @@ OPTIONS: dict[str, Any] = {
     **LANGUAGE,
     "build": later(MODELS_OF_TEXT, "build_language"),
     "load": later(MODELS_OF_TEXT, "load_language"),
-    "load_text": None,
     "assemble": later(MODELS_OF_TEXT, "OptionClassifier"),
     "options": later(MODELS_OF_TEXT, "option_table"),
 }
@@ -285,7 +284,6 @@ LIBRARIES = {
         timm_towers.build_timm,
         timm_towers.load_timm,
         timm_towers.find_timm,
-        None,
     ),
     "open_clip": Library(
         open_clip_towers.check_open_clip,
@@ -299,14 +297,12 @@ LIBRARIES = {
         torchvision_towers.build_torchvision,
         torchvision_towers.load_torchvision,
         torchvision_towers.find_torchvision,
-        None,
     ),
     "transformers": Library(
         lambda spec: None,  # of the hub its config has to come first
         later(TRANSFORMERS, "build_transformers"),
         later(TRANSFORMERS, "load_transformers"),
         later(TRANSFORMERS, "find_transformers"),
-        None,
     ),
     "iconclip": Library(
         timm_towers.check_timm,
@@ -315,7 +311,7 @@ LIBRARIES = {
         iconclip.find_iconclip,
         iconclip.load_iconclip_text,
     ),
-    "own": Library(lambda spec: None, no_tower, no_tower, no_tower, None),
+    "own": Library(lambda spec: None, no_tower, no_tower, no_tower),
     "bert": Library(**OPTIONS),
     "t5": Library(**OPTIONS),
     "minilm": Library(

@@ -23,8 +23,6 @@ from modelsoups.study.own import classes_of_config
 from modelsoups.weights.checkpoints import Checkpoint
 from modelsoups.weights.stored import Stored
 
-PREPROCESSING = ("size", "resize", "resize_mode", "interpolation", "mean", "std")
-
 
 @dataclass(frozen=True, kw_only=True)
 class OwnSpec:
@@ -49,7 +47,7 @@ class Request:
     library: str
     model: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)  # keys of PREPROCESSING
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)  # as in `soup`
     features: Literal["normalized", "plain"] | None = None  # what the head of open_clip reads
     predicts: str = "class"  # or labels, numbers
     evaluate: Any = None  # a function of the user's own, which knows what the model reads
@@ -61,7 +59,7 @@ class Found:
 
     model: str
     arguments: dict[str, Any]
-    seen: dict[str, Any]  # keys of PREPROCESSING
+    seen: dict[str, Any]  # preprocessing, as in `soup`
     assumed: list[str]
     saved_as: dict[str, str] = field(default_factory=dict)
 
@@ -232,7 +230,7 @@ def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
 
 
 def _seen_by_timm(name: str, args: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of PREPROCESSING from arguments of timm's scripts and a pretrained config."""
+    """Preprocessing, as in `soup`, from arguments of timm's scripts and a pretrained config."""
     from timm.data import resolve_data_config
 
     data = resolve_data_config(dict(args), pretrained_cfg=dict(config))
@@ -329,12 +327,11 @@ def build_transformers(spec: OwnSpec) -> nn.Module:
 
 def describe_torchvision(request: Request, stored: Stored, num_classes: int) -> Found:
     """From the arguments of the reference train.py, or the published weights' preprocessing."""
-    from torchvision.models import get_model_weights
+    from modelsoups.models.torchvision_towers import published
 
     name = request.model
     assert name
-    published = get_model_weights(name)
-    entry = getattr(published, "IMAGENET1K_V1", None) or published.DEFAULT
+    entry = published(name)
     data = entry.transforms()
     args = stored.said.get("args")
     trained = args if isinstance(args, dict) else {}

@@ -8,7 +8,7 @@ RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow
 
 
 def seen_by_processor(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Keys of PREPROCESSING from an image processor's config."""
+    """Preprocessing, as in `soup`, from an image processor's config."""
     unusual = [
         key
         for key, usual in (("do_resize", True), ("do_rescale", True), ("rescale_offset", False))

@@ -29,7 +29,7 @@ def check_torchvision(spec: TowerSpec) -> None:
 def build_torchvision(spec: TowerSpec) -> Tower:
     module = torchvision.models.get_model(spec.model, weights=None)
     head = take_off_head(module, spec.model)
-    data = published(spec).transforms()
+    data = published(spec.model).transforms()
     preprocessing = Preprocessing(
         mean=tuple(data.mean),
         std=tuple(data.std),
@@ -40,16 +40,16 @@ def build_torchvision(spec: TowerSpec) -> Tower:
     return Tower(module, head.in_features, preprocessing)
 
 
-def published(spec: TowerSpec) -> Any:
+def published(model: str) -> Any:
     """The weights that torchvision has for a model: its first on ImageNet, if any."""
-    weights = torchvision.models.get_model_weights(spec.model)
+    weights = torchvision.models.get_model_weights(model)
     return getattr(weights, "IMAGENET1K_V1", None) or weights.DEFAULT
 
 
 def load_torchvision(spec: TowerSpec, module: nn.Module) -> None:
     if spec.weights not in ("torchvision", "random"):
         return load_by_name(module, find_weights(spec.weights))
-    weights = published(spec) if spec.weights == "torchvision" else None
+    weights = published(spec.model) if spec.weights == "torchvision" else None
     state = torchvision.models.get_model(spec.model, weights=weights).state_dict()
     module.load_state_dict({key: state[key] for key in module.state_dict()})
 
@@ -57,4 +57,4 @@ def load_torchvision(spec: TowerSpec, module: nn.Module) -> None:
 def find_torchvision(spec: TowerSpec) -> Path:
     if spec.weights != "torchvision":
         return find_weights(spec.weights)
-    return Path(torch.hub.get_dir(), "checkpoints", published(spec).url.rpartition("/")[2])
+    return Path(torch.hub.get_dir(), "checkpoints", published(spec.model).url.rpartition("/")[2])

@@ -185,6 +185,17 @@ def table_need(*names: str) -> Callable[[Spec], dict[str, Need]]:
     return lambda spec: {name: Need(sweep=spec["sweep"], table=name) for name in names}
 
 
+def mixes_of(kind: str) -> Callable[[Spec], list[Analysis]]:
+    """The analyses of a result about mixes of one kind, of which its spec says all else."""
+
+    def ask(spec: Spec) -> list[Analysis]:
+        plan = {name: value for name, value in spec.items() if name != "sweep"}
+        plan = {"kind": kind, "max_images": None, **plan}
+        return [Analysis(sweep=spec["sweep"], table=f"mixes/{kind}", plan=plan)]
+
+    return ask
+
+
 def tables_of(sweeps: Iterable[str], *names: str) -> dict[str, Need | list[Need]]:
     """The needs of a result that reads these tables of several sweeps, sweep by sweep."""
     sweeps = list(sweeps)

@@ -9,12 +9,12 @@ from modelsoups.paper.conditions import needs_initialization, needs_pairs
 from modelsoups.paper.declare import (
     MAX_IMAGES,
     SWEEP,
-    Analysis,
     Given,
     Made,
     Need,
     Result,
     Spec,
+    mixes_of,
     one_sweep,
 )
 from modelsoups.paper.look import styled
@@ -95,18 +95,6 @@ def make(given: Given) -> Made:
     return Made(table=table, figure=figure_3(table, given.study, note), claims=[claim])
 
 
-def analyses(spec: Spec) -> list[Analysis]:
-    """The runs, and the middles of their pairs."""
-    plan = {name: value for name, value in spec.items() if name != "sweep"}
-    return [
-        Analysis(
-            sweep=spec["sweep"],
-            table="mixes/angles",
-            plan={"kind": "angles", "max_images": None, **plan},
-        )
-    ]
-
-
 def problems(spec: Spec, study: Study) -> list[str]:
     """No origin of the angles, or no pair of runs."""
     sweep = spec["sweep"]
@@ -141,7 +129,7 @@ RESULT = Result(
         },
     },
     needs=lambda spec: {"angles": Need(sweep=spec["sweep"], table="mixes/angles")},
-    analyses=analyses,
+    analyses=mixes_of("angles"),
     names=one_sweep,
     problems=problems,
     make=make,

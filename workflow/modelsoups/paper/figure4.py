@@ -15,12 +15,12 @@ from modelsoups.paper.claims import (
 from modelsoups.paper.conditions import needs_settings
 from modelsoups.paper.declare import (
     SWEEP,
-    Analysis,
     Given,
     Made,
     Need,
     Result,
     Spec,
+    mixes_of,
     one_sweep,
 )
 from modelsoups.paper.domains import DOMAINS, by_domain, scores_by_image, sets_by_domain
@@ -168,18 +168,6 @@ def make(given: Given) -> Made:
     return Made(table=table, figure=figure_4(table, given.study), claims=claims)
 
 
-def analyses(spec: Spec) -> list[Analysis]:
-    """The middles of random pairs."""
-    plan = {name: value for name, value in spec.items() if name != "sweep"}
-    return [
-        Analysis(
-            sweep=spec["sweep"],
-            table="mixes/pairs",
-            plan={"kind": "pairs", "max_images": None, **plan},
-        )
-    ]
-
-
 def needs(spec: Spec) -> dict[str, Need | list[Need]]:
     """The pairs' soups, and the runs' logits, which their ensembles are made of."""
     return {
@@ -214,7 +202,7 @@ RESULT = Result(
         },
     },
     needs=needs,
-    analyses=analyses,
+    analyses=mixes_of("pairs"),
     names=one_sweep,
     problems=problems,
     make=make,

@@ -47,9 +47,9 @@ def stock(
     assert initialization is not None, "checked with the config"
     accuracies = check_pool(candidates, held_out)
     group_of = GROUPINGS[spec.ratio_per]
-    products = products_by_group(
-        initialization, [each.weights for each in candidates], lambda key, entry: group_of(key)
-    )
+    start = Checkpoint(initialization)
+    files = [Checkpoint(each.weights) for each in candidates]
+    products = products_by_group(files, lambda key, entry: group_of(key), start)
     moves = np.sum([each.diagonal() for each in products.values()], axis=0) > 0  # (num_candidates,)
     moving = [each for each, moved in zip(candidates, moves, strict=True) if moved]
     if not moving:
@@ -59,8 +59,9 @@ def stock(
     cosines = {group: mean_cosine(each[np.ix_(moves, moves)]) for group, each in products.items()}
     ratios = {group: ratio_of(cosine, len(moving)) for group, cosine in cosines.items()}
     coefficients = {group: [*[t / len(moving)] * len(moving), 1 - t] for group, t in ratios.items()}
-    entries = Checkpoint(initialization).entries
-    by_key = {key: coefficients[group_of(key)] for key in entries if group_of(key) in coefficients}
+    by_key = {
+        key: coefficients[group_of(key)] for key in start.entries if group_of(key) in coefficients
+    }
     weights = average([*(each.weights for each in moving), initialization], by_key)
     held_out.pour(weights, "the Model Stock")
     return Soup(

@@ -48,7 +48,9 @@ def displacement_products(
     Raises: ValueError if keys or shapes differ, or no tensor counts.
     """
     products = products_by_group(
-        start, models, lambda key, entry: "counts" if counts(key, entry) else None
+        [Checkpoint(path) for path in models],
+        lambda key, entry: "counts" if counts(key, entry) else None,
+        Checkpoint(start),
     )
     if not products:
         keys = list(Checkpoint(start).entries)
@@ -57,31 +59,17 @@ def displacement_products(
 
 
 def products_by_group(
-    start: str | Path,
-    models: Sequence[str | Path],
-    group_of: Callable[[str, Entry], Group | None],
-) -> dict[Group, np.ndarray]:
-    """Inner products of the models' displacements within each group of tensors: (k, k) float64.
-
-    Args: group_of: from a floating tensor's key and header to its group; None: it does not count.
-    Raises: ValueError if keys or shapes differ.
-    """
-    sources = [Checkpoint(path) for path in (start, *models)]
-    return _products(sources[1:], group_of, sources[0])
-
-
-def products_of_weights(
-    sources: Sequence[Source], group_of: Callable[[str, Entry], Group | None]
-) -> dict[Group, np.ndarray]:
-    """Inner products of weights themselves, not of displacements; else as `products_by_group`."""
-    return _products(sources, group_of, None)
-
-
-def _products(
     models: Sequence[Source],
     group_of: Callable[[str, Entry], Group | None],
-    start: Source | None,
+    start: Source | None = None,
 ) -> dict[Group, np.ndarray]:
+    """Inner products within each group of tensors: (k, k) float64.
+
+    Args:
+        group_of: from a floating tensor's key and header to its group; None: it does not count.
+        start: the products are those of displacements from it, or of the weights themselves.
+    Raises: ValueError if keys or shapes differ.
+    """
     sources = [*models] if start is None else [start, *models]
     common = check_alike(sources)
     tied = find_tied(common)

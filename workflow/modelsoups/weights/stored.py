@@ -23,7 +23,7 @@ from modelsoups.weights.checkpoints import (
     find_tied,
     read_whole,
 )
-from modelsoups.weights.torch_files import Unknown, not_tensors, read_torch
+from modelsoups.weights.torch_files import not_tensors, read_torch
 
 # Entries of torch files that hold weights, as timm, torchvision, Lightning and common loops call
 # them; those that hold a running average count only where they are asked for.
@@ -85,11 +85,6 @@ def open_stored(path: str | Path, part: str | None = None) -> Stored:
     if path.suffix == ".safetensors":
         return Stored(path=path, sources={path.name: Checkpoint(path)})
     content = read_torch(path)
-    if isinstance(content, Unknown):
-        raise ValueError(
-            f"{path}: expected a state dict, found a whole object of {type(content).__name__}; "
-            "save `model.state_dict()`"
-        )
     if not isinstance(content, Mapping):
         raise ValueError(
             f"{path}: expected a state dict, found an object of type {type(content).__name__}; "
