@@ -445,8 +445,8 @@ def build(
     found, named = set(images["subgroup"]), set(CLASS_NAMES)
     if found != named:
         raise ValueError(
-            f"expected the {len(named)} classes of CLASS_NAMES in modelsoups/emoji.py, found "
-            f"{sorted(found - named)} beside them and {sorted(named - found)} missing; "
+            f"expected the {len(named)} classes of CLASS_NAMES in modelsoups/miniature/emoji.py, "
+            f"found {sorted(found - named)} beside them and {sorted(named - found)} missing; "
             "name the new ones there and take the old ones out"
         )
     images = arrange(images, pixels)

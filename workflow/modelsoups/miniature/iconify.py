@@ -42,7 +42,7 @@ def check_sources(sources: pd.DataFrame, folder: Path) -> None:
         raise ValueError(
             "\n".join(wrong) + "\nRun the rule again for a fresh copy. If the difference stays, the"
             " packages are not those of sources.csv: look at what changed, then change version and"
-            " sha256 there, and for the emoji VERSION in modelsoups/emoji.py."
+            " sha256 there, and for the emoji VERSION in modelsoups/miniature/emoji.py."
         )
 
 

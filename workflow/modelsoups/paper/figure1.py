@@ -25,7 +25,7 @@ def figure_1(
     title: str,
     methods: Mapping[str, Method],
 ) -> "Figure":
-    """Mean accuracy on the shifts over test accuracy, a point a model.
+    """Mean accuracy on the shifts over test accuracy, a marker a model.
 
     The best run is the best on the held-out set, of equal ones the later. Without shift sets there
     is one dimension left: a row for each group of models.
