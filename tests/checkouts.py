@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,6 +37,18 @@ def write_config(folder: Path, name: str, change) -> str:
     change(config)
     (folder / name).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return name
+
+
+def merged(*paths: str) -> dict[str, Any]:
+    """Configs laid over one another as Snakemake does, with what their catalog describes."""
+    from snakemake.utils import update_config
+
+    from modelsoups.study.config import read_config
+
+    config: dict[str, Any] = {}
+    for path in paths:
+        update_config(config, yaml.safe_load((ROOT / path).read_text(encoding="utf-8")))
+    return read_config(config, lambda path: str(ROOT / path))
 
 
 def cook_only(config, **recipes) -> None:

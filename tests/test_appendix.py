@@ -4,10 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-import yaml
 
-from checkouts import ROOT, copy_study, copy_workflow, snakemake, write_config
-from modelsoups.study.config import read_config
+from checkouts import copy_study, copy_workflow, merged, snakemake, write_config
 from modelsoups.study.study import Study
 
 OVERLAY = ("config/config.yaml", "config/overlays/appendix.yaml")
@@ -92,16 +90,6 @@ def test_claims_of_the_appendix_are_judged(made):
     assert sections["figure5"] == ["3.3.1"] * 3
     assert sections["figureG3"] == ["G"] * 4
     assert sections["figureH1"][0] == "H"
-
-
-def merged(*paths):
-    """Configs laid over one another as Snakemake does, with what their catalog describes."""
-    from snakemake.utils import update_config
-
-    config = {}
-    for path in paths:
-        update_config(config, yaml.safe_load((ROOT / path).read_text(encoding="utf-8")))
-    return read_config(config, lambda path: ROOT / path)
 
 
 @pytest.mark.slow

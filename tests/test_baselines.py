@@ -5,12 +5,10 @@ import json
 
 import pandas as pd
 import pytest
-import yaml
 
-from checkouts import ROOT, copy_study, copy_workflow, planned, snakemake, write_config
+from checkouts import copy_study, copy_workflow, merged, planned, snakemake, write_config
 from modelsoups.paper.claims import FAILS, HOLDS, OPEN
 from modelsoups.paper.targets import list_targets
-from modelsoups.study.config import read_config
 from modelsoups.study.study import Study
 
 BASELINES = ["tableL1", "tableL2", "tableL3", "figureL1"]
@@ -116,21 +114,8 @@ SCALED = {  # studies at the paper's scale -> what they make
 }
 
 
-def merged(*paths):
-    """Configs laid over one another as Snakemake does, with what their catalog describes."""
-    from snakemake.utils import update_config
-
-    config = {}
-    for path in paths:
-        update_config(config, yaml.safe_load((ROOT / path).read_text(encoding="utf-8")))
-    return read_config(config, lambda path: ROOT / path)
-
-
 @pytest.mark.parametrize("name", SCALED)
-def test_study_at_the_papers_scale_dry_runs(tmp_path, name):
-    folder = copy_workflow(tmp_path)
-    done = snakemake(folder, "-n", "-q", "--configfile", f"config/{name}.yaml")
-    assert done.returncode == 0, done.stdout
+def test_study_at_the_papers_scale_makes_these(name):
     assert list(list_targets(merged(f"config/{name}.yaml"))) == SCALED[name]
 
 

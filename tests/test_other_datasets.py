@@ -154,10 +154,3 @@ def test_backbones_of_other_groups_are_averaged_for_a_target_with_its_own_head(t
     assert moved and not any(key.startswith("head.") for key in moved)  # which is frozen
     claims = read_json(folder / "results/claims/figureE1.json")["claims"]
     assert [claim["section"] for claim in claims] == ["E"] * 3  # over targets, and on each of two
-
-
-@pytest.mark.parametrize("name", ["cifar", "wilds", "cross-dataset", "cross-dataset-miniature"])
-def test_the_papers_studies_dry_run_without_data(tmp_path, name):
-    folder = copy_workflow(tmp_path)
-    done = snakemake(folder, "-n", "-q", "all", "--configfile", f"config/{name}.yaml")
-    assert done.returncode == 0, done.stdout

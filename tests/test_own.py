@@ -36,6 +36,12 @@ def write_images(folder: Path) -> list[Path]:
     return paths
 
 
+def stored(folder: Path, model: str) -> np.ndarray:
+    """The logits of a model, as the study in that folder has them."""
+    path = f"results/sweeps/own/models/{model}/logits/held-out.parquet"
+    return read_logits(folder / path).logits
+
+
 def logits_by_transformers(folder: Path, paths: list[Path]) -> np.ndarray:
     """What the library's own model and processor make of images."""
     from transformers import AutoModelForImageClassification
@@ -81,15 +87,11 @@ def test_soup_of_a_trainers_checkpoints(tmp_path):
     assert "Nothing is wrong." in checked.stdout and not (tmp_path / "results/data").exists()
     done = snakemake(tmp_path, "soup", "--configfile", "own.yaml")
     assert done.returncode == 0, done.stdout
-
-    def stored(model):
-        path = f"results/sweeps/own/models/{model}/logits/held-out.parquet"
-        return read_logits(tmp_path / path).logits
-
-    np.testing.assert_allclose(stored("checkpoint-1"), first, atol=1e-5)
+    np.testing.assert_allclose(stored(tmp_path, "checkpoint-1"), first, atol=1e-5)
     assert (tmp_path / "results/soup/diagnosis.html").exists()
     soup = tmp_path / "results/soup/model"
-    np.testing.assert_allclose(stored("uniform"), logits_by_transformers(soup, paths), atol=1e-5)
+    found = logits_by_transformers(soup, paths)
+    np.testing.assert_allclose(stored(tmp_path, "uniform"), found, atol=1e-5)
     before = {path.name for path in (tmp_path / "out/checkpoint-1").iterdir()}
     after = {path.name for path in soup.iterdir() if path.name[0] != "."}
     assert after == before - {"optimizer.pt"} | {"README.md"}
@@ -144,8 +146,7 @@ def test_soup_of_models_that_give_labels_or_numbers(tmp_path, predicts):
     with torch.no_grad():
         pixels = torch.stack([transform(Image.open(path).convert("RGB")) for path in paths])
         found = model(pixels).numpy()
-    stored = read_logits(tmp_path / "results/sweeps/own/models/learned/logits/held-out.parquet")
-    np.testing.assert_allclose(stored.logits, found, atol=1e-5)
+    np.testing.assert_allclose(stored(tmp_path, "learned"), found, atol=1e-5)
     metric, function = {
         "labels": ("average_precision", average_precision_score),
         "numbers": ("mae", mean_absolute_error),
@@ -213,18 +214,14 @@ def test_soup_of_adapters_is_that_of_the_models_with_them(tmp_path):
     adapter = tmp_path / "runs/lora-1/adapter_model.safetensors"
     target = "results/sweeps/own/models/lora-1/record.json"
     assert read_json(tmp_path / target)["inputs"]["file"] == sha256(adapter)
-
-    def stored(model):
-        path = f"results/sweeps/own/models/{model}/logits/held-out.parquet"
-        return read_logits(tmp_path / path).logits
-
     close = {"atol": 1e-4, "rtol": 1e-4}
-    np.testing.assert_allclose(stored("lora-1"), logits_of(first, base, paths), **close)
-    np.testing.assert_allclose(stored("lora-2"), logits_of(second, base, paths), **close)
+    singles = [stored(tmp_path, name) for name in ("lora-1", "lora-2")]
+    np.testing.assert_allclose(singles[0], logits_of(first, base, paths), **close)
+    np.testing.assert_allclose(singles[1], logits_of(second, base, paths), **close)
     soup = tmp_path / "results/soup/model"
     found = logits_by_transformers(soup, paths)
-    np.testing.assert_allclose(stored("uniform"), found, **close)
-    assert np.abs(found - (stored("lora-1") + stored("lora-2")) / 2).max() > 1e-3  # no ensemble
+    np.testing.assert_allclose(stored(tmp_path, "uniform"), found, **close)
+    assert np.abs(found - np.mean(singles, axis=0)).max() > 1e-3  # no ensemble
     merged = [each.merge_and_unload().state_dict() for each in (first, second)]
     mean = (merged[0]["classifier.weight"] + merged[1]["classifier.weight"]) / 2
     torch.testing.assert_close(read_weights(soup / "model.safetensors")["classifier.weight"], mean)

@@ -31,6 +31,11 @@ FIGURES = {
     f"figure{name}" for name in ("1", "2", "3", "4", "B1", "B2", "D1", "G4", "K1", "L3", "Recipes")
 }
 
+STUDIES = (
+    *("align", "appendix-l", "basic", "cifar", "cross-dataset", "cross-dataset-miniature"),
+    *("imagenet", "released", "vit-g", "wilds"),
+)
+
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
@@ -266,6 +271,13 @@ def test_default_study_dry_runs_without_any_flag(checkout, target):
     done = snakemake(checkout, "-n", target)
     assert done.returncode == 0, done.stdout
     assert "random-search/models/008/weights.safetensors" in done.stdout
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_of_the_paper_dry_runs_without_data(tmp_path, name):
+    folder = copy_workflow(tmp_path)
+    done = snakemake(folder, "-n", "-q", "all", "--configfile", f"config/{name}.yaml")
+    assert done.returncode == 0, done.stdout
 
 
 def test_killed_job_and_killed_controller_cost_no_more_than_the_last_steps(
