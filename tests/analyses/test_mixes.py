@@ -17,7 +17,6 @@ from modelsoups.analyses.mixes import (
     open_sets,
     plan_mixes,
     random_pairs,
-    varied,
 )
 from modelsoups.data.views import ViewSpec
 from modelsoups.evaluation.evaluator import Evaluator
@@ -255,12 +254,6 @@ def test_random_pairs_are_different_and_repeat_with_their_seed() -> None:
 def test_interpolation_leaves_out_what_has_no_weight() -> None:
     assert interpolation("a", "b", 0.25) == {"a": 0.75, "b": 0.25}
     assert interpolation("a", "b", 1) == {"b": 1}
-
-
-def test_what_varies_between_two_runs() -> None:
-    assert varied(RUNS["000"], RUNS["001"]) == "seed"
-    assert varied(RUNS["000"], RUNS["002"]) == "lr"
-    assert varied(RUNS["000"], RUNS["003"]) == "several"
 
 
 def test_sample_is_the_same_of_images_and_labels(tmp_path) -> None:

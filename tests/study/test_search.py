@@ -7,10 +7,12 @@ from modelsoups.study.search import (
     as_params,
     average_names,
     list_runs,
+    pairs_below,
     select,
     select_all,
 )
 from modelsoups.study.spaces import random_search
+from weight_space import RUNS
 
 SHARED = {"batch_size": 512, "min_crop": 0.08, "warmup_steps": 500, "clip_norm": 1.0}
 
@@ -205,6 +207,15 @@ def test_runs_are_selected_by_their_hyper_parameters():
         select(runs, {"lr": 1e-5})
     with pytest.raises(ValueError, match="expected one run with {'seed': 7}, found none"):
         select(runs, {"seed": 7})
+
+
+def test_pairs_below_a_learning_rate_say_what_varies_between_the_two():
+    chosen, pairs = pairs_below(RUNS, 1, "all")
+    assert chosen == list(RUNS) and len(pairs) == 6
+    assert (pairs["000", "001"], pairs["000", "002"]) == ("seed", "lr")
+    assert pairs["000", "003"] == "several"
+    assert ("000", "003") not in pairs_below(RUNS, 1, "one")[1]
+    assert pairs_below(RUNS, 1e-2, "all") == (["000", "001"], {("000", "001"): "seed"})
 
 
 def test_more_than_a_thousand_runs_have_names_of_their_own():

@@ -6,7 +6,7 @@ evaluates them all in one job, with the data sets opened once and one model for 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from modelsoups.evaluation.metrics import METRICS, is_correct
 from modelsoups.evaluation.paired import pack
 from modelsoups.soups.ensembles import mean_of
 from modelsoups.study.groups import members_of
-from modelsoups.study.search import INITIALIZATION, RunSpec, select, select_all
+from modelsoups.study.search import INITIALIZATION, RunSpec, pairs_below, select, select_all
 from modelsoups.weights.average import average
 from modelsoups.weights.checkpoints import why_no_weights
 from modelsoups.weights.geometry import (
@@ -55,12 +55,6 @@ def interpolation(first: str, second: str, alpha: float) -> dict[str, float]:
     """Coefficients of (1 - alpha) times the first plus alpha times the second model."""
     weights = {first: 1 - alpha, second: alpha}
     return {model: weight for model, weight in weights.items() if weight}
-
-
-def varied(first: RunSpec, second: RunSpec) -> str:
-    """The hyper-parameter in which two runs differ, or `several`."""
-    names = [name for name, value in asdict(first).items() if value != getattr(second, name)]
-    return names[0] if len(names) == 1 else "several"
 
 
 def plan_mixes(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
@@ -116,11 +110,10 @@ def plan_plane(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
 def plan_angles(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     """Runs below a learning rate, and the middles of their pairs with their angle (Figure 3).
 
-    plan: `below_lr`; `pairs`: `all`, or `one` for those that differ in one hyper-parameter.
-    Without a pair there are no mixes.
+    plan: `below_lr`, `pairs` (see `pairs_below`). Without a pair there are no mixes.
     """
-    chosen = [name for name, run in runs.items() if run.lr < plan["below_lr"]]
-    if len(chosen) < 2:
+    chosen, pairs = pairs_below(runs, plan["below_lr"], plan["pairs"])
+    if not pairs:
         return []
     products = displacement_products(
         files[INITIALIZATION], [files[name] for name in chosen], is_repeated_weight
@@ -128,13 +121,11 @@ def plan_angles(plan: Mapping[str, Any], runs: Runs, files: Files) -> list[Mix]:
     mixes = [
         Mix(coefficients={name: 1.0}, about={"first": name, "second": name}) for name in chosen
     ]
-    for (i, first), (j, second) in combinations(enumerate(chosen), 2):
-        what = varied(runs[first], runs[second])
-        if plan["pairs"] == "all" or what != "several":
-            about: dict[str, Any] = {"first": first, "second": second, "varied": what}
-            about["angle"] = angle(products, i, j)
-            mixes.append(Mix(coefficients=interpolation(first, second, 0.5), about=about))
-    return mixes if len(mixes) > len(chosen) else []
+    for (first, second), what in pairs.items():
+        about: dict[str, Any] = {"first": first, "second": second, "varied": what}
+        about["angle"] = angle(products, chosen.index(first), chosen.index(second))
+        mixes.append(Mix(coefficients=interpolation(first, second, 0.5), about=about))
+    return mixes
 
 
 def random_pairs(names: Sequence[str], num_pairs: int, seed: int) -> list[tuple[str, str]]:

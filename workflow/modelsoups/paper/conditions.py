@@ -4,10 +4,9 @@ Each function returns sentences that say what is missing, none if nothing is.
 """
 
 from collections.abc import Mapping
-from itertools import combinations
 from typing import Any
 
-from modelsoups.study.search import select_all
+from modelsoups.study.search import pairs_below, select_all
 from modelsoups.study.study import Study
 
 
@@ -74,11 +73,7 @@ def needs_pairs(study: Study, sweep: str, below_lr: float, pairs: str) -> list[s
     """Unless two runs of a sweep are below a learning rate (and, `one`, differ in one thing)."""
     if missing := needs_settings(study, sweep):
         return missing
-    chosen = [vars(run) for run in study.runs[sweep].values() if run.lr < below_lr]
-    if any(
-        pairs == "all" or sum(a[name] != b[name] for name in a) == 1
-        for a, b in combinations(chosen, 2)
-    ):
+    if pairs_below(study.runs[sweep], below_lr, pairs)[1]:
         return []
     return [
         f"no two runs of {sweep} have learning rates below {below_lr}"

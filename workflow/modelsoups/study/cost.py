@@ -4,11 +4,10 @@ Imported while Snakemake parses: no torch.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import combinations
 from math import ceil, comb
 from typing import Any
 
-from modelsoups.study.search import RunSpec, average_names
+from modelsoups.study.search import RunSpec, average_names, pairs_below
 from modelsoups.study.study import Study
 
 ASSUMED_IMAGES = (
@@ -55,12 +54,8 @@ def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
         case "endpoints":
             return sum(comb(len(grid), 2) for grid in plan["grids"].values())
         case "angles":
-            chosen = [vars(run) for run in runs.values() if run.lr < plan["below_lr"]]
-            pairs = (
-                plan["pairs"] == "all" or sum(a[key] != b[key] for key in a) == 1
-                for a, b in combinations(chosen, 2)
-            )
-            return len(chosen) + sum(pairs)
+            chosen, pairs = pairs_below(runs, plan["below_lr"], plan["pairs"])
+            return len(chosen) + len(pairs)
         case "groups":
             groups = plan["groups"]
             return sum(len(each["members"]) if each.get("ensemble") else 1 for each in groups)

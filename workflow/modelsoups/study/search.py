@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from dataclasses import field as field_of
+from itertools import combinations
 from typing import Any, get_args, get_origin
 
 from modelsoups.study.spaces import grid_search, random_search
@@ -291,6 +292,25 @@ def select(runs: Mapping[str, RunSpec], match: Mapping[str, Any]) -> str:
     if len(found := select_all(runs, match)) != 1:
         raise ValueError(f"expected one run with {dict(match)}, found {found or 'none'}")
     return found[0]
+
+
+def varied_between(first: RunSpec, second: RunSpec) -> str:
+    """The hyper-parameter in which two runs differ, or `several`."""
+    names = [name for name, value in vars(first).items() if value != getattr(second, name)]
+    return names[0] if len(names) == 1 else "several"
+
+
+def pairs_below(
+    runs: Mapping[str, RunSpec], below_lr: float, pairs: str
+) -> tuple[list[str], dict[tuple[str, str], str]]:
+    """Runs below a learning rate, and pairs of them with what varies between the two.
+
+    Args: pairs: `all`, or `one` for those that differ in one hyper-parameter.
+    """
+    chosen = [name for name, run in runs.items() if run.lr < below_lr]
+    found = {(a, b): varied_between(runs[a], runs[b]) for a, b in combinations(chosen, 2)}
+    taken = {pair: what for pair, what in found.items() if pairs == "all" or what != "several"}
+    return chosen, taken
 
 
 def list_runs(sweep: Mapping[str, Any]) -> dict[str, RunSpec]:
