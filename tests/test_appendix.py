@@ -136,6 +136,14 @@ def test_papers_seeds_and_one_dimensional_grids_are_its_own():
     assert {("sgd", 0.1), ("rmsprop", 3e-5), ("adam", 3e-5), ("adamw", 3e-5)} <= rates
 
 
+@pytest.mark.parametrize("paths", [OVERLAY, ("config/imagenet.yaml",)])
+def test_weight_decay_is_off_where_it_is_a_part_of_the_gradient(paths):
+    runs = Study(merged(*paths)).runs["one-dimensional"].values()
+    decays = {run.optimizer: run.weight_decay for run in runs}
+    assert decays.pop("adamw") > 0
+    assert decays == {"rmsprop": 0, "adam": 0, "sgd": 0}
+
+
 def test_appendix_of_what_is_not_there_is_refused(tmp_path):
     folder = copy_workflow(tmp_path)
 
