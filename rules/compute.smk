@@ -10,6 +10,7 @@ from modelsoups.study.cost import (
     ASSUMED_IMAGES,
     count_images,
     looks_of,
+    megabytes,
     models_in_training,
     passes_of,
 )
@@ -33,6 +34,8 @@ EVALUATION = {
     "precision": "float32",
     **CONFIG["evaluation"],
 }
+ONE_MODEL = {"models": 3}  # with what its weights are read into
+MIXED_MODELS = {"models": 9}
 # Longer jobs go on in their next attempt: partitions have limits.
 MAX_MINUTES = 60 * CONFIG.get("max_hours", 24)
 
@@ -84,11 +87,15 @@ def config_memory_of_run(wildcards, attempt):
 
 
 def training_memory(wildcards, attempt, input):
-    """Megabytes of one run: as many models as its methods keep, in each of its processes."""
-    models = models_in_training(STUDY.runs[wildcards.sweep][wildcards.run])
-    models *= compute_of_sweep(wildcards.sweep)["gpus"]
+    """Megabytes of one run."""
     asked = config_memory_of_run(wildcards, attempt)
-    return max(asked, memory(models, first_weights(input), attempt))
+    return max(asked, memory(held_by_run(wildcards), input, attempt))
+
+
+def held_by_run(wildcards):
+    """As many models as its methods keep, in each of its processes."""
+    models = models_in_training(STUDY.runs[wildcards.sweep][wildcards.run])
+    return {"models": models * compute_of_sweep(wildcards.sweep)["gpus"]}
 
 
 def training_minutes(wildcards, attempt):
@@ -101,13 +108,13 @@ def training_minutes(wildcards, attempt):
     return minutes(images / (compute["images_per_second"] * compute["gpus"]), attempt)
 
 
-def memory(models, weights, attempt):
-    """Megabytes of a job that holds so many models at once, on top of Python, torch and images.
+def memory(held, input, attempt):
+    """Megabytes of a job that holds some models at once, of one size (`held`, as `megabytes` has it).
 
-    The size of a model is that of its file of weights, which is there when the job begins; in a
-    plan before that, Snakemake writes <TBD>.
+    That size is that of a file of weights, which is there when the job begins; in a dry run before
+    that, Snakemake writes <TBD>.
     """
-    return attempt * ceil(2000 + models * os.path.getsize(weights) / 1e6)
+    return attempt * megabytes(os.path.getsize(first_weights(input)), **held)
 
 
 def first_weights(input):
@@ -118,26 +125,31 @@ def first_weights(input):
 
 def evaluation_memory(wildcards, attempt, input):
     """Megabytes of a job that runs a model: its weights, and what they are read into."""
-    needed = memory(3, first_weights(input), attempt)
-    return max(config_memory(wildcards, attempt), needed)
+    return max(config_memory(wildcards, attempt), memory(ONE_MODEL, input, attempt))
 
 
 def pool_memory(wildcards, attempt, input):
     """Megabytes of a job that mixes models."""
-    needed = memory(9, first_weights(input), attempt)
-    return max(config_memory(wildcards, attempt), needed)
+    return max(config_memory(wildcards, attempt), memory(MIXED_MODELS, input, attempt))
 
 
 def soup_memory(wildcards, attempt, input):
-    """Megabytes of a soup: of the models that its recipe has in memory at most, and of the pool that
-    a learned soup holds."""
-    spec = recipe_spec(wildcards)
-    models = RECIPES[spec["kind"]].num_held + spec.get("models_at_a_time", 0)
-    needed = memory(models, first_weights(input), attempt)
-    if "resident_gib" in spec and not spec.get("models_at_a_time"):
-        pool = len(candidates(wildcards)) * os.path.getsize(first_weights(input))
-        needed += attempt * ceil(min(pool, spec["resident_gib"] * 2**30) / 1e6)
+    """Megabytes of a soup."""
+    needed = memory(held_by_soup(wildcards), input, attempt)
     return max(config_memory(wildcards, attempt), needed)
+
+
+def held_by_soup(wildcards):
+    """The models that its recipe has in memory at most, and the pool that a learned soup holds."""
+    spec = recipe_spec(wildcards)
+    some = spec.get("models_at_a_time", 0)
+    held = {"models": RECIPES[spec["kind"]].num_held + some}
+    if "resident_gib" in spec and not some:
+        held |= {
+            "pool": len(candidates(wildcards)),
+            "resident_gib": spec["resident_gib"],
+        }
+    return held
 
 
 def config_memory(wildcards, attempt):

@@ -137,43 +137,48 @@ def plan_sweeps(wildcards):
 
 
 def plan_jobs(wildcards):
-    """What the largest job of each sort asks for at its first attempt."""
-    training = [
-        wildcards_of(sweep=sweep, run=run)
-        for sweep, runs in STUDY.runs.items()
-        for run in runs
-    ]
-    analyses = [
-        (f"{sweep}: {table}", minutes_of_passes(analysis_images(sweep, table), 1))
-        for sweep, tables in ANALYSES.items()
-        for table in tables
-    ]
-    gpu = {"gpus": 1, "threads": 1, "mem_mb": config_memory(None, 1)}
-    rows = {}
-    for each in training:
-        asked = {
-            "gpus": compute_of("gpus")(each),
-            "threads": training_threads(each),
-            "mem_mb": config_memory_of_run(each, 1),
-            "minutes": training_minutes(each, 1),
+    """Sort of job, its sweep, and what one of that sort asks for at its first attempt: the memory of
+    the models that it holds (`held`), and at least `mem_mb`."""
+
+    def on_gpu(minutes, held):
+        least = config_memory(None, 1)
+        return {
+            "gpus": 1,
+            "threads": 1,
+            "mem_mb": least,
+            "minutes": minutes,
+            "held": held,
         }
-        name = f"finetune_run of {each.sweep}"
-        rows[name] = max(rows.get(name, asked), asked, key=lambda row: row["minutes"])
+
+    jobs = []
+    for sweep, runs in STUDY.runs.items():
+        for run in runs:
+            each = wildcards_of(sweep=sweep, run=run)
+            asked = {
+                "gpus": compute_of("gpus")(each),
+                "threads": training_threads(each),
+                "mem_mb": config_memory_of_run(each, 1),
+                "minutes": training_minutes(each, 1),
+                "held": held_by_run(each),
+            }
+            jobs.append([f"finetune_run of {sweep}", sweep, asked])
     for sweep in STUDY.pools:
+        each = wildcards_of(sweep=sweep)
         for name, reckon in (
             ("evaluate_held_out", held_out_minutes),
             ("evaluate_reported", evaluation_minutes),
         ):
-            asked = reckon(wildcards_of(sweep=sweep), 1)
-            if asked >= rows.get(name, {"minutes": 0})["minutes"]:
-                rows[name] = {**gpu, "minutes": asked}
+            jobs.append([name, sweep, on_gpu(reckon(each, 1), ONE_MODEL)])
         for recipe in STUDY.recipes_of(sweep):
-            asked = soup_minutes(wildcards_of(sweep=sweep, recipe=recipe), 1)
-            name = f"cook_soup of {sweep}"
-            if asked >= rows.get(name, {"minutes": 0})["minutes"]:
-                rows[name] = {**gpu, "minutes": asked}
-    rows |= {name: {**gpu, "minutes": asked} for name, asked in analyses}
-    return rows
+            each = wildcards_of(sweep=sweep, recipe=recipe)
+            asked = on_gpu(soup_minutes(each, 1), held_by_soup(each))
+            jobs.append([f"cook_soup of {sweep}", sweep, asked])
+    for sweep, tables in ANALYSES.items():
+        for table in tables:
+            held = ONE_MODEL if table == "timing" else MIXED_MODELS
+            needed = minutes_of_passes(analysis_images(sweep, table), 1)
+            jobs.append([f"{sweep}: {table}", sweep, on_gpu(needed, held)])
+    return jobs
 
 
 def checked_datasets(wildcards):

@@ -11,6 +11,7 @@ from modelsoups.study.cost import (
     count_images,
     count_mixes,
     looks_of,
+    megabytes,
     models_in_training,
     passes_of,
 )
@@ -38,6 +39,12 @@ def test_methods_of_a_run_cost_passes_and_memory():
     assert (looks_of(plain), looks_of(every)) == (0, 2 * 3)
     assert looks_of(replace(every, evaluate_every=0.3)) == 4 * 3
     assert models_in_training(every) == 8 + 1 + 1 + 2 * 3 + 3 * 4
+
+
+def test_memory_is_that_of_models_and_of_the_pool_that_is_held_beside():
+    assert megabytes(5e9, models=3) == 2000 + 3 * 5000
+    assert megabytes(5e8, models=3, pool=2, resident_gib=4) == 2000 + 3 * 500 + 2 * 500
+    assert megabytes(5e9, models=3, pool=9, resident_gib=4) == 2000 + 3 * 5000 + 4295
 
 
 def count(config):

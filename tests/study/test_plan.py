@@ -6,6 +6,7 @@ import pytest
 from modelsoups.study.plan import (
     DatasetSize,
     SweepSize,
+    largest_jobs,
     plan_study,
     plan_sweep,
     to_text,
@@ -60,6 +61,18 @@ def test_plan_of_a_study_sums_its_sweeps():
     assert plan.index.tolist() == ["a", "b", "total"]
     assert plan.num_runs["total"] == 4
     assert plan.weights_gib["total"] == 10.0
+
+
+def test_jobs_ask_for_the_memory_of_their_models_where_that_is_more_than_the_configs():
+    """Eight models of a billion float32 numbers take 32 GB, and 2 GB are for the rest."""
+    job = {"gpus": 1, "threads": 2, "mem_mb": 16_000, "minutes": 20, "held": {"models": 8}}
+    longer = {**job, "minutes": 30, "held": {"models": 3}}
+    jobs = [("run", "large", job), ("run", "large", longer), ("run of a small one", "small", job)]
+    asked = largest_jobs(jobs, {"large": 10**9, "small": 10**6})
+    assert asked == {
+        "run": {"gpus": 1, "threads": 2, "mem_mb": 34_000, "minutes": 30},
+        "run of a small one": {"gpus": 1, "threads": 2, "mem_mb": 16_000, "minutes": 20},
+    }
 
 
 def test_plan_in_print_names_the_study_and_the_disk_in_all():

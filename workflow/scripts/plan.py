@@ -10,6 +10,7 @@ from modelsoups.study.plan import (
     GIB,
     DatasetSize,
     SweepSize,
+    largest_jobs,
     plan_study,
     to_text,
 )
@@ -49,4 +50,5 @@ plan = plan_study(
 )
 measured = [name for name, speed in trained.items() if speed] + ["evaluation"] * bool(evaluated)
 arrays = {name: size / GIB for name, size in params.decoded.items()}
-print(to_text(plan, params.study, arrays, params.jobs, measured))
+asked = largest_jobs(params.jobs, num_parameters)
+print(to_text(plan, params.study, arrays, asked, measured))

@@ -42,6 +42,16 @@ def models_in_training(run: RunSpec) -> int:
     return 8 + kept + 4 * len(average_names(run))
 
 
+def megabytes(num_bytes: float, models: int, pool: int = 0, resident_gib: float = 0) -> int:
+    """Main memory of a job that holds so many models, on top of Python, torch and images.
+
+    Args:
+        num_bytes: of one model, as in its file. pool: models that it holds besides, up to
+            `resident_gib`.
+    """
+    return ceil(2000 + (models * num_bytes + min(pool * num_bytes, resident_gib * 2**30)) / 1e6)
+
+
 def count_mixes(plan: Mapping[str, Any], runs: Mapping[str, RunSpec]) -> int:
     """The number of mixes that a plan evaluates (`analyses.mixes`)."""
     match plan["kind"]:

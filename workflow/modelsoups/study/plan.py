@@ -3,8 +3,11 @@
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+
+from modelsoups.study.cost import megabytes
 
 GIB = 2**30
 
@@ -86,6 +89,26 @@ def plan_study(
     plan = pd.DataFrame.from_dict(rows, orient="index")
     plan.loc["total"] = plan.sum()
     return plan.rename_axis("sweep")
+
+
+def largest_jobs(
+    jobs: Iterable[tuple[str, str, Mapping[str, Any]]], num_parameters: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
+    """Sort of job -> the most that one of that sort asks for: gpus, threads, mem_mb, minutes.
+
+    Args:
+        jobs: sort, sweep, and these; where the models that it holds (`held`, arguments of
+            `megabytes`) take more memory than `mem_mb`, it asks for that.
+        num_parameters: of a sweep's models, which files have in float32.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for sort, sweep, job in jobs:
+        asked = {key: value for key, value in job.items() if key != "held"}
+        needed = megabytes(4 * num_parameters[sweep], **job["held"])
+        asked["mem_mb"] = max(asked["mem_mb"], needed)
+        before = found.get(sort, asked)
+        found[sort] = {key: max(value, before[key]) for key, value in asked.items()}
+    return found
 
 
 def disk_space(plan: pd.DataFrame, arrays: Iterable[float]) -> float:
