@@ -52,8 +52,8 @@ def test_minimal_never_flips_and_keeps_at_least_nine_tenths(picture):
         assert augmented[:, :, -10:].min() > 225
 
 
-def test_none_leaves_images_as_they_are_evaluated(picture):
-    """An array's to the pixel; of others the square in the middle, at the size asked for."""
+def test_none_takes_the_square_in_the_middle_of_an_image(picture):
+    """An array's images, which are square, stay as they are, to the pixel."""
     augment = build_augmentation("none", 0.08, 40, GREY)
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert all(torch.equal(augment(picture), pixels) for _ in range(20))

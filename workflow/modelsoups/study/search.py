@@ -53,12 +53,12 @@ class RunSpec:
     label_smoothing: float = described("At least 0, below 1; 0 is off")
     mixup: float = described("Alpha of the Beta distribution; 0 is off")
     augmentation: str = described(
-        "`none`: each image as it is evaluated; `minimal`: a random crop of 90-100 % of the area; "
-        "`medium`: timm's default; `strong`: RandAugment with M = 15, N = 2; `rand-m<M>-n<N>`: "
-        "RandAugment with others, where M counts up to 10 or, with `-mmax<X>` after it, up to X; "
-        "`crop`: random crops and flips alone; `autoaugment`: the policy of AutoAugment; "
-        "`stochastic`: minimal, medium or strong for each image at random; `fix-aug`: strong, in "
-        "the last epoch minimal"
+        "`none`: the square in the middle of each image; `minimal`: a random crop of 90-100 % of "
+        "the area; `medium`: timm's default; `strong`: RandAugment with M = 15, N = 2; "
+        "`rand-m<M>-n<N>`: RandAugment with others, where M counts up to 10 or, with `-mmax<X>` "
+        "after it, up to X; `crop`: random crops and flips alone; `autoaugment`: the policy of "
+        "AutoAugment; `stochastic`: minimal, medium or strong for each image at random; `fix-aug`: "
+        "strong, in the last epoch minimal"
     )
     min_crop: float = described(
         "Smallest share of the area that the random crop keeps, in all but `none` and `minimal`; "
