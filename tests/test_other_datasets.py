@@ -154,3 +154,11 @@ def test_backbones_of_other_groups_are_averaged_for_a_target_with_its_own_head(t
     assert moved and not any(key.startswith("head.") for key in moved)  # which is frozen
     claims = read_json(folder / "results/claims/figureE1.json")["claims"]
     assert [claim["section"] for claim in claims] == ["E"] * 3  # over targets, and on each of two
+
+
+def test_warm_up_on_the_small_data_sets_is_one_epoch():
+    config = yaml.safe_load((ROOT / "config/cross-dataset.yaml").read_text("utf-8"))
+    for name in ("cifar10", "dtd", "food101", "sun397", "cars"):
+        finetune = config["sweeps"][name]["finetune"]
+        steps = config["datasets"][f"{name}-train"]["num_images"] // finetune["batch_size"]
+        assert finetune["warmup_steps"] == steps
