@@ -271,6 +271,9 @@ RESULT = Result(
     names=names,
     problems=problems,
     make=make,
-    caption="Figure D.1. WiSE-FT: from the initialisation to each run and each soup.",
+    caption=(
+        "Figure D.1. WiSE-FT: from the initialisation to each run and each soup. Runs have one "
+        "colour; the paper's right panel has one for each augmentation."
+    ),
     paper="The soups lie beyond the curves of all runs",
 )
