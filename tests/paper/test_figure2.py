@@ -66,6 +66,19 @@ def test_it_has_a_row_a_plane_and_a_column_a_domain() -> None:
     ]
 
 
+def test_arrows_are_drawn_at_the_angle_that_they_have_in_weight_space() -> None:
+    """Of a plane twice as wide as it is high, whose arrows are 45 degrees apart."""
+    table = plane().replace({"y": {1.0: 0.5, 2.0: 1.0}})
+    table.loc[table["corner"] == "second", ["x", "y"]] = (1.0, 1.0)
+    figure = figure_2(table, "A toy study")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    start, *ends = axes.transData.transform([(0.5, 0.5), (1.5, 0.5), (1.0, 1.0)])
+    (along, flat), (right, up) = (end - start for end in ends)
+    assert flat == pytest.approx(0) and along > 0
+    assert up == pytest.approx(right)
+
+
 def test_it_is_drawn_without_train_loss_and_shifts() -> None:
     figure = figure_2(plane().drop(columns=["train_loss", "shifts"]), "A toy study")
     figure.draw_without_rendering()

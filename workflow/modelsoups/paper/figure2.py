@@ -116,6 +116,7 @@ def figure_2(table: "pd.DataFrame", title: str, log_levels: bool = True) -> "Fig
                 axes.set_title(label if plane == planes[0] else "")
                 axes.set_xlabel("Along $u_1$ (distance)")
                 axes.set_ylabel(f"{plane}\nAlong $u_2$" if name == next(iter(columns)) else "")
+                axes.set_aspect("equal")  # "the angle between the arrows" (footnote 2)
                 axes.grid(False)
                 figure.colorbar(shape, ax=axes, format="%.3g")
         figure.suptitle(title)
