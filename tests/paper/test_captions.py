@@ -4,6 +4,7 @@ from modelsoups.evaluation.statistics import estimate
 from modelsoups.paper.captions import caption, write_caption
 from modelsoups.paper.claims import make_claim
 from modelsoups.paper.declare import Given, Made
+from modelsoups.paper.figure2 import RESULT as FIGURE_2
 from modelsoups.paper.figureH import RESULT as FIGURE_H
 from modelsoups.paper.table3 import RESULT as TABLE_3
 
@@ -28,6 +29,12 @@ def test_it_says_what_is_shown_the_paper_and_the_computed_verdicts() -> None:
 def test_fields_of_the_spec_are_filled_in() -> None:
     text = caption(FIGURE_H, given(sweep="grid", number=2), Made())
     assert text.startswith("Figure H.2: Figure B.1 for sweep grid.")
+
+
+def test_a_sample_of_images_is_named() -> None:
+    text = caption(FIGURE_2, given(max_images=1500), Made())
+    assert "Of data sets with more than 1,500 images it is of a sample of so many." in text
+    assert "sample" not in caption(FIGURE_2, given(max_images=None), Made())
 
 
 def test_it_is_written_as_text(tmp_path) -> None:

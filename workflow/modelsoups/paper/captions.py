@@ -9,6 +9,8 @@ from modelsoups.paper.declare import Given, Made, Result
 def caption(result: Result, given: Given, made: Made) -> str:
     """A caption in reStructuredText, with the verdicts and descriptions of this study."""
     lines = [f"{result.caption.format(**given.spec)} Study: {given.study}."]
+    if limit := given.spec.get("max_images"):
+        lines[0] += f" Of data sets with more than {limit:,} images it is of a sample of so many."
     lines += [f"**The paper:** {result.paper}."] if result.paper else []
     lines += [
         f"**Here:** {each.claim}: {each.here}. **{each.verdict.capitalize()}.**"

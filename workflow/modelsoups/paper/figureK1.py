@@ -285,7 +285,8 @@ RESULT = Result(
     make=make,
     caption=(
         "Figure K.1. True difference of soup and ensemble against the approximation of eq. 1, one "
-        "marker a pair of models, alpha and data set."
+        "marker a pair of models, alpha and data set. A sample of images, if there is one, is "
+        "the approximation's; true differences are of all."
     ),
     paper=(
         "The approximation is strongly correlated with the differences in loss and error unless "
