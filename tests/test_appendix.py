@@ -124,6 +124,7 @@ def test_numbers_of_the_papers_align_are_its_own():
     assert {(run.epochs, run.weight_decay, run.train_size) for run in runs} == {(25, 0.1, 289)}
     assert [run.lr for run in runs[:5]] == [1e-6, 2e-6, 5e-6, 1e-5, 2e-5]
     assert {run.mixup for run in runs} == {0, 0.5}
+    assert {run.augmentation for run in runs} == {"crop", "rand-m15-n2-mmax15"}  # M = 15 in full
     assert {(run.min_crop, run.crop_ratio) for run in runs} == {(0.05, 4 / 3), (0.9, 1.05)}
 
 
