@@ -180,12 +180,24 @@ def change(config, dotted, value):
             {"uniform": [4, 5]},
             r"epochs must be a whole number, got 4.\d+; draw it by `integer`",
         ),
+        (
+            "sweeps.random-search.random.space.lr",
+            {"log_uniform": ["1e-6", 1.0e-4]},  # as YAML reads [1e-6, 1.0e-4]
+            r"random.space.lr.log_uniform.0: YAML takes 1e-6 for a word; write 1.0e-6",
+        ),
+        ("linear_probe.l2", ["1.5E3"], r"l2.0: YAML takes 1.5E3 for a word; write 1.5e\+3"),
     ],
 )
 def test_problem_is_named_with_its_place(config, key, value, message):
     change(config, key, value)
     with pytest.raises(ValueError, match=message):
         check_config(config)
+
+
+def test_words_may_look_like_numbers_where_the_data_have_them(config):
+    change(config, "datasets.emoji-test.where", {"split": ["1e3"]})
+    change(config, "study", "1e3")
+    check_config(config)
 
 
 def test_sweep_of_blocks_is_checked_block_by_block(config):

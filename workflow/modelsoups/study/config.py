@@ -3,6 +3,7 @@
 Imported while Snakemake parses: no torch.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from modelsoups.study.trajectories import average_problems, teacher_problems
 # What a check of a table or figure's key looks for -> where it is defined.
 DEFINED_IN = {"sweep": ("sweeps", "pools"), "recipe": ("recipes",), "dataset": ("datasets",)}
 WITH_LABELS = ("flat", "npy", "listed", "cars")  # layouts whose labels are a file of their own
+# YAML takes a number for a word that lacks a point or its exponent's sign. Below these keys a word
+# may look so.
+UNPOINTED = re.compile(r"([-+]?\d+)(\.\d*)?[eE]([-+]?\d+)")
+WITH_WORDS = {"study", "classes", "datasets", "soup", "where"}
 Named = Iterable[tuple[str, str, str]]  # key that names something, what (DEFINED_IN), its name
 
 
@@ -81,7 +86,8 @@ def check_config(
     from jsonschema import Draft202012Validator
 
     study = Study(config)
-    found = [
+    found = list(numbers_as_words(config))
+    found = found or [
         f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {explain(error)}"
         for error in Draft202012Validator(schema).iter_errors(config)
     ]
@@ -94,6 +100,21 @@ def check_config(
             "describes every key):\n  " + "\n  ".join(found)
         )
     return study
+
+
+def numbers_as_words(config: Any, place: str = "") -> Iterator[str]:
+    """Numbers such as 1e-3, which YAML reads as words."""
+    if isinstance(config, str) and (found := UNPOINTED.fullmatch(config)):
+        whole, fraction, exponent = found.groups()
+        written = f"{whole}{fraction or '.0'}e{int(exponent):+d}"
+        yield f"{place.lstrip('.')}: YAML takes {config} for a word; write {written}"
+    elif isinstance(config, Mapping):
+        for key, value in config.items():
+            if key not in WITH_WORDS:
+                yield from numbers_as_words(value, f"{place}.{key}")
+    elif isinstance(config, list):
+        for number, each in enumerate(config):
+            yield from numbers_as_words(each, f"{place}.{number}")
 
 
 def explain(error: Any) -> str:

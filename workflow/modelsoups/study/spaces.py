@@ -64,17 +64,25 @@ def check_space(space: Mapping[str, Any]) -> None:
         if not isinstance(value, list) or not value:
             raise ValueError(f"choice: expected a list of options, found {value}")
         shares = probabilities_of(space)
+        check_numbers("probabilities", shares)
         if len(shares) != len(value) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(
                 f"choice: expected {len(value)} probabilities that sum to 1, found {shares}"
             )
     else:
-        if not isinstance(value, list) or len(value) != 2 or not value[0] <= value[1]:
+        check_numbers(name, value)
+        if len(value) != 2 or not value[0] <= value[1]:
             raise ValueError(f"{name}: expected [low, high], found {value}")
         if name == "integer" and not all(type(end) is int for end in value):
             raise ValueError(f"integer: expected whole numbers, found {value}")
         if name == "log_uniform" and value[0] <= 0:
             raise ValueError(f"log_uniform: expected positive ends, found {value}")
+
+
+def check_numbers(name: str, found: Any) -> None:
+    """Raise a ValueError unless this is a list of numbers."""
+    if not isinstance(found, list) or not all(type(each) in (int, float) for each in found):
+        raise ValueError(f"{name}: expected a list of numbers, found {found}")
 
 
 def probabilities_of(space: Mapping[str, Any]) -> list[float]:
