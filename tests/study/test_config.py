@@ -375,3 +375,22 @@ def test_study_may_differ_from_its_catalog(tmp_path):
 def test_word_that_no_catalog_describes_is_told():
     with pytest.raises(ValueError, match="datasets.photos: 'shift' takes a data set from the cat"):
         study_config.read_config({"datasets": {"photos": "shift"}})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"datasets": None}, "datasets: expected a mapping, found None"),
+        ({"catalog": "nowhere.yaml"}, "catalog: there is no file nowhere.yaml"),
+        ({"catalog": f"{ROOT}/resources/emoji/classes.csv"}, "catalog: expected a mapping, found "),
+    ],
+)
+def test_sections_and_catalogs_that_are_none_are_told(config, message):
+    with pytest.raises(ValueError, match=message):
+        study_config.read_config(config)
+
+
+def test_data_set_without_keys_is_told(config):
+    change(config, "datasets.emoji-test", None)  # as YAML reads keys that are not indented
+    with pytest.raises(ValueError, match="datasets.emoji-test.role: None is not one of"):
+        check_config(config)

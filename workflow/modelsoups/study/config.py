@@ -34,27 +34,38 @@ def read_config(config: Mapping[str, Any], find: Callable[[str], str] = str) -> 
     what differs (`{role: shift, num_images: 100}`); what else the study says counts before it.
 
     Args: find: from a path as written to that of the file.
-    Raises: ValueError if a data set is a word, but not described in the catalog.
+    Raises: ValueError if the catalog is none, or a data set is a word that it does not describe.
     """
     own = dict(config)
     catalog: Mapping[str, Any] = {}
     if path := own.pop("catalog", None):
+        if not Path(find(path)).is_file():
+            raise ValueError(f"catalog: there is no file {path} (looked from {Path.cwd()})")
         catalog = yaml.safe_load(Path(find(path)).read_text(encoding="utf-8"))
-    described = catalog.get("datasets", {})
+    described = mapping_at("catalog.datasets", mapping_at("catalog", catalog).get("datasets", {}))
     datasets = {}
-    for name, spec in own.get("datasets", {}).items():
+    for name, spec in mapping_at("datasets", own.get("datasets", {})).items():
         if isinstance(spec, str) and name not in described:
             raise ValueError(
                 f"datasets.{name}: {spec!r} takes a data set from the catalog, which has "
                 f"{sorted(described) or 'none; name its file under `catalog`'}"
             )
-        said = {"role": spec} if isinstance(spec, str) else spec
+        said = spec if isinstance(spec, Mapping) else {"role": spec}
         datasets[name] = {**described.get(name, {}), **said}
     merged = {
-        key: {**catalog[key], **own.get(key, {})} for key in ("folders", "views") if key in catalog
+        key: {**catalog[key], **mapping_at(key, own.get(key, {}))}
+        for key in ("folders", "views")
+        if key in catalog
     }
     shared = {key: catalog[key] for key in ("classes", "prompts") if key in catalog}
     return {**shared, **own, **merged, "datasets": datasets}
+
+
+def mapping_at(place: str, found: Any) -> Mapping[str, Any]:
+    """What stands there, which has to be a mapping."""
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{place}: expected a mapping, found {found!r}")
+    return found
 
 
 def read_schema(path: str | Path, sections: Mapping[str, Any]) -> dict[str, Any]:
