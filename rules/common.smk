@@ -1,6 +1,5 @@
 """The checked study, and the look-ups that several rules share."""
 
-import csv
 import gc
 import os
 import re
@@ -68,6 +67,7 @@ from modelsoups.soups.registry import (
     full_config,
     parse_recipe,
 )
+from modelsoups.study.classes import list_ids
 from modelsoups.study.config import check_config, read_config
 from modelsoups.study.own import (
     HELD_OUT,
@@ -144,6 +144,10 @@ try:
         named=list_names,
         problems=list_problems,
     )
+    CLASS_IDS = {
+        name: list_ids(STUDY.said_of(name, "classes"), shipped)
+        for name in CONFIG["datasets"]
+    }
     TARGETS = list_targets(CONFIG)
     ANALYSES = list_analyses(CONFIG)
 except ValueError as error:
@@ -198,14 +202,9 @@ wildcard_constraints:
     ),
 
 
-@cache
 def class_ids(dataset):
     """Ids of the classes that a data set has labels of, in label order."""
-    classes = STUDY.said_of(dataset, "classes")
-    if not isinstance(classes, str):
-        return list(classes)
-    with open(shipped(classes), encoding="utf-8", newline="") as file:
-        return [row["id"] for row in csv.DictReader(file)]
+    return CLASS_IDS[dataset]
 
 
 def num_classes(wildcards):

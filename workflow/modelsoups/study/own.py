@@ -4,7 +4,6 @@ The section says where the models are, what they are and what they are judged on
 follows. Imported while Snakemake parses: standard library only.
 """
 
-import csv
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from modelsoups.study.adapters import adapter_in, find_base
 from modelsoups.study.checkpoints import find_models, name_models
+from modelsoups.study.classes import read_ids
 from modelsoups.study.search import INITIALIZATION
 
 OWN = "own"  # name of the sweep, its backbone and its view
@@ -179,7 +179,7 @@ def classes_of_config(path: str) -> list[str] | None:
 
 
 def _read_classes(path: str) -> list[str]:
-    with open(path, encoding="utf-8", newline="") as file:
-        if path.endswith(".csv"):
-            return [row["id"] for row in csv.DictReader(file)]
+    if path.endswith(".csv"):
+        return read_ids(path)
+    with open(path, encoding="utf-8") as file:
         return [line.strip() for line in file if line.strip()]
