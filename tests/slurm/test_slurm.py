@@ -122,9 +122,28 @@ def test_unknown_key_of_the_site_file_is_an_error(tmp_path, monkeypatch):
         read_profile()
 
 
-def read_profile():
-    """The profile as snakemake reads it."""
-    with open(ROOT / "slurm/config.yaml") as file:
+@pytest.mark.parametrize(
+    ("arguments", "variables", "limits"),
+    [
+        ([], {}, {"cores": "all", "resources": ["gpu=2"]}),
+        (["--profile", "slurm"], {}, {}),
+        ([], {"SNAKEMAKE_PROFILE": "slurm"}, {}),
+        (["--executor=kubernetes", "--jobs", "20"], {}, {}),
+        (["-e", "slurm", "-j", "20"], {}, {}),
+    ],
+)
+def test_what_the_login_node_has_limits_jobs_there_alone(monkeypatch, arguments, variables, limits):
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    monkeypatch.setattr(sys, "argv", ["snakemake", "all", *arguments])
+    for name, value in {"CUDA_VISIBLE_DEVICES": "0,1", **variables}.items():
+        monkeypatch.setenv(name, value)
+    profile = read_profile("profiles/default/config.yaml")
+    assert {key: profile[key] for key in ("cores", "resources") if key in profile} == limits
+
+
+def read_profile(path="slurm/config.yaml"):
+    """A profile as snakemake reads it."""
+    with open(ROOT / path) as file:
         return ProfileConfigFileParser().parse(file)
 
 
