@@ -17,6 +17,10 @@ STOPPED = """2026-11-26 12:02:00,1 CRITICAL failed
 Traceback (most recent call last):
 modelsoups.training.processes.Terminated: s 003: SIGTERM came; saved in resume.pt
 """
+INTERRUPTED = """2026-11-26 12:02:00,1 CRITICAL failed
+Traceback (most recent call last):
+KeyboardInterrupt
+"""
 
 
 @pytest.fixture
@@ -56,6 +60,7 @@ def test_run_that_begins_runs_without_an_epoch(read):
     [
         (EPOCHS + FAILED, 0, "failed", "the loss is nan"),
         (EPOCHS + STOPPED, 0, "stopped", "SIGTERM came"),
+        (EPOCHS + INTERRUPTED, 0, "stopped", "KeyboardInterrupt"),
         (EPOCHS, 3 * 3600, "stopped", "silent for 3 hours"),
     ],
 )

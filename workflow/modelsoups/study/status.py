@@ -14,6 +14,7 @@ State = Literal["waiting", "running", "stopped", "failed", "done"]
 # What fine-tuning logs at the end of each epoch.
 EPOCH = re.compile(r" epoch (\d+)/\d+: loss (\S+), (\d+) images/s$", re.MULTILINE)
 ENDED = re.compile(r" CRITICAL failed$", re.MULTILINE)
+TOLD = re.compile(r"\bTerminated\b|^KeyboardInterrupt")  # to end: by SIGTERM, by Ctrl-C
 QUIET = 3600  # seconds after which a log that nobody ends is of a job that was killed
 
 
@@ -66,7 +67,7 @@ def read_run(
     state: State = "running"
     if ENDED.search(text):
         reason = text.rstrip().rpartition("\n")[2]
-        state = "stopped" if "Terminated" in reason else "failed"
+        state = "stopped" if TOLD.search(reason) else "failed"
     elif silent > QUIET:
         reason, state = f"silent for {silent / 3600:.0f} hours", "stopped"
     return replace(
