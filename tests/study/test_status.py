@@ -55,6 +55,14 @@ def test_run_that_begins_runs_without_an_epoch(read):
     assert math.isnan(status.loss)
 
 
+def test_run_that_goes_on_has_the_epochs_of_its_earlier_attempts(read):
+    resumed = "2026-11-26 12:02:00,1 INFO going on from a b/resume.pt: epoch 3, step 5\n"
+    assert read(resumed).epochs_done == 2
+    assert "running: s 003, 2 of 4 epochs" in to_text("a study", {}, [read(resumed)], {})
+    assert "nan" not in to_text("a study", {}, [read(resumed)], {})
+    assert read(resumed + EPOCHS.replace(" 2/4", " 3/4")).epochs_done == 3
+
+
 @pytest.mark.parametrize(
     ("text", "silent", "state", "reason"),
     [

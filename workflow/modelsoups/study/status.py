@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ State = Literal["waiting", "running", "stopped", "failed", "done"]
 
 # What fine-tuning logs at the end of each epoch.
 EPOCH = re.compile(r" epoch (\d+)/\d+: loss (\S+), (\d+) images/s$", re.MULTILINE)
+RESUMED = re.compile(r" going on from .*: epoch (\d+), step \d+$", re.MULTILINE)
 ENDED = re.compile(r" CRITICAL failed$", re.MULTILINE)
 TOLD = re.compile(r"\bTerminated\b|^KeyboardInterrupt")  # to end: by SIGTERM, by Ctrl-C
 QUIET = 3600  # seconds after which a log that nobody ends is of a job that was killed
@@ -63,6 +65,8 @@ def read_run(
     except OSError:
         return begun
     found = EPOCH.findall(text)
+    resumed = RESUMED.search(text)  # the log of an earlier attempt is gone
+    before = int(resumed[1]) - 1 if resumed else 0
     reason = ""
     state: State = "running"
     if ENDED.search(text):
@@ -73,7 +77,7 @@ def read_run(
     return replace(
         begun,
         state=state,
-        epochs_done=int(found[-1][0]) if found else 0,
+        epochs_done=int(found[-1][0]) if found else before,
         images_per_second=_harmonic([float(speed) for _, _, speed in found]),
         loss=float(found[-1][1]) if found else float("nan"),
         reason=reason,
@@ -163,7 +167,7 @@ def to_text(
     lines += [f"{what}: {there} of {wanted}" for what, (there, wanted) in files.items()]
     for run in runs:
         if run.state in ("running", "stopped", "failed"):
-            loss = f", loss {run.loss:.4f}" if run.epochs_done else ""
+            loss = f", loss {run.loss:.4f}" if not isnan(run.loss) else ""
             where = f"{run.epochs_done} of {run.epochs} epochs{loss}"
             why = f"; {run.reason}" if run.reason else ""
             lines.append(f"{run.state}: {run.sweep} {run.run}, {where}{why}")
