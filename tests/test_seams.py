@@ -1,6 +1,7 @@
 """What a change makes anew in a finished study, and what it leaves, by the real Snakefile."""
 
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from checkouts import (
     MAIN,
     MODELS,
+    ROOT,
     cook_only,
     copy_study,
     planned,
@@ -58,6 +60,17 @@ def test_sets_that_were_there_are_kept_as_they_are(finished, tmp_path):
     assert "tiny-noto is kept" in log
     assert "openmoji_accuracy" in pd.read_csv(folder / "results/table3.csv")
     assert planned(folder, config) == {}
+
+
+def test_data_set_whose_folder_changed_is_listed_anew_by_the_command_of_the_page(study, tmp_path):
+    page = " ".join((ROOT / "config/README.md").read_text(encoding="utf-8").split())
+    assert "`snakemake all --forcerun results/data/<dataset>/index.parquet`" in page
+    folder = copy_study(study, tmp_path)
+    jobs = planned(folder, targets=(*MAIN, "--forcerun", "results/data/tiny-noto/index.parquet"))
+    assert (jobs["index_dataset"], jobs["decode_view"], jobs["evaluate_reported"]) == (1, 1, 6)
+    assert not jobs.keys() & {"finetune_run", "cook_soup", "evaluate_held_out"}
+    shutil.rmtree(folder / "results/data/tiny-noto")
+    assert planned(folder) == {}  # as the page says
 
 
 def test_shift_set_that_is_taken_out_leaves_every_evaluation(finished):
