@@ -266,6 +266,21 @@ def test_config_problem_is_told_before_any_job_starts(checkout):
     assert "Traceback" not in done.stdout
 
 
+def test_check_tells_all_that_is_wrong_with_data_and_models(checkout):
+    def spoil(config):
+        config["datasets"]["tiny-noto"]["num_images"] = 5
+        config["backbones"]["tiny"]["model"] = "test_nothing"
+
+    config = write_config(checkout, "spoilt.yaml", spoil)
+    done = snakemake(checkout, "check", "--configfile", config)
+    assert done.returncode != 0
+    assert "expected 5 images, found 277" in done.stdout
+    assert "backbone tiny: cannot be used" in done.stdout
+    assert "timm has no model 'test_nothing'" in done.stdout
+    assert "disk of results/: " in done.stdout
+    assert "2 problems found" in done.stdout
+
+
 @pytest.mark.parametrize("target", ["all", "results/table3.csv", "results/figure1.svg"])
 def test_default_study_dry_runs_without_any_flag(checkout, target):
     done = snakemake(checkout, "-n", target)

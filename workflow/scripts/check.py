@@ -12,7 +12,6 @@ from modelsoups.base.logs import log_to
 from modelsoups.base.paths import require
 from modelsoups.data.check import check_dataset, trying
 from modelsoups.data.specs import CountsSpec, parse_dataset
-from modelsoups.models.backbones import BackboneSpec
 from modelsoups.models.check import (
     check_backbone,
     check_checkpoints,
@@ -36,8 +35,7 @@ for name, (spec, counts, ids) in params.datasets.items():
     print(found, flush=True)
     checked.append(found)
 counts = {each.name: each.count for each in checked if each.count is not None}
-models = {name: (BackboneSpec(**spec), count) for name, (spec, count) in params.models.items()}
-num_parameters = {**count_parameters(models), **params.own_parameters}
+num_parameters = {**count_parameters(params.models, strict=False), **params.own_parameters}
 plan = plan_study(
     {
         name: SweepSize(**size, num_parameters=num_parameters[name])
@@ -58,14 +56,14 @@ looks: dict[str, Callable[[], object]] = {
         for name, path in params.given
     },
     **{
-        f"backbone {name}": partial(check_backbone, BackboneSpec(**spec), num_classes)
+        f"backbone {name}": partial(check_backbone, spec, num_classes)
         for name, (spec, num_classes) in params.backbones.items()
     },
     **{
         f"sweep {name}": partial(
             check_checkpoints,
             {model: CheckpointSpec(**fields) for model, fields in files.items()},
-            BackboneSpec(**spec),
+            spec,
             num_classes,
         )
         for name, (files, spec, num_classes) in params.checkpoints.items()

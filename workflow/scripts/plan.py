@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelsoups.base.logs import log_to
-from modelsoups.models.backbones import BackboneSpec
 from modelsoups.models.check import count_parameters
 from modelsoups.study.plan import (
     GIB,
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
 
 log_to(snakemake.log[0])
 params = snakemake.params
-models = {
-    name: (BackboneSpec(**spec), params.num_classes[name])
-    for name, spec in params.backbones.items()
-}
-num_parameters = count_parameters(models)
+num_parameters = count_parameters(
+    {name: (spec, params.num_classes[name]) for name, spec in params.backbones.items()}
+)
 trained = {}  # sweep -> images a second and GPU
 for sweep, rows in params.runs.items():
     runs = [

@@ -22,6 +22,7 @@ from modelsoups.data.tasks import TASKS
 from modelsoups.data.views import DECODE_AHEAD
 
 DECODED = 32  # images of a data set that are decoded, a seeded sample; of others the header is read
+CANNOT = (ValueError, OSError, RuntimeError)  # what cannot be used raises one of these
 TOLD = 3  # unreadable images that are named
 
 
@@ -43,7 +44,7 @@ def trying(name: str, look: Callable[[], object]) -> Checked:
     """What `look` says, or the error of values or files that it raises."""
     try:
         return Checked(name=name, found=str(look()))
-    except (ValueError, OSError, RuntimeError) as error:
+    except CANNOT as error:
         return Checked(name=name, found="", problems=[str(error)])
 
 

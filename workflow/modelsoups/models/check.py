@@ -4,10 +4,13 @@ Nothing is written, and nothing is downloaded: the hub is asked for what its cac
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import torch
 
 from modelsoups.base.paths import free_space, resolve, used_space
+from modelsoups.data.check import CANNOT
 from modelsoups.models.backbones import (
     BackboneSpec,
     build_classifier,
@@ -22,22 +25,38 @@ from modelsoups.weights.foreign import check_fit, read_checkpoint
 from modelsoups.weights.stored import open_stored
 
 
-def count_parameters(models: Mapping[str, tuple[BackboneSpec, int]]) -> dict[str, int]:
-    """Number of parameters of each backbone with a head of so many classes."""
-    counts = {}
-    for spec, num_classes in set(models.values()):
-        # Of language models shapes alone: some are large. (Image towers compute as they are made.)
-        with torch.device("meta" if spec.task == "text" else "cpu"):
-            model = build_classifier(spec, num_classes)
-        counts[spec, num_classes] = sum(tensor.numel() for tensor in model.parameters())
-    return {name: counts[model] for name, model in models.items()}
+def count_parameters(
+    models: Mapping[str, tuple[Mapping[str, Any], int]], strict: bool = True
+) -> dict[str, int]:
+    """Number of parameters of each backbone with a head of so many classes.
 
-
-def check_backbone(spec: BackboneSpec, num_classes: int) -> str:
-    """What the pre-trained weights of a backbone are.
-
-    Raises: ValueError if they are not there, or are of another architecture.
+    Args:
+        models: name -> fields of a BackboneSpec, and number of classes.
+        strict: whether one that cannot be built is an error; else it has 0.
     """
+    counts: dict[str, int] = {}
+    for model in models.values():
+        if repr(model) not in counts:
+            counts[repr(model)] = 0
+            with suppress(*(() if strict else CANNOT)):
+                counts[repr(model)] = _count_parameters(*model)
+    return {name: counts[repr(model)] for name, model in models.items()}
+
+
+def _count_parameters(fields: Mapping[str, Any], num_classes: int) -> int:
+    spec = BackboneSpec(**fields)
+    # Of language models shapes alone: some are large. (Image towers compute as they are made.)
+    with torch.device("meta" if spec.task == "text" else "cpu"):
+        model = build_classifier(spec, num_classes)
+    return sum(tensor.numel() for tensor in model.parameters())
+
+
+def check_backbone(fields: Mapping[str, Any], num_classes: int) -> str:
+    """What the pre-trained weights of a backbone with these fields of a BackboneSpec are.
+
+    Raises: ValueError if there is no such model, or its weights are not there or of another.
+    """
+    spec = BackboneSpec(**fields)
     what = f"{spec.model} of {spec.library}"
     if spec.weights in ("random", "none"):
         return f"{what}, no pre-trained weights"
@@ -46,14 +65,14 @@ def check_backbone(spec: BackboneSpec, num_classes: int) -> str:
 
 
 def check_checkpoints(
-    files: Mapping[str, CheckpointSpec], spec: BackboneSpec, num_classes: int
+    files: Mapping[str, CheckpointSpec], backbone: Mapping[str, Any], num_classes: int
 ) -> str:
     """How many checkpoints of a sweep are there; all of these are looked at.
 
     Raises: ValueError that names each that is missing, cannot be read or does not fit.
     """
     with torch.device("meta"):  # names and shapes alone
-        expected = build_classifier(spec, num_classes).state_dict()
+        expected = build_classifier(BackboneSpec(**backbone), num_classes).state_dict()
     missing, problems = [], []
     for name, checkpoint in files.items():
         try:
