@@ -105,11 +105,13 @@ def test_every_rule_with_a_gpu_is_known_to_the_profile():
 
 def test_site_file_sets_what_jobs_ask_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    site = {"gpus": 3, "every_job": {"slurm_account": "lab"}, "gpu_job": {"gpu_model": "a100"}}
+    every_job = {"slurm_account": "lab", "runtime": 30}
+    site = {"gpus": 3, "every_job": every_job, "gpu_job": {"gpu_model": "a100"}}
     Path("site.yaml").write_text(yaml.safe_dump(site))
     profile = read_profile()
     assert profile["resources"] == ["gpu=3"]
     assert "slurm_account=lab" in profile["default-resources"]
+    assert [each for each in profile["default-resources"] if "runtime" in each] == ["runtime=30"]
     assert "mem_mb=4000 * attempt" in profile["default-resources"]
     assert "finetune_run:gpu_model=a100" in profile["set-resources"]
     assert profile["slurm-status-command"] == "squeue"  # which needs no accounting
