@@ -117,6 +117,16 @@ def test_site_file_sets_what_jobs_ask_for(tmp_path, monkeypatch):
     assert profile["slurm-status-command"] == "squeue"  # which needs no accounting
 
 
+def test_key_of_the_site_file_with_nothing_below_it_is_as_left_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    left_out = read_profile()
+    Path("site.yaml").write_text("gpus:\nevery_job:\n  # slurm_account: lab\ngpu_job:\n")
+    assert read_profile() == left_out
+    Path("site.yaml").write_text("every_job: lab")
+    with pytest.raises(ConfigFileParserException, match="names with values below .'every_job'."):
+        read_profile()
+
+
 def test_unknown_key_of_the_site_file_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("MODELSOUPS_SITE", str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text("partition: gpu")
