@@ -35,7 +35,7 @@ include: "rules/replicates.smk"
 
 
 rule all:
-    """Every table and figure of the study."""
+    """Every table and figure of the study; if it has none, the scores of every sweep and pool."""
     default_target: True
     input:
         everything(),

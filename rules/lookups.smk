@@ -7,7 +7,10 @@ from types import SimpleNamespace as wildcards_of
 
 
 def everything():
-    """Every table and figure of the study, with what the report shows of its sweeps."""
+    """Every table and figure of the study, with what the report shows of its sweeps; of a study
+    without any the scores of every sweep and pool."""
+    if not TARGETS:
+        return expand(SCORES, sweep=STUDY.pools)
     shown = dict.fromkeys(
         sweep for target in TARGETS.values() for sweep in sweeps_named(target)
     )
@@ -17,9 +20,8 @@ def everything():
         for page in ["runs.html"] * (sweep in SWEEPS)
         + ["curves.svg"] * (sweep in STUDY.runs)
     ]
-    files = files_of(TARGETS)
     pages = ["results/what-holds.html", "results/time.html"]
-    return [*files, *pages * bool(files), *runs]
+    return [*files_of(TARGETS), *pages, *runs]
 
 
 def files_of(targets):

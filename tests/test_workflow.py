@@ -220,6 +220,17 @@ def test_both_starts_are_evaluated_as_models(checkout):
         assert (record["model"], record["kind"], record["head"]) == (model, kind, start)
 
 
+def test_all_of_a_study_without_tables_and_figures_is_its_scores(checkout):
+    def leave_out(config):
+        for key in [*config]:
+            if key.startswith(("table", "figure", "label_sets", "compare", "what_holds")):
+                del config[key]
+
+    jobs = planned(checkout, write_config(checkout, "scores.yaml", leave_out), ("all",))
+    assert jobs["score_sweep"] == 3  # two sweeps and a pool
+    assert jobs["finetune_run"] == 2 + 4
+
+
 def test_scores_of_a_sweep_take_in_its_other_starts(checkout):
     def add_start(config):
         sweep = {"backbone": "tiny-clip", "other_starts": ["zero-shot"]}
