@@ -185,6 +185,7 @@ def change(config, dotted, value):
             {"log_uniform": ["1e-6", 1.0e-4]},  # as YAML reads [1e-6, 1.0e-4]
             r"random.space.lr.log_uniform.0: YAML takes 1e-6 for a word; write 1.0e-6",
         ),
+        ("sweeps.random-search.random.num_runs", 3.0, "num_runs: 3.0 is not of type 'integer'"),
         ("linear_probe.l2", ["1.5E3"], r"l2.0: YAML takes 1.5E3 for a word; write 1.5e\+3"),
     ],
 )

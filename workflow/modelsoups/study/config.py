@@ -95,12 +95,15 @@ def check_config(
         problems: why they cannot be made; asked once all names are defined.
     """
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, each: type(each) is int)
+    validator = extend(Draft202012Validator, type_checker=whole)  # of JSON 3.0 is an integer, too
     study = Study(config)
     found = list(numbers_as_words(config))
     found = found or [
         f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {explain(error)}"
-        for error in Draft202012Validator(schema).iter_errors(config)
+        for error in validator(schema).iter_errors(config)
     ]
     found = found or list(dict.fromkeys(dangling_names(study, list(named(config)))))
     found = found or list(problems_of_models(study))
