@@ -309,6 +309,22 @@ def test_half_precision_and_old_numbers_keep_their_dtype(tmp_path):
     assert dtypes == {"torch.float16", "torch.int64"}
 
 
+def test_bfloat16_model_of_more_than_256_tensors_is_taken_over(tmp_path):
+    """bfloat16, which its config says, has no whole numbers above 256 that are odd."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "image_size": 32, "num_attention_heads": 1}
+    config = ViTConfig(num_hidden_layers=18, num_labels=3, **sizes)
+    model = own_models.seeded(1, lambda: ViTForImageClassification(config)).bfloat16()
+    model.save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    spec = described("transformers", tmp_path)
+    weights = take_over(open_stored(tmp_path), spec, build(spec))
+    state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
+    assert len(state) > 256
+    torch.testing.assert_close(weights, state, rtol=0, atol=0)
+
+
 def test_head_of_an_open_clip_model_is_found_by_its_shape(tmp_path):
     request = Request(library="open_clip", model="ViT-S-32-alt", features="normalized")
     tower = torch.nn.Linear(2, 2)  # a file that says nothing

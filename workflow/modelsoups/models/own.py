@@ -284,7 +284,9 @@ def describe_transformers(request: Request, stored: Stored, num_classes: int) ->
         arguments=config.to_dict(),
         seen=seen,
         assumed=[],
-        saved_as=names_when_saved(AutoModelForImageClassification.from_config(config)),
+        saved_as=names_when_saved(
+            AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+        ),
     )
 
 
@@ -295,6 +297,7 @@ def names_when_saved(model: Any) -> dict[str, str]:
     Since its version 5 transformers renames tensors as it reads and writes files. Each tensor is
     filled with a number of its own, and found again by it.
 
+    Args: model: in float32; a narrower dtype would round the numbers.
     Raises: ValueError if a tensor is split or merged on the way.
     """
     state = model.state_dict()
