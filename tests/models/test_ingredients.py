@@ -9,10 +9,13 @@ import timm
 import tokenizers
 import torch
 import torchvision
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import own_models
+from modelsoups.data.specs import ViewSpec
+from modelsoups.data.views import apply_view
 from modelsoups.models.ingredients import check_ingredients, take_over
 from modelsoups.models.own import Request, build, describe
 from modelsoups.weights.stored import open_stored
@@ -261,6 +264,35 @@ def test_model_sees_images_as_its_processor_does(tmp_path):
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(ValueError, match="soup.preprocessing: mean, std needed"):
         described("transformers", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["EfficientNet", "PoolFormer", "Levit", "MobileViT"])
+def test_processors_of_their_own_kind_are_as_the_library_has_them_or_refused(tmp_path, kind):
+    import transformers
+
+    save("transformers", tmp_path, 0)
+    getattr(transformers, f"{kind}ImageProcessor")().save_pretrained(tmp_path)
+    if kind in ("Levit", "MobileViT"):
+        with pytest.raises(ValueError, match="is not read; .* say size, mean and std"):
+            described("transformers", tmp_path)
+        return
+    spec = described("transformers", tmp_path)
+    picture = Image.fromarray(IMAGES[0].byte().permute(1, 2, 0).numpy()).resize((300, 400))
+    view = torch.tensor(apply_view(ViewSpec(**spec.view), picture)).permute(2, 0, 1)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (spec.mean, spec.std))
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    pixels = processor(picture, return_tensors="pt").pixel_values[0]
+    torch.testing.assert_close((view / 255 - mean) / std, pixels, atol=1e-4, rtol=1e-4)
+
+
+def test_middle_that_the_library_cuts_out_a_pixel_aside_is_let_pass(tmp_path):
+    from transformers import BitImageProcessor
+
+    save("transformers", tmp_path, 0)
+    sizes = {"size": {"shortest_edge": 37}, "crop_size": {"height": 32, "width": 32}}
+    BitImageProcessor(**sizes).save_pretrained(tmp_path)
+    view = described("transformers", tmp_path).view
+    assert (view["size"], view["resize"]) == (32, 37)
 
 
 def test_what_no_file_says_is_told_of_and_the_config_can_say_it(tmp_path):

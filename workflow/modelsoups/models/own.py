@@ -18,7 +18,7 @@ from torch import nn
 from modelsoups.base.files import read_json, write_json
 from modelsoups.base.functions import import_function
 from modelsoups.data.specs import ViewSpec
-from modelsoups.models.processors import seen_by_processor
+from modelsoups.models.processors import check_processor, seen_by_processor
 from modelsoups.study.own import classes_of_config
 from modelsoups.weights.checkpoints import Checkpoint
 from modelsoups.weights.stored import Stored
@@ -277,6 +277,7 @@ def describe_transformers(request: Request, stored: Stored, num_classes: int) ->
     seen = {} if size is None else {"size": size if isinstance(size, int) else size[0]}
     if path.exists() and not {"size", "mean", "std"} <= request.preprocessing.keys():
         seen = seen_by_processor(read_json(path), path)
+        check_processor(seen, folder)
     elif config.model_type == "timm_wrapper":  # its config is the processor's too
         seen = _seen_by_timm(config.architecture, {}, config.pretrained_cfg)
     return Found(
