@@ -357,6 +357,28 @@ def test_bfloat16_model_of_more_than_256_tensors_is_taken_over(tmp_path):
     torch.testing.assert_close(weights, state, rtol=0, atol=0)
 
 
+def test_what_models_do_not_share_beside_the_weights_does_not_keep_the_soup_from_its_file(
+    tmp_path, caplog
+):
+    """Of a loss that both have the mean; of metrics and an average that differ the first's."""
+    given = []
+    for seed, metric in ((1, torch.ones(3)), (2, torch.ones(5))):
+        path = save("lightning", tmp_path / f"run{seed}", seed)
+        content = torch.load(path, weights_only=True)
+        more = {"metric.total": metric, "best": torch.tensor(-torch.inf)}
+        content["state_dict"] |= {**more, **({"ema.0.weight": torch.ones(2)} if seed == 1 else {})}
+        torch.save(content, path)
+        given.append(path)
+    models = {path.parent.name: open_stored(path) for path in given}
+    own_models.cook(models, Request(**FORMS["lightning"]), tmp_path / "out")
+    state = torch.load(tmp_path / "out/soup/best.ckpt", weights_only=True)["state_dict"]
+    assert state["loss.weight"].tolist() == [1.5] * 3
+    assert state["metric.total"].tolist() == [1] * 3
+    assert state["best"].item() == -torch.inf
+    assert state["ema.0.weight"].tolist() == [1] * 2
+    assert "are kept: best, ema.0.weight, metric.total" in caplog.text
+
+
 def test_head_of_an_open_clip_model_is_found_by_its_shape(tmp_path):
     request = Request(library="open_clip", model="ViT-S-32-alt", features="normalized")
     tower = torch.nn.Linear(2, 2)  # a file that says nothing

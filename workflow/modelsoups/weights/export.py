@@ -1,5 +1,6 @@
 """A soup in the form that its ingredients came in: names, dtypes, files and configs are theirs."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from modelsoups.weights.checkpoints import (
     write_weights,
 )
 from modelsoups.weights.stored import Stored
+
+logger = logging.getLogger(__name__)
 
 # Of a folder, what is copied: configs, tokenizers, processors, code; not what training left.
 COPIED = (".json", ".txt", ".model", ".py", ".jinja")
@@ -92,13 +95,32 @@ def average_others(
 ) -> Weights:
     """What is in the files besides the model, averaged like it: a text tower, a loss's weights.
 
-    Whole numbers are those of the first.
+    Whole numbers, and what is not in all files alike and finite (a metric's state, a running
+    average that some have), are those of the first; of the latter the log tells.
 
-    Args: names: of the tensors; of the same shapes in all. coefficients: of the models.
+    Args: names: of tensors in the first. coefficients: of the models.
     """
     first = models[0].load(names)
     floating = [name for name in names if first[name].is_floating_point()]
-    if not floating:
-        return first
     parts = [model.load(floating) for model in models]
-    return {**first, **average(parts, list(coefficients))}
+    alike = [name for name in floating if all(_fits(part, name, first[name]) for part in parts)]
+    if left := sorted({*floating} - {*alike}):
+        logger.warning(
+            "not in all models alike and finite, so those of %s are kept: %s",
+            models[0].path,
+            ", ".join(left),
+        )
+    if not alike:
+        return first
+    means = average([{name: part[name] for name in alike} for part in parts], list(coefficients))
+    return {**first, **means}
+
+
+def _fits(weights: Weights, name: str, other: torch.Tensor) -> bool:
+    found = weights.get(name)
+    return (
+        found is not None
+        and found.is_floating_point()
+        and found.shape == other.shape
+        and bool(found.isfinite().all())
+    )
