@@ -313,6 +313,22 @@ def test_what_no_file_says_is_told_of_and_the_config_can_say_it(tmp_path):
     assert describe(request, open_stored(path), own_models.CLASSES).assumed == []
 
 
+@pytest.mark.parametrize(
+    ("form", "model", "default"),
+    [
+        ("torchvision", "shufflenet_v2_x0_5", "that of ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1"),
+        ("timm_file", "test_resnet", "timm's default for test_resnet"),
+    ],
+)
+def test_arguments_of_another_script_are_not_said_to_be_those_of_the_librarys(
+    tmp_path, form, model, default
+):
+    args = argparse.Namespace(model=model, lr=0.1)
+    torch.save({"model": {"x": torch.ones(1)}, "args": args}, tmp_path / "last.pth")
+    [assumed] = described(form, tmp_path / "last.pth").assumed
+    assert default in assumed
+
+
 def test_folder_that_mixes_models_is_refused_with_what_differs(tmp_path):
     """Another architecture, another number of classes, another order of them."""
     first = save("transformers", tmp_path / "a", 0)

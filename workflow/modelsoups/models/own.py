@@ -223,7 +223,7 @@ def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
     given = {**trained, **input_of(arguments)}
     seen = _seen_by_timm(name, given, {**model.pretrained_cfg, **said.get("pretrained_cfg", {})})
     source = "that of timm's train.py and its arguments"
-    if not trained:
+    if "crop_pct" not in trained:  # none, or those of another script
         source = f"timm's default for {name}; the file does not say how its model was trained"
     assumed = [] if "pretrained_cfg" in said else [f"preprocessing: {source}"]
     return Found(model=name, arguments=arguments, seen=seen, assumed=assumed)
@@ -346,7 +346,8 @@ def describe_torchvision(request: Request, stored: Stored, num_classes: int) -> 
         "mean": data.mean,
         "std": data.std,
     }
-    source = "the arguments of the reference train.py" if trained else f"that of {entry}"
+    told = "val_crop_size" in trained  # else there are none, or those of another script
+    source = "the arguments of the reference train.py" if told else f"that of {entry}"
     return Found(
         model=name,
         arguments={**request.arguments, "num_classes": num_classes},
