@@ -68,7 +68,7 @@ from modelsoups.soups.registry import (
     parse_recipe,
 )
 from modelsoups.study.classes import list_ids
-from modelsoups.study.config import check_config, read_config
+from modelsoups.study.config import check_config, check_soup, read_config
 from modelsoups.study.own import (
     HELD_OUT,
     MODEL,
@@ -137,10 +137,12 @@ try:
     CONFIG = with_paths(read_config(config, shipped))
     # Where the user's data are: the environment's word counts, then the config's.
     os.environ.update({**CONFIG.get("folders", {}), **os.environ})
+    schema = complete_schema(HOME / "workflow/schemas/config.schema.yaml")
+    check_soup(CONFIG, schema)
     CONFIG = add_study(CONFIG, shipped)
     STUDY = check_config(
         CONFIG,
-        complete_schema(HOME / "workflow/schemas/config.schema.yaml"),
+        schema,
         named=list_names,
         problems=list_problems,
     )

@@ -56,6 +56,28 @@ def test_every_shipped_config_is_valid(path, tmp_path, monkeypatch):
     check_config(config)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "soup: None is not of type 'object'"),
+        ({"held_out": None}, "soup.held_out: None is not of type"),
+        ({"held_out": "data/val"}, "soup.held_out: 'data/val' is not of type 'object'"),
+        ({"held_out": {"layout": "class-folders"}}, "soup.held_out: 'path' is a required property"),
+        ({"tests": [{"path": "data/test"}]}, "soup.tests: .* is not of type 'object'"),
+        ({"recipe": "greedy"}, "soup.recipe: 'greedy' is not of type 'object'"),
+        ({"library": "keras"}, "soup.library: 'keras' is not one of"),
+        ({"classes": 0}, "soup.classes: 0 is less than the minimum"),
+        ({"model": 18, "preprocesing": {}}, r"(?s)'preprocesing' was unexpected.*soup.model: 18"),
+    ],
+)
+def test_section_soup_of_another_form_is_told_of_before_a_study_is_made_of_it(change, message):
+    config = yaml.safe_load((ROOT / "config/own.yaml").read_text())
+    study_config.check_soup(config, SCHEMA)
+    config["soup"] = change and {**config["soup"], **change}
+    with pytest.raises(ValueError, match=message):
+        study_config.check_soup(config, SCHEMA)
+
+
 def change(config, dotted, value):
     *folders, key = dotted.split(".")
     for folder in folders:

@@ -143,18 +143,22 @@ def test_config_without_the_section_stays_as_it_is():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"held_out": None}, r"expected a mapping with .* \['held_out'\] are missing"),
-        ({"library": "keras"}, "soup.library: 'keras' is unknown; allowed: timm"),
         (
             {"library": "torchvision", "model": None},
             "soup.model: files of torchvision do not say it",
         ),
         ({"held_out": {"path": "x.parquet"}}, "soup.classes: needed, in the order"),
         ({"held_out": {"path": "none", "layout": "class-folders"}}, "none is no folder"),
+        ({"accuracy": {"lr0.1": 0.9}}, "no models are called lr0.1; their names, .* are model"),
+        ({"classes": "none.txt"}, "soup.classes: none.txt is no file"),
+        ({"classes": "runs/a/table.csv"}, "table.csv has no column id, but name, number"),
+        ({"classes": ["cat", "dog", "cat"]}, "soup.classes: more than once there are cat"),
     ],
 )
 def test_what_is_missing_is_named(change, message):
     write("runs/a/model.safetensors")
+    with open("runs/a/table.csv", "w", encoding="utf-8") as file:
+        file.write("name,number\ncat,0\n")
     soup = {key: value for key, value in {**SOUP, **change}.items() if value is not None}
     with pytest.raises(ValueError, match=message):
         add_study({"soup": soup})

@@ -80,6 +80,19 @@ def read_schema(path: str | Path, sections: Mapping[str, Any]) -> dict[str, Any]
     return schema
 
 
+def check_soup(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raise one ValueError that lists what is wrong with the form of the section `soup`.
+
+    It comes before `own.add_study`, which makes a study of the section.
+    """
+    given = {key: config[key] for key in ("soup",) if key in config}
+    if found := form_problems(given, {**schema, "required": []}):
+        raise ValueError(
+            "the section `soup` has these problems (docs/own.md has examples, docs/config.md all "
+            "keys):\n  " + "\n  ".join(found)
+        )
+
+
 def check_config(
     config: Mapping[str, Any],
     schema: Mapping[str, Any],
@@ -94,17 +107,8 @@ def check_config(
         named: what tables and figures name; asked once the config has the schema's form.
         problems: why they cannot be made; asked once all names are defined.
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, each: type(each) is int)
-    validator = extend(Draft202012Validator, type_checker=whole)  # of JSON 3.0 is an integer, too
     study = Study(config)
-    found = list(numbers_as_words(config))
-    found = found or [
-        f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {explain(error)}"
-        for error in validator(schema).iter_errors(config)
-    ]
+    found = list(numbers_as_words(config)) or form_problems(config, schema)
     found = found or list(dict.fromkeys(dangling_names(study, list(named(config)))))
     found = found or list(problems_of_models(study))
     found = found or list(problems(study))
@@ -129,6 +133,19 @@ def numbers_as_words(config: Any, place: str = "") -> Iterator[str]:
     elif isinstance(config, list):
         for number, each in enumerate(config):
             yield from numbers_as_words(each, f"{place}.{number}")
+
+
+def form_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """What in a config has not the schema's form, each with its key."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, each: type(each) is int)
+    validator = extend(Draft202012Validator, type_checker=whole)  # of JSON 3.0 is an integer, too
+    return [
+        f"{'.'.join(map(str, error.absolute_path)) or 'config'}: {explain(error)}"
+        for error in validator(schema).iter_errors(config)
+    ]
 
 
 def explain(error: Any) -> str:

@@ -6,6 +6,7 @@ follows. Imported while Snakemake parses: standard library only.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from modelsoups.study.search import INITIALIZATION
 OWN = "own"  # name of the sweep, its backbone and its view
 MODEL = "results/own/model.json"  # what the models are: found out by a job, read by the others
 HELD_OUT = "held-out"
-LIBRARIES = ("timm", "transformers", "torchvision", "open_clip", "python")
 # What models may predict -> the metric that they are judged by, unless the config names another.
 JUDGED_BY = {"class": "accuracy", "labels": "average_precision", "numbers": "mae"}
 WITH_METRIC = ("greedy", "pruned", "interpolated")  # recipes that choose by one
@@ -28,21 +28,14 @@ EVALUATED = ("timm", "torchvision", "python")  # libraries that `evaluate` goes 
 def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> dict[str, Any]:
     """The config with the study that its section `soup` describes; what it says itself stays.
 
-    Args: find: from a path as written to that of the file.
-    Raises: ValueError if models or classes cannot be found.
+    Args:
+        config: its section of the form that the schema says (`config.check_soup`). find: from a
+            path as written to that of the file.
+    Raises: ValueError if models or classes cannot be found, or `accuracy` is of none.
     """
     if "soup" not in config:
         return dict(config)
     soup = config["soup"]
-    needed = ["checkpoints", "library", "held_out"]
-    if not isinstance(soup, Mapping) or (missing := [k for k in needed if k not in soup]):
-        raise ValueError(
-            f"soup: expected a mapping with {', '.join(needed)}, {missing} are missing"
-        )
-    if soup["library"] not in LIBRARIES:
-        raise ValueError(
-            f"soup.library: {soup['library']!r} is unknown; allowed: {', '.join(LIBRARIES)}"
-        )
     if soup["library"] in ("torchvision", "open_clip", "python") and "model" not in soup:
         raise ValueError(f"soup.model: files of {soup['library']} do not say it; name it")
     if "evaluate" in soup and (soup["library"] not in EVALUATED or "model" not in soup):
@@ -60,12 +53,21 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
     files = {f"run-{name}" if name in taken else name: path for name, path in files.items()}
+    models = [*([INITIALIZATION] if start else []), *files]
+    if unknown := sorted(soup.get("accuracy", {}).keys() - {*models}):
+        raise ValueError(
+            f"soup.accuracy: no models are called {', '.join(unknown)}; their names, of what "
+            f"differs in their paths, are {', '.join(models)}"
+        )
     base = find_base(files, soup.get("base"), soup["library"])
+    classes = find_classes(soup, base or next(iter(files.values()), ""), find)
+    if twice := sorted(each for each, count in Counter(classes).items() if count > 1):
+        raise ValueError(f"soup.classes: more than once there are {', '.join(twice[:5])}")
     tests = soup.get("tests", {})
     roles = dict.fromkeys(tests, "shift") | dict.fromkeys(list(tests)[:1], "test")
     study = {
         "study": f"Soup of {soup['checkpoints']}",
-        "classes": find_classes(soup, base or next(iter(files.values()), ""), find),
+        "classes": classes,
         "views": {OWN: {"from": MODEL}},
         "datasets": {
             HELD_OUT: {"role": "held_out", **set_of(soup, soup["held_out"])},
@@ -179,6 +181,8 @@ def classes_of_config(path: str) -> list[str] | None:
 
 
 def _read_classes(path: str) -> list[str]:
+    if not os.path.isfile(path):
+        raise ValueError(f"soup.classes: {path} is no file; give one, a list, or their number")
     if path.endswith(".csv"):
         return read_ids(path)
     with open(path, encoding="utf-8") as file:
