@@ -6,17 +6,15 @@ import pandas as pd
 
 from modelsoups.base.files import publish
 from modelsoups.base.logs import log_to
-from modelsoups.base.paths import resolve
-from modelsoups.models.ingredients import check_ingredients
+from modelsoups.models.ingredients import check_ingredients, open_models
 from modelsoups.models.own import build, read_spec
-from modelsoups.weights.stored import open_stored
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 log_to(snakemake.log[0])
 params = snakemake.params
-models = {name: open_stored(resolve(path), params.part) for name, path in params.models.items()}
+models = open_models(params.models, params.part)
 spec = read_spec(snakemake.input.spec)
 check_ingredients(models, spec, build(spec), params.prefix)
 rows = [

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from modelsoups.base.files import publish, read_json
 from modelsoups.base.logs import log_to
-from modelsoups.base.paths import resolve
 from modelsoups.evaluation.scores import read_scores
+from modelsoups.models.ingredients import open_models
 from modelsoups.models.own import read_spec
 from modelsoups.paper.card import card, report, show_own
 from modelsoups.soups.own import export
-from modelsoups.weights.stored import open_stored
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 log_to(snakemake.log[0])
 params, given = snakemake.params, snakemake.input
 spec, record = read_spec(given.spec), read_json(given.record)
-models = {name: open_stored(resolve(path), params.part) for name, path in params.models.items()}
+models = open_models(params.models, params.part)
 files = params.get("given", params.models)
 records = zip(params.models, map(read_json, given.records), strict=True)
 hashes = {name: each["inputs"]["file"] for name, each in records}

@@ -17,12 +17,12 @@ from modelsoups.models.backbones import (
     load_pretrained,
     weights_file,
 )
-from modelsoups.models.ingredients import check_ingredients
+from modelsoups.models.ingredients import check_ingredients, open_models
 from modelsoups.models.own import Request, build, describe
 from modelsoups.study.checkpoints import CheckpointSpec
 from modelsoups.study.plan import GIB
+from modelsoups.study.search import INITIALIZATION
 from modelsoups.weights.foreign import check_fit, read_checkpoint
-from modelsoups.weights.stored import open_stored
 
 
 def count_parameters(
@@ -101,10 +101,11 @@ def check_own(
 ) -> str:
     """What models made elsewhere are. Args: as the rules `describe_model`, `check_ingredients`.
 
-    Raises: ValueError if they do not fit together.
+    Raises: ValueError if some cannot be read, or they do not fit together.
     """
-    models = {name: open_stored(resolve(path), part) for name, path in files.items()}
-    spec = describe(Request(**request), next(iter(models.values())), classes)  # type: ignore[arg-type]
+    models = open_models(files, part)
+    first = next(stored for name, stored in models.items() if name != INITIALIZATION)
+    spec = describe(Request(**request), first, classes)  # type: ignore[arg-type]
     check_ingredients(models, spec, build(spec), prefix)
     assumed = "; assumed: " + "; ".join(spec.assumed) if spec.assumed else ""
     return f"{len(models)} models, {spec.model} of {spec.library}, fit together{assumed}"

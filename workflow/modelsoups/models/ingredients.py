@@ -9,13 +9,32 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from modelsoups.base.paths import resolve
 from modelsoups.models.own import OwnModel, OwnSpec
 from modelsoups.study.own import classes_of_config
 from modelsoups.weights.checkpoints import PREFIX, Weights
-from modelsoups.weights.stored import Stored, check_shapes, fit_names, needed_of
+from modelsoups.weights.stored import Stored, check_shapes, fit_names, needed_of, open_stored
 
 logger = logging.getLogger(__name__)
 State = Mapping[str, torch.Tensor]
+
+
+def open_models(files: Mapping[str, str], part: str | None = None) -> dict[str, Stored]:
+    """Models by name. Args: files: name -> file or folder. part: of `open_stored`.
+
+    Raises: ValueError that names all that cannot be read, with what is wrong with each.
+    """
+    models, problems = {}, []
+    for name, path in files.items():
+        try:
+            models[name] = open_stored(resolve(path), part)
+        except (ValueError, OSError) as error:
+            problems.append(f"\n  {name}: {error}")
+    if problems:
+        raise ValueError(
+            f"{len(problems)} of {len(files)} models cannot be read:{''.join(problems)}"
+        )
+    return models
 
 
 def names_in(
