@@ -251,6 +251,18 @@ def test_model_sees_images_as_its_training_script_was_told(tmp_path):
     assert any("arguments" in each for each in spec.assumed)
 
 
+def test_model_has_the_epsilon_that_its_training_script_was_told(tmp_path):
+    path = save("timm_train", tmp_path, 0)
+    content = torch.load(path, weights_only=False)
+    content["args"].bn_eps = 0.5
+    torch.save(content, path)
+    norms = [
+        each for each in build(described("timm_train", path)).modules() if hasattr(each, "eps")
+    ]
+    assert norms
+    assert {each.eps for each in norms} == {0.5}
+
+
 def test_model_sees_images_as_its_processor_does(tmp_path):
     spec = described("transformers", save("transformers", tmp_path, 0))
     assert spec.view == {

@@ -214,6 +214,7 @@ def describe_timm(request: Request, stored: Stored, num_classes: int) -> Found:
     arguments = {
         **architecture_of(name)[1],
         **({"global_pool": trained["gp"]} if trained.get("gp") else {}),
+        **({"bn_eps": trained["bn_eps"]} if trained.get("bn_eps") else {}),
         **(trained.get("model_kwargs") or {}),
         **said.get("model_args", {}),
         **request.arguments,
