@@ -211,6 +211,13 @@ def test_a_folder_and_an_archive_are_told_from_files(tmp_path):
     assert what_is(tmp_path / "a") == "a zip archive"
 
 
+def test_file_that_is_no_json_is_named(tmp_path):
+    for content in (b"", b'{"a": 1', b"\xff"):
+        (tmp_path / "config.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"config.json: expected JSON \("):
+            read_json(tmp_path / "config.json")
+
+
 def test_json_comes_back_as_it_went(tmp_path):
     content = {"name": "größer", "values": [1, 2.5, None]}
     write_json(tmp_path / "a.json", content)

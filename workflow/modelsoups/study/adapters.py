@@ -5,10 +5,11 @@ that it was trained on, and those are averaged. Imported while Snakemake parses:
 only.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
+
+from modelsoups.base.files import read_json
 
 CONFIG, FILES = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
 # Of a config of LoRA: what makes a model that no weights alone are.
@@ -24,8 +25,7 @@ def adapter_in(path: str) -> str | None:
 
 def read_config(folder: str) -> dict[str, Any]:
     """What PEFT wrote beside an adapter."""
-    with open(os.path.join(os.path.expandvars(folder), CONFIG), encoding="utf-8") as file:
-        return json.load(file)
+    return read_json(os.path.join(os.path.expandvars(folder), CONFIG))
 
 
 def find_base(files: Mapping[str, str], said: str | None, library: str) -> str | None:
