@@ -91,6 +91,23 @@ def test_column_without_images_is_named_with_its_type(write, column, kind):
         index(write(image=column))
 
 
+def test_numbers_of_a_file_of_the_hub_are_classes_by_their_names(write):
+    """`datasets` says what they are called: the study's classes may be in another order."""
+
+    def labels(names, numbers=(0, 1, 2)):
+        path = write(label=[*numbers])
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        said = json.dumps({"info": {"features": features}})
+        pq.write_table(pq.read_table(path).replace_schema_metadata({"huggingface": said}), path)
+        return index(path).label.tolist()
+
+    assert labels(WNIDS) == [0, 1, 2]
+    assert labels(WNIDS[::-1]) == [2, 1, 0]
+    assert labels(["tench", "goldfish", "shark"]) == [0, 1, 2]  # no ids: by number
+    with pytest.raises(ValueError, match=r"1 images have a label that is none .* \['-1'\]"):
+        labels(WNIDS[::-1], (0, 1, -1))
+
+
 @pytest.mark.parametrize("labels", [[0, None, 1], ["a", None, "b"]])
 def test_missing_labels_are_named_by_their_rows(write, labels):
     message = r"column 'label' has no label \(null\) in 1 rows, the first \[1\]; leave them out"

@@ -6,6 +6,7 @@ perhaps `path`, the file's name.
 """
 
 import glob
+import json
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
@@ -95,7 +96,7 @@ def open_parquet(file: str) -> pq.ParquetFile:
 def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str]) -> pd.DataFrame:
     """The rows of one file that match `spec.where`; `name` is null where no path is stored.
 
-    Args: outputs: names of what models give, where that is no class.
+    Args: outputs: names of what models give, or the ids of the classes.
 
     Raises:
         ValueError: a column is missing or of a wrong type, or a label is; says which and where.
@@ -130,7 +131,8 @@ def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str]) -> pd.DataFr
     names = [path or None for path in paths] if has_path else [None] * len(rows)
     given: dict[str, Any] = {}
     if spec.predicts == CLASS:
-        given = {"id": class_ids(table[spec.label], rows, f"{file}: column {spec.label!r}")}
+        labels = class_ids(table[spec.label], rows, f"{file}: column {spec.label!r}")
+        given = {"id": by_name(labels, names_of_numbers(schema, spec.label), outputs)}
     elif targets:
         given = {"targets": read_columns(spec, table, file, outputs)}
     return pd.DataFrame(
@@ -142,6 +144,28 @@ def list_file(spec: DatasetSpec, file: str, outputs: Sequence[str]) -> pd.DataFr
             "group": as_text(table[spec.group], f"{file}: column {spec.group!r}") if groups else "",
         }
     )
+
+
+def names_of_numbers(schema: pa.Schema, column: str) -> list[str]:
+    """Of a file of Hugging Face's `datasets` what a column's numbers are called, if it says it."""
+    try:
+        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def by_name(
+    labels: np.ndarray | list[str], names: Sequence[str], classes: Sequence[str]
+) -> np.ndarray | list[str]:
+    """Labels, as ids where they are numbers of the set's classes in another order.
+
+    Args: names: of the numbers in the data. classes: ids of the set's.
+    """
+    if isinstance(labels, list) or [*names] == [*classes] or sorted(names) != sorted(classes):
+        return labels
+    inside = (labels >= 0) & (labels < len(names))
+    return [names[label] for label in labels] if inside.all() else labels
 
 
 def open_table(file: str) -> pa.Table:
