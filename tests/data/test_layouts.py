@@ -72,6 +72,14 @@ def test_missing_and_unknown_class_folders_are_named(tmp_path):
         index_dataset(spec(root), WNIDS)
 
 
+def test_class_without_images_has_an_empty_folder_as_the_error_says(tmp_path):
+    root = write_train(tmp_path, [WNIDS[0], WNIDS[2]], per_class=1)
+    with pytest.raises(ValueError, match="a class without images has an empty folder"):
+        index_dataset(spec(root), WNIDS)
+    (root / WNIDS[1]).mkdir()
+    assert index_dataset(spec(root), WNIDS)[0].label.tolist() == [0, 2]
+
+
 def test_truncated_set_names_the_classes_that_are_short(tmp_path):
     root = write_train(tmp_path, per_class=2)
     (root / WNIDS[1] / f"{WNIDS[1]}_1.JPEG").unlink()

@@ -111,7 +111,8 @@ def list_folders(
             f"{root}: expected {len(ids)} class folders; {len(missing)} are missing "
             f"{missing[:5]}, {len(unknown)} are of no class {unknown[:5]}. Is the archive "
             "unpacked in full, and the path that of the folder right above the class folders? Of a "
-            "study of some of its classes, `other_classes: skip` passes the others over"
+            "study of some of its classes, `other_classes: skip` passes the others over; a class "
+            "without images has an empty folder"
         )
     with ThreadPoolExecutor(LIST_AT_ONCE) as pool:
         names = list(pool.map(image_names, (folder / id for id in ids)))
