@@ -435,6 +435,24 @@ def test_model_that_open_clip_does_not_have_is_refused():
         describe(request, NOTHING, own_models.CLASSES)
 
 
+def test_open_clip_model_that_reads_any_size_is_given_its_own(tmp_path, monkeypatch):
+    import open_clip
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {
+            **{"timm_model_name": "test_resnet", "timm_model_pretrained": False},
+            **{"timm_pool": "", "timm_proj": "linear", "image_size": 96},
+        },
+        "text_cfg": {"width": 16, "heads": 2, "layers": 1},
+    }
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "any-size", config)
+    torch.save({"x": torch.ones(1)}, tmp_path / "x.pt")
+    request = Request(library="open_clip", model="any-size", features="plain")
+    spec = describe(request, open_stored(tmp_path / "x.pt"), own_models.CLASSES)
+    assert spec.view["size"] == spec.view["resize"] == 96
+
+
 def test_function_of_the_users_own_has_to_be_there():
     spec = Request(library="python", **{**PYTHON, "model": "own_models:no_such"})
     with pytest.raises(ValueError, match="own_models:no_such: expected `package.module:function`"):

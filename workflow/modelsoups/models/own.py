@@ -368,6 +368,8 @@ def build_torchvision(spec: OwnSpec) -> nn.Module:
 
 def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Found:
     """The image tower of a model of open_clip, with a linear head."""
+    import open_clip
+
     from modelsoups.models.open_clip_towers import build_open_clip, check_open_clip
     from modelsoups.models.towers import Preprocessing, TowerSpec
 
@@ -382,9 +384,11 @@ def describe_open_clip(request: Request, stored: Stored, num_classes: int) -> Fo
     tower = build_open_clip(spec)
     data = tower.preprocessing
     assert isinstance(data, Preprocessing)
+    said = open_clip.get_model_config(request.model)["vision_cfg"].get("image_size", 224)
+    side = data.fixed_size or (said if isinstance(said, int) else said[0])
     seen = {
-        "size": data.fixed_size,
-        "resize": data.fixed_size,
+        "size": side,
+        "resize": side,
         "resize_mode": "squash" if data.resize_mode == "squash" else "shortest",
         "interpolation": data.interpolation,
         "mean": data.mean,
