@@ -78,6 +78,7 @@ rule check_ingredients:
         models=own_models(),
         part=SOUP.get("part"),
         prefix=SOUP.get("prefix"),
+        seen_alike=not {"preprocessing", "evaluate"}.isdisjoint(SOUP),
     message:
         "Checking that the models fit together"
     script:

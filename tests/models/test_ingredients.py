@@ -359,6 +359,28 @@ def test_folder_that_mixes_models_is_refused_with_what_differs(tmp_path):
     assert "architecture test_vit, that of a is ViTForImageClassification" in lines[3]
 
 
+@pytest.mark.parametrize("form", ["transformers", "timm_train"])
+def test_models_that_saw_images_in_several_ways_are_refused_unless_the_config_says_one(
+    tmp_path, form
+):
+    paths = [save(form, tmp_path / f"run{seed}", seed) for seed in (1, 2)]
+    if form == "transformers":
+        path, key = paths[1] / "preprocessor_config.json", "image_mean"
+        path.write_text(json.dumps({**json.loads(path.read_text()), key: [0.4] * 3}))
+    else:
+        content = torch.load(paths[1], weights_only=False)
+        content["args"].mean, key = (0.4,) * 3, "mean"
+        torch.save(content, paths[1])
+    models = {f"run{i}": open_stored(path) for i, path in enumerate(paths, 1)}
+    spec = described(form, paths[0])
+    message = rf"run2 .*{key} \[0.4, 0.4, 0.4\], in run1 \[0.5, .*say by `soup.preprocessing`"
+    with pytest.raises(ValueError, match=message):
+        check_ingredients(models, spec, build(spec))
+    check_ingredients(models, spec, build(spec), seen_alike=True)
+    start = {"initialization": models["run2"], "run1": models["run1"]}
+    check_ingredients(start, spec, build(spec))  # of it the weights alone count
+
+
 def test_half_precision_and_old_numbers_keep_their_dtype(tmp_path):
     path = save("timm_file", tmp_path, 0)
     half = {k: t.half() if t.is_floating_point() else t for k, t in load_file(path).items()}

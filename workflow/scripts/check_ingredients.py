@@ -16,7 +16,7 @@ log_to(snakemake.log[0])
 params = snakemake.params
 models = open_models(params.models, params.part)
 spec = read_spec(snakemake.input.spec)
-check_ingredients(models, spec, build(spec), params.prefix)
+check_ingredients(models, spec, build(spec), params.prefix, params.seen_alike)
 rows = [
     (name, path, models[name].part or "", ", ".join(models[name].left_aside))
     for name, path in params.get("given", params.models).items()

@@ -106,7 +106,8 @@ def check_own(
     models = open_models(files, part)
     first = next(stored for name, stored in models.items() if name != INITIALIZATION)
     spec = describe(Request(**request), first, classes)  # type: ignore[arg-type]
-    check_ingredients(models, spec, build(spec), prefix)
+    seen_alike = not {"preprocessing", "evaluate"}.isdisjoint(request)
+    check_ingredients(models, spec, build(spec), prefix, seen_alike)
     assumed = "; assumed: " + "; ".join(spec.assumed) if spec.assumed else ""
     return f"{len(models)} models, {spec.model} of {spec.library}, fit together{assumed}"
 

@@ -1,22 +1,36 @@
 """Models made elsewhere, taken over: their tensors under the names that the model has for them.
 
-A folder that mixes models of several architectures, numbers or orders of classes is refused as a
-whole, before anything is evaluated, with what differs in each of them.
+A folder that mixes models of several architectures, numbers or orders of classes, or ways to see
+images, is refused as a whole, before anything is evaluated, with what differs in each of them.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
+from modelsoups.base.files import read_json
 from modelsoups.base.paths import resolve
+from modelsoups.models.adapters import PROCESSOR
 from modelsoups.models.own import OwnModel, OwnSpec
 from modelsoups.study.own import classes_of_config
+from modelsoups.study.search import INITIALIZATION
 from modelsoups.weights.checkpoints import PREFIX, Weights
 from modelsoups.weights.stored import Stored, check_shapes, fit_names, needed_of, open_stored
 
 logger = logging.getLogger(__name__)
 State = Mapping[str, torch.Tensor]
+
+# How a model sees images: in the arguments of timm's and torchvision's scripts and in timm's
+# folders, and in the config of a processor of transformers.
+SEEN_BY_SCRIPTS = (
+    *("img_size", "input_size", "crop_pct", "crop_mode", "mean", "std", "interpolation"),
+    *("val_resize_size", "val_crop_size"),
+)
+SEEN_BY_PROCESSORS = (
+    *("size", "crop_size", "do_center_crop", "do_normalize", "image_mean", "image_std", "resample"),
+)
 
 
 def open_models(files: Mapping[str, str], part: str | None = None) -> dict[str, Stored]:
@@ -94,15 +108,22 @@ def take_over(stored: Stored, spec: OwnSpec, model: OwnModel, prefix: str | None
 
 
 def check_ingredients(
-    models: Mapping[str, Stored], spec: OwnSpec, model: OwnModel, prefix: str | None = None
+    models: Mapping[str, Stored],
+    spec: OwnSpec,
+    model: OwnModel,
+    prefix: str | None = None,
+    seen_alike: bool = False,
 ) -> None:
     """Raise a ValueError unless all are the one model with one order of classes.
 
     Args:
         models: name -> where it is; the first is what others are compared with.
         spec, model: what they ought to be.
+        seen_alike: whether the config says how all of them see images.
     """
     first, *_ = models
+    trained = {} if seen_alike else {n: each for n, each in models.items() if n != INITIALIZATION}
+    seen = {name: what for name, stored in trained.items() if (what := seeing_of(stored))}
     said = {name: (architecture_of(stored), classes_of(stored)) for name, stored in models.items()}
     problems = []
     for name, stored in models.items():
@@ -112,6 +133,8 @@ def check_ingredients(
             found.append(f"architecture {kind}, that of {first} is {first_kind}")
         if classes and first_classes and classes != first_classes:
             found.append(_differing(classes, first_classes, first))
+        if name in seen and (differing := _seen_otherwise(seen[name], *next(iter(seen.items())))):
+            found.append(differing)
         try:
             names_in(stored, spec, model, prefix)
         except ValueError as error:
@@ -132,6 +155,27 @@ def architecture_of(stored: Stored) -> str | None:
     trained = args.get("model") if isinstance(args, Mapping) else None
     named = said.get("architecture") or said.get("arch") or said.get("architectures") or trained
     return ", ".join(named) if isinstance(named, list) else named
+
+
+def seeing_of(stored: Stored) -> dict[str, Any]:
+    """What a file or folder says of how its model sees images, in its library's words."""
+    said = {**(stored.said.get("pretrained_cfg") or {})}
+    if isinstance(args := stored.said.get("args"), Mapping):
+        said |= args
+    found = {key: said.get(key) for key in SEEN_BY_SCRIPTS}
+    if stored.folder and (path := stored.folder / PROCESSOR).exists():
+        config = read_json(path)
+        found |= {key: config.get(key) for key in SEEN_BY_PROCESSORS}
+    given = {key: value for key, value in found.items() if value not in (None, "")}
+    return {key: [*value] if isinstance(value, tuple) else value for key, value in given.items()}
+
+
+def _seen_otherwise(seen: Mapping[str, Any], name: str, others: Mapping[str, Any]) -> str:
+    """What two models say differently, in words; nothing if there is nothing that both say."""
+    keys = [key for key in seen if key in others and seen[key] != others[key]]
+    each = ", ".join(f"{key} {seen[key]}, in {name} {others[key]}" for key in keys)
+    cure = "; a soup sees images in one way: say by `soup.preprocessing` in which"
+    return f"it saw images otherwise: {each}{cure}" if keys else ""
 
 
 def classes_of(stored: Stored) -> list[str] | None:
