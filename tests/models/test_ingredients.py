@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 
 import pytest
@@ -339,6 +340,25 @@ def test_arguments_of_another_script_are_not_said_to_be_those_of_the_librarys(
     torch.save({"model": {"x": torch.ones(1)}, "args": args}, tmp_path / "last.pth")
     [assumed] = described(form, tmp_path / "last.pth").assumed
     assert default in assumed
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("cat", "dog", "owl"), []),
+        (("cat", "owl", "dog"), ["output 1 is 'dog', which .* calls 'owl' .2 of 3 outputs"]),
+        (("Katze", "dog", "owl"), ["output 0 is 'cat', which .* calls 'Katze' .1 of 3 outputs"]),
+    ],
+)
+def test_classes_that_the_model_calls_otherwise_are_told_of(tmp_path, names, said):
+    """In a folder's config, and in a torch file."""
+    order = {name: number for number, name in enumerate(names)}
+    torch.save({"model": {"x": torch.ones(1)}, "class_to_idx": order}, tmp_path / "a.pt")
+    folder = save("transformers", tmp_path / "b", 0, names)
+    for spec in (described("timm_file", tmp_path / "a.pt"), described("transformers", folder)):
+        found = [each for each in spec.assumed if each.startswith("classes")]
+        assert len(found) == len(said)
+        assert all(re.search(*each) for each in zip(said, found, strict=True))
 
 
 def test_folder_that_mixes_models_is_refused_with_what_differs(tmp_path):

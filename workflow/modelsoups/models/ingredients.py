@@ -13,8 +13,7 @@ import torch
 from modelsoups.base.files import read_json
 from modelsoups.base.paths import resolve
 from modelsoups.models.adapters import PROCESSOR
-from modelsoups.models.own import OwnModel, OwnSpec
-from modelsoups.study.own import classes_of_config
+from modelsoups.models.own import OwnModel, OwnSpec, classes_of
 from modelsoups.study.search import INITIALIZATION
 from modelsoups.weights.checkpoints import PREFIX, Weights
 from modelsoups.weights.stored import Stored, check_shapes, fit_names, needed_of, open_stored
@@ -176,17 +175,6 @@ def _seen_otherwise(seen: Mapping[str, Any], name: str, others: Mapping[str, Any
     each = ", ".join(f"{key} {seen[key]}, in {name} {others[key]}" for key in keys)
     cure = "; a soup sees images in one way: say by `soup.preprocessing` in which"
     return f"it saw images otherwise: {each}{cure}" if keys else ""
-
-
-def classes_of(stored: Stored) -> list[str] | None:
-    """The classes in the order of a model's outputs, if its file or config names them."""
-    for key in ("class_to_idx", "classes", "class_names", "label_names"):
-        value = stored.said.get(key)
-        if isinstance(value, Mapping):
-            return [str(name) for name in sorted(value, key=lambda name: value[name])]
-        if isinstance(value, list | tuple):
-            return [str(name) for name in value]
-    return classes_of_config(str(stored.path)) if stored.folder else None
 
 
 def _differing(classes: Sequence[str], others: Sequence[str], name: str) -> str:

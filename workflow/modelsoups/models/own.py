@@ -134,11 +134,12 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
         interpolation=seen.get("interpolation", "bilinear"),
         resize_mode=seen.get("resize_mode", "shortest"),
     )
-    named = classes_of_config(str(stored.path))
-    if named and {*named} != {*classes}:
+    pairs = enumerate(zip(classes, classes_of(stored) or [], strict=False))
+    if other := [(at, ours, theirs) for at, (ours, theirs) in pairs if ours != theirs]:
+        at, ours, theirs = other[0]
         assumed.append(
-            f"classes: outputs are in the order {list(classes[:3])}...; the model's own names for "
-            f"them are others ({named[:3]}...)"
+            f"classes: output {at} is {ours!r}, which the model's own file calls {theirs!r} "
+            f"({len(other)} of {len(classes)} outputs have another name there)"
         )
     return OwnSpec(
         library=request.library,  # type: ignore[arg-type]
@@ -152,6 +153,17 @@ def describe(request: Request, stored: Stored, classes: Sequence[str]) -> OwnSpe
         assumed=assumed,
         saved_as=found.saved_as,
     )
+
+
+def classes_of(stored: Stored) -> list[str] | None:
+    """The classes in the order of a model's outputs, if its file or config names them."""
+    for key in ("class_to_idx", "classes", "class_names", "label_names"):
+        value = stored.said.get(key)
+        if isinstance(value, Mapping):
+            return [str(name) for name in sorted(value, key=lambda name: value[name])]
+        if isinstance(value, list | tuple):
+            return [str(name) for name in value]
+    return classes_of_config(str(stored.path))
 
 
 def describe_evaluated(request: Request, num_classes: int) -> OwnSpec:
