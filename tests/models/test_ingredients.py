@@ -501,5 +501,32 @@ def test_function_of_the_users_own_has_to_be_there():
         build(describe(spec, NOTHING, own_models.CLASSES))
 
 
+class Gives(torch.nn.Module):
+    """A model that gives what a function makes of an image's mean (b,)."""
+
+    def __init__(self, give):
+        super().__init__()
+        self.give = give
+
+    def forward(self, pixels):
+        return self.give(pixels.mean((1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("give", "found"),
+    [
+        (lambda mean: torch.stack([mean] * 5, 1), r"\(2, 5\)"),
+        (lambda mean: mean, r"\(2,\)"),
+        (lambda mean: (mean, mean), "tuple"),
+    ],
+)
+def test_model_that_does_not_give_a_number_for_each_class_is_told_of(monkeypatch, give, found):
+    """Of more outputs than classes the first would be taken for theirs."""
+    monkeypatch.setattr(own_models, "build_net", lambda: Gives(give))
+    model = build(describe(Request(library="python", **PYTHON), NOTHING, own_models.CLASSES))
+    with pytest.raises(ValueError, match=rf"expected outputs of shape \(2, 3\), .* found {found}"):
+        model(IMAGES)
+
+
 class NOTHING:
     path, said, folder = "here", {}, None

@@ -73,17 +73,29 @@ class OwnModel(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]):
+    def __init__(self, model: nn.Module, spec: OwnSpec):
         super().__init__()
-        self.model = model
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.model, self.spec = model, spec
+        mean, std = (255 * torch.tensor(each).view(-1, 1, 1) for each in (spec.mean, spec.std))
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (b, C) float32 of images (b, 3, H, W), uint8 or float in [0, 255]."""
+        """Outputs (b, C) float32 of images (b, 3, H, W), uint8 or float in [0, 255].
+
+        Raises: ValueError if the model gives anything else.
+        """
         pixels = (images.float() - self.mean) / self.std
         outputs = self.model(pixels.contiguous(memory_format=torch.channels_last))
-        return getattr(outputs, "logits", outputs).float()
+        outputs = getattr(outputs, "logits", outputs)
+        wanted = (len(images), self.spec.num_classes)
+        found = tuple(outputs.shape) if torch.is_tensor(outputs) else type(outputs).__name__
+        if found != wanted:
+            raise ValueError(
+                f"{self.spec.model}: expected outputs of shape {wanted}, a number for each class, "
+                f"found {found}; are the classes those of the model?"
+            )
+        return outputs.float()
 
 
 class TowerWithHead(nn.Module):
@@ -197,13 +209,13 @@ def build(spec: OwnSpec) -> OwnModel:
     """The model, with whatever weights its library begins with.
 
     Raises:
-        ValueError: it is no module, or has another number of outputs.
+        ValueError: it is no module.
     """
     with torch.device("cpu"):  # callers that want names alone need its tied tensors too
         model = OWN_LIBRARIES[spec.library].build(spec)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{spec.model}: expected a torch.nn.Module, got {type(model).__name__}")
-    own = OwnModel(model, spec.mean, spec.std)
+    own = OwnModel(model, spec)
     return own.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
