@@ -136,6 +136,17 @@ def test_section_becomes_a_study_and_what_the_config_says_besides_counts():
     assert list(named) == ["a", "run-greedy"]  # greedy is the soup's name
 
 
+@pytest.mark.parametrize("start", ["runs/start.pt", "./runs/start.pt", "$HERE/runs/start.pt"])
+def test_initialization_among_the_models_is_no_ingredient_however_its_path_is_written(
+    start, monkeypatch
+):
+    monkeypatch.setenv("HERE", os.getcwd())
+    write("runs/a.pt", "runs/b.pt", "runs/start.pt")
+    study = add_study({"soup": {**SOUP, "checkpoints": "runs/*.pt", "initialization": start}})
+    files = {"initialization": start, "a": "runs/a.pt", "b": "runs/b.pt"}
+    assert study["sweeps"]["own"]["files"] == files
+
+
 def test_config_without_the_section_stays_as_it_is():
     assert add_study({"study": "x"}) == {"study": "x"}
 

@@ -45,7 +45,8 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         )
     paths = find_models(soup["checkpoints"])
     start = soup.get("initialization")
-    files = name_models([adapter_in(path) or path for path in paths if path != start])
+    others = [path for path in paths if not start or _real(path) != _real(start)]
+    files = name_models([adapter_in(path) or path for path in others])
     recipe = dict(soup.get("recipe", {"kind": "greedy"}))
     metric = evaluator_of(config) or JUDGED_BY.get(soup.get("predicts", "class"), "accuracy")
     if recipe.get("kind") in WITH_METRIC and metric != "accuracy":
@@ -89,6 +90,11 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         for key, value in study.items()
     }
     return {**config, **merged, "soup": {**soup, "base": base} if base else soup}
+
+
+def _real(path: str) -> str:
+    """A path without variables, links and `./`: equal for one file."""
+    return os.path.realpath(os.path.expandvars(path))
 
 
 def set_of(soup: Mapping[str, Any], spec: Any) -> dict[str, Any]:
