@@ -161,6 +161,7 @@ def test_config_without_the_section_stays_as_it_is():
         ({"held_out": {"path": "x.parquet"}}, "soup.classes: needed, in the order"),
         ({"held_out": {"path": "none", "layout": "class-folders"}}, "none is no folder"),
         ({"accuracy": {"lr0.1": 0.9}}, "no models are called lr0.1; their names, .* are model"),
+        ({"tests": {"t": SOUP["held_out"]}}, "soup.tests: t is the held-out set"),
         ({"classes": "none.txt"}, "soup.classes: none.txt is no file"),
         ({"classes": "runs/a/table.csv"}, "table.csv: expected a column id, .*, found .'name', 'number'"),
         ({"classes": ["cat", "dog", "cat"]}, "soup.classes: more than once there are cat"),

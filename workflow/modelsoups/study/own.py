@@ -65,6 +65,11 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
     if twice := sorted(each for each, count in Counter(classes).items() if count > 1):
         raise ValueError(f"soup.classes: more than once there are {', '.join(twice[:5])}")
     tests = soup.get("tests", {})
+    if chosen_on := [name for name, spec in tests.items() if spec == soup["held_out"]]:
+        raise ValueError(
+            f"soup.tests: {', '.join(chosen_on)} is the held-out set, which every choice is made "
+            "on and which is reported anyway; name another set, or leave it out"
+        )
     roles = dict.fromkeys(tests, "shift") | dict.fromkeys(list(tests)[:1], "test")
     study = {
         "study": f"Soup of {soup['checkpoints']}",
