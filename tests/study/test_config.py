@@ -67,6 +67,10 @@ def test_every_shipped_config_is_valid(path, tmp_path, monkeypatch):
         ({"recipe": "greedy"}, "soup.recipe: 'greedy' is not of type 'object'"),
         ({"library": "keras"}, "soup.library: 'keras' is not one of"),
         ({"classes": 0}, "soup.classes: 0 is less than the minimum"),
+        (
+            {"preprocessing": {"mean": [123.7, 116.3, 103.5]}},
+            "soup.preprocessing.mean.0: 123.7 is greater than the maximum of 1",
+        ),
         ({"model": 18, "preprocesing": {}}, r"(?s)'preprocesing' was unexpected.*soup.model: 18"),
     ],
 )
