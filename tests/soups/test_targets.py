@@ -182,6 +182,10 @@ def scored(make, tmp_path, monkeypatch):
         "    return errors(model, path).mean()\n"
         "def nothing(model, path):\n"
         "    return [float('nan')]\n"
+        "def by_name(model, path):\n"
+        "    return {'error': 0.5}\n"
+        "def narrow(model, path):\n"
+        "    return torch.ones(3, dtype=torch.bfloat16)\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -243,3 +247,6 @@ def test_a_users_evaluator_decides_as_the_metric_that_it_computes(scored, functi
 def test_a_users_evaluator_has_to_return_finite_numbers(scored):
     with pytest.raises(ValueError, match="own_scores:nothing: expected a finite number"):
         score_examples("own_scores:nothing", Whole(), "val.npz")
+    with pytest.raises(ValueError, match="by_name: expected a finite .* found an object of type d"):
+        score_examples("own_scores:by_name", Whole(), "val.npz")
+    assert score_examples("own_scores:narrow", Whole(), "val.npz").tolist() == [1, 1, 1]

@@ -67,13 +67,17 @@ def score_examples(evaluate: str, model: torch.nn.Module, given: Any) -> np.ndar
     """
     with torch.inference_mode():
         found = import_function(evaluate)(model.model, given)
+    wanted = f"{evaluate}: expected a finite number for each example, or one for all, found"
     if torch.is_tensor(found):
-        found = found.cpu()
-    scores = np.asarray(found, dtype=np.float64).reshape(-1)
+        found = found.detach().cpu().double()  # bfloat16 is no type of NumPy's
+    try:
+        scores = np.asarray(found, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{wanted} an object of type {type(found).__name__} ({error})") from error
     if np.ndim(found) > 1 or not len(scores) or not np.isfinite(scores).all():
         raise ValueError(
-            f"{evaluate}: expected a finite number for each example, or one for all, found shape "
-            f"{np.shape(found)} with {(~np.isfinite(scores)).sum()} that are NaN or infinite"
+            f"{wanted} shape {np.shape(found)} with {(~np.isfinite(scores)).sum()} that are NaN or "
+            "infinite"
         )
     return scores
 
