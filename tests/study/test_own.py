@@ -60,6 +60,13 @@ def test_folder_is_its_subfolders_with_a_model_or_its_files():
     ]
 
 
+def test_states_that_accelerate_saves_beside_a_model_are_no_models():
+    others = ("optimizer.bin", "scheduler.bin", "sampler.bin", "dl_state_dict.bin", "scaler.pt")
+    write(*(f"saved/epoch_{n}/{name}" for n in (0, 1) for name in ("model.safetensors", *others)))
+    models = [f"saved/epoch_{n}/model.safetensors" for n in (0, 1)]
+    assert find_models("saved") == models
+
+
 def test_checkpoints_of_one_run_are_named_and_ordered_by_their_numbers():
     """Of the Trainer, timm's train.py and Lightning, and 1,200 of them."""
     for step in (1000, 200):

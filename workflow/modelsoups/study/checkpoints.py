@@ -22,7 +22,9 @@ WEIGHTS_NAMES = (
 )
 BESIDE = ("config.json", "preprocessor_config.json", "adapter_config.json")
 # What training writes beside weights.
-NO_WEIGHTS = re.compile(r"(optimizer|scheduler|scaler|training_args|rng_state|random_states)")
+NO_WEIGHTS = re.compile(
+    r"(optimizer|scheduler|scaler|sampler|dl_state_dict|training_args|rng_state|random_states)"
+)
 COPIES = ("last", "model_best", "best")  # other names that timm and others have for a checkpoint
 
 
