@@ -168,6 +168,7 @@ def test_config_without_the_section_stays_as_it_is():
         ({"held_out": {"path": "x.parquet"}}, "soup.classes: needed, in the order"),
         ({"held_out": {"path": "none", "layout": "class-folders"}}, "none is no folder"),
         ({"accuracy": {"lr0.1": 0.9}}, "no models are called lr0.1; their names, .* are model"),
+        ({"checkpoints": "other"}, "other/wd={0.1}/a.pt: Snakemake takes braces in a path"),
         ({"tests": {"t": SOUP["held_out"]}}, "soup.tests: t is the held-out set"),
         ({"classes": "none.txt"}, "soup.classes: none.txt is no file"),
         ({"classes": "runs/a/table.csv"}, "table.csv: expected a column id, .*, found .'name', 'number'"),
@@ -175,7 +176,7 @@ def test_config_without_the_section_stays_as_it_is():
     ],
 )
 def test_what_is_missing_is_named(change, message):
-    write("runs/a/model.safetensors")
+    write("runs/a/model.safetensors", "other/wd={0.1}/a.pt")
     with open("runs/a/table.csv", "w", encoding="utf-8") as file:
         file.write("name,number\ncat,0\n")
     soup = {key: value for key, value in {**SOUP, **change}.items() if value is not None}

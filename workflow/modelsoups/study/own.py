@@ -44,6 +44,11 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
             "others write a function that builds the model (`library: python`)"
         )
     paths = find_models(soup["checkpoints"])
+    if braced := [path for path in paths if {*path} & {*"{}"}]:
+        raise ValueError(
+            f"soup.checkpoints: {', '.join(braced[:4])}: Snakemake takes braces in a path for "
+            "wildcards; rename these, or name links to them"
+        )
     start = soup.get("initialization")
     others = [path for path in paths if not start or _real(path) != _real(start)]
     files = name_models([adapter_in(path) or path for path in others])
