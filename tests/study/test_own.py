@@ -168,6 +168,10 @@ def test_config_without_the_section_stays_as_it_is():
         ({"held_out": {"path": "x.parquet"}}, "soup.classes: needed, in the order"),
         ({"held_out": {"path": "none", "layout": "class-folders"}}, "none is no folder"),
         ({"accuracy": {"lr0.1": 0.9}}, "no models are called lr0.1; their names, .* are model"),
+        (
+            {"accuracy": {"model": 0.9}, "predicts": "numbers", "classes": 2},
+            "soup.accuracy: models that give numbers have none",
+        ),
         ({"checkpoints": "other"}, "other/wd={0.1}/a.pt: Snakemake takes braces in a path"),
         ({"tests": {"t": SOUP["held_out"]}}, "soup.tests: t is the held-out set"),
         ({"classes": "none.txt"}, "soup.classes: none.txt is no file"),

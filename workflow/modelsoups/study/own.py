@@ -59,6 +59,10 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
     files = {f"run-{name}" if name in taken else name: path for name, path in files.items()}
+    if "accuracy" in soup and soup.get("predicts", "class") != "class":
+        raise ValueError(
+            f"soup.accuracy: models that give {soup['predicts']} have none; leave it out"
+        )
     models = [*([INITIALIZATION] if start else []), *files]
     if unknown := sorted(soup.get("accuracy", {}).keys() - {*models}):
         raise ValueError(
