@@ -141,6 +141,9 @@ def test_section_becomes_a_study_and_what_the_config_says_besides_counts():
     assert study["evaluation"] == {"batch_size": 8}
     named = add_study({"soup": SOUP})["sweeps"]["own"]["files"]
     assert list(named) == ["a", "run-greedy"]  # greedy is the soup's name
+    write("runs/run-greedy/model.safetensors")
+    named = add_study({"soup": SOUP})["sweeps"]["own"]["files"]
+    assert list(named) == ["a", "run-greedy", "run-greedy-again"]
 
 
 @pytest.mark.parametrize("start", ["runs/start.pt", "./runs/start.pt", "$HERE/runs/start.pt"])

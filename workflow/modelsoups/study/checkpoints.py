@@ -6,7 +6,7 @@ Imported while Snakemake parses the workflow: standard library only.
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,11 +137,11 @@ def _is_weights(name: str) -> bool:
     return name.endswith(SUFFIXES) and not NO_WEIGHTS.match(name) and not name.startswith(".")
 
 
-def name_models(paths: Sequence[str]) -> dict[str, str]:
+def name_models(paths: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
     """A name for each model, made of what differs between their paths -> path.
 
     `runs/lr-1/model.safetensors` and `runs/lr-2/model.safetensors` are `lr-1` and `lr-2`. Names
-    have small letters, digits and `-`.
+    have small letters, digits and `-`; before one that is taken stands `run-`.
     """
     parts = [_without_suffix(path).split(os.sep) for path in paths]
     if len({len(each) for each in parts}) > 1:  # of several depths: from where they part on
@@ -152,6 +152,7 @@ def name_models(paths: Sequence[str]) -> dict[str, str]:
     for each, path in zip(parts, paths, strict=True):
         words = "-".join(each[i] for i in differing or [len(each) - 1])
         name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "model"
+        name = f"run-{name}" if name in taken else name
         while name in names:
             name += "-again"
         names[name] = path

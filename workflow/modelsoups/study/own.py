@@ -51,14 +51,13 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
         )
     start = soup.get("initialization")
     others = [path for path in paths if not start or _real(path) != _real(start)]
-    files = name_models([adapter_in(path) or path for path in others])
     recipe = dict(soup.get("recipe", {"kind": "greedy"}))
     metric = evaluator_of(config) or JUDGED_BY.get(soup.get("predicts", "class"), "accuracy")
     if recipe.get("kind") in WITH_METRIC and metric != "accuracy":
         recipe.setdefault("metric", metric)
     recipes = {"uniform": {"kind": "uniform"}, recipe.get("kind", "greedy"): recipe}
     taken = {*recipes, *config.get("recipes", {}), INITIALIZATION, "zero-shot", "linear-probe"}
-    files = {f"run-{name}" if name in taken else name: path for name, path in files.items()}
+    files = name_models([adapter_in(path) or path for path in others], taken)
     if "accuracy" in soup and soup.get("predicts", "class") != "class":
         raise ValueError(
             f"soup.accuracy: models that give {soup['predicts']} have none; leave it out"
