@@ -644,6 +644,12 @@ def first_own_files(wildcards):
     return files_of_model(STUDY.runs_of(OWN)[0])
 
 
+def module_of_own(wildcards):
+    """The user's module that builds the models, if in the working folder: an edit is another model."""
+    path = file_of(SOUP["model"]) if SOUP.get("library") == "python" else None
+    return [source(path)] if path else []
+
+
 def imported_files(wildcards):
     """The files of the model or adapter `{imported}`."""
     return watched_files(given_models()[wildcards.imported])

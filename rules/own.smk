@@ -39,6 +39,7 @@ rule describe_model:
     """What the models are and how they see images, found out from the first of them."""
     input:
         files=first_own_files,
+        module=module_of_own,
         code=code("describe_model"),
     output:
         spec=MODEL,

@@ -185,6 +185,12 @@ def test_worked_example_of_an_evaluator_of_ones_own(tmp_path):
     page = (tmp_path / "results/soup/report.html").read_text()
     assert "mean_iou" in page and "diagnosis.html" in page
     assert "mean_iou" in (tmp_path / "results/soup/diagnosis.html").read_text().lower()
+    # A network that is built otherwise is another model, of all files.
+    assert planned(tmp_path, "segmentation.yaml", ("soup",)) == {}
+    with open(tmp_path / "segmentation.py", "a", encoding="utf-8") as file:
+        file.write("# An edit.\n")
+    jobs = planned(tmp_path, "segmentation.yaml", ("soup",))
+    assert (jobs["describe_model"], jobs["import_own"]) == (1, 4)
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
