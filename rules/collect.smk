@@ -68,6 +68,7 @@ rule check:
         backbones=checked_backbones,
         checkpoints=checked_checkpoints,
         own=checked_own,
+        functions=[each["function"] for each in scored_metrics()],
         models=checked_models,
         own_parameters=parameters_of_own,
         sweeps=plan_sweeps,

@@ -164,6 +164,8 @@ def test_worked_example_of_an_evaluator_of_ones_own(tmp_path):
         shutil.copy(ROOT / "docs/own" / name, tmp_path)
     done = subprocess.run([sys.executable, "segmentation.py"], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+    checked = snakemake(tmp_path, "check", "--configfile", "segmentation.yaml")
+    assert "function segmentation:mean_iou: it is there" in checked.stdout
     made = snakemake(tmp_path, "soup", "--configfile", "segmentation.yaml")
     assert made.returncode == 0, made.stdout
     record = read_json(tmp_path / "results/sweeps/own/models/greedy/record.json")

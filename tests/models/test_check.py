@@ -7,7 +7,7 @@ import timm
 import torch
 
 import own_models
-from modelsoups.models.check import check_own
+from modelsoups.models.check import check_function, check_own
 
 
 def save(tmp_path):
@@ -33,3 +33,9 @@ def test_all_models_that_cannot_be_read_are_named(tmp_path):
     Path(files["b"]).unlink()
     with pytest.raises(ValueError, match=r"(?s)2 of 3 models cannot be read:.* a: .*cut.* b: .*No"):
         check_own(files, {"library": "timm"}, own_models.CLASSES)
+
+
+def test_function_of_ones_own_that_is_not_there_is_named():
+    assert check_function("own_models:build_net") == "it is there"
+    with pytest.raises(ValueError, match="own_models:brier: expected `package.module:function`"):
+        check_function("own_models:brier")

@@ -16,6 +16,7 @@ from modelsoups.models.check import (
     check_backbone,
     check_checkpoints,
     check_disk,
+    check_function,
     check_own,
     count_parameters,
 )
@@ -69,6 +70,7 @@ looks: dict[str, Callable[[], object]] = {
         for name, (files, spec, num_classes) in params.checkpoints.items()
     },
     "disk of results/": partial(check_disk, "results", needed),
+    **{f"function {name}": partial(check_function, name) for name in params.functions},
     **({"models of `soup`": partial(check_own, **params.own)} if params.own else {}),
 }
 for name, look in looks.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from modelsoups.base.functions import import_function
 from modelsoups.base.paths import free_space, resolve, used_space
 from modelsoups.data.check import CANNOT
 from modelsoups.models.backbones import (
@@ -110,6 +111,15 @@ def check_own(
     check_ingredients(models, spec, build(spec), prefix, seen_alike)
     assumed = "; assumed: " + "; ".join(spec.assumed) if spec.assumed else ""
     return f"{len(models)} models, {spec.model} of {spec.library}, fit together{assumed}"
+
+
+def check_function(name: str) -> str:
+    """That a function of the user's own, a metric or an evaluator, is there.
+
+    Raises: ValueError if it is not.
+    """
+    import_function(name)
+    return "it is there"
 
 
 def check_disk(folder: str, needed_gib: float) -> str:
