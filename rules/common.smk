@@ -54,6 +54,7 @@ import modelsoups.base
 from modelsoups.base.code import code_of, digest_of
 from modelsoups.base.functions import file_of
 from modelsoups.base.hub import why_no_push, with_paths
+from modelsoups.base.paths import expanded
 from modelsoups.paper.schema import complete_schema
 from modelsoups.paper.targets import (
     list_analyses,

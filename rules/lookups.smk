@@ -528,7 +528,7 @@ def checkpoint_spec(wildcards):
 def local_checkpoint(wildcards):
     """The file of a model that is not downloaded: a replaced one is noticed."""
     model = STUDY.checkpoints[wildcards.sweep][wildcards.imported]
-    return [given(os.path.expandvars(model.file))] if model.url is None else []
+    return [given(expanded(model.file))] if model.url is None else []
 
 
 def kind_of_checkpoint(wildcards):
@@ -624,7 +624,7 @@ def adapter_folder(wildcards):
 
 def adapter_files(wildcards):
     """The files of an adapter and, if they are here, of the model that it was trained on."""
-    base = os.path.expandvars(CONFIG["soup"]["base"])
+    base = expanded(CONFIG["soup"]["base"])
     own = watched_files(adapters()[wildcards.adapter])
     return own + (watched_files(base) if os.path.isdir(base) else [])
 
@@ -681,7 +681,7 @@ def given_to_own(wildcards):
 def files_of_own(wildcards):
     """That, if it is a file or folder in a fixed place: a replaced one is noticed."""
     given = given_to_own(wildcards)
-    path = os.path.expandvars(given) if isinstance(given, str) else ""
+    path = expanded(given) if isinstance(given, str) else ""
     return [path] if os.path.exists(path) else []
 
 

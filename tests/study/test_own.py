@@ -109,6 +109,17 @@ def test_subfolder_with_several_files_asks_for_a_pattern():
         find_models("runs")
 
 
+def test_models_and_data_may_be_below_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", os.getcwd())
+    write("runs/a.pt", "runs/b.pt")
+    for models in ("~/runs/*.pt", "~/runs", ["~/runs/a.pt", "~/runs/b.pt"]):
+        held_out = {"path": "~/data/val", "layout": "class-folders"}
+        study = add_study({"soup": {**SOUP, "checkpoints": models, "held_out": held_out}})
+        files = {"a": "~/runs/a.pt", "b": "~/runs/b.pt"}
+        assert (study["sweeps"]["own"]["files"], study["classes"]) == (files, ["cat", "dog"])
+    assert watched_files("~/runs/a.pt") == [os.path.abspath("runs/a.pt")]
+
+
 def test_nothing_that_matches_is_named():
     with pytest.raises(ValueError, match=r"nothing matches runs/\*"):
         find_models("runs/*")

@@ -19,6 +19,11 @@ OWN_FOLDER = "MODELSOUPS_HOME"  # the environment variable that names the workfl
 STAGED_FOLDER = "MODELSOUPS_STAGED"  # and the one that names that of copies
 
 
+def expanded(path: str | Path) -> str:
+    """The path with its environment variables put in, and the home folder for `~`."""
+    return os.path.expandvars(os.path.expanduser(path))
+
+
 def resolve(path: str | Path) -> Path:
     """The path with its environment variables put in.
 
@@ -28,7 +33,7 @@ def resolve(path: str | Path) -> Path:
     Raises:
         ValueError: a variable is not set; says how to set it.
     """
-    resolved = os.path.expandvars(os.path.expanduser(path))
+    resolved = expanded(path)
     if unset := re.findall(r"\$\{?(\w+)", resolved):
         raise ValueError(
             f"{path}: the environment variable {unset[0]} is not set; export {unset[0]}=<folder>, "

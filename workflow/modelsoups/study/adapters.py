@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelsoups.base.files import read_json
+from modelsoups.base.paths import expanded
 
 CONFIG, FILES = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
 # Of a config of LoRA: what makes a model that no weights alone are.
@@ -19,13 +20,13 @@ UNMERGEABLE = ("alora_invocation_tokens", "arrow_config", "megatron_config", "la
 def adapter_in(path: str) -> str | None:
     """The folder of an adapter, which a path or its file names; None: it is a model."""
     folder = os.path.dirname(path) if os.path.basename(path) in FILES else path
-    there = os.path.exists(os.path.join(os.path.expandvars(folder), CONFIG))
+    there = os.path.exists(os.path.join(expanded(folder), CONFIG))
     return folder if there else None
 
 
 def read_config(folder: str) -> dict[str, Any]:
     """What PEFT wrote beside an adapter."""
-    return read_json(os.path.join(os.path.expandvars(folder), CONFIG))
+    return read_json(os.path.join(expanded(folder), CONFIG))
 
 
 def find_base(files: Mapping[str, str], said: str | None, library: str) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modelsoups.base.paths import expanded
 from modelsoups.study.search import INITIALIZATION
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".tar")
@@ -32,7 +33,7 @@ COPIES = ("last", "model_best", "best")  # other names that timm and others have
 class CheckpointSpec:
     """A model that exists already: its file, and where it can be downloaded from."""
 
-    file: str  # may begin with $VARIABLE
+    file: str  # may begin with $VARIABLE or ~
     url: str | None = None
     sha256: str | None = None  # of the file, if it is known
 
@@ -60,10 +61,10 @@ def expand_files(files: str | list[str]) -> list[str]:
         return [files]
     # What stands before the first `*` is kept as written, with its variables.
     written = os.path.dirname(files[: files.index("*")])
-    fixed = os.path.expandvars(written)
-    names = glob.glob(os.path.expandvars(files))
+    fixed = expanded(written)
+    names = glob.glob(expanded(files))
     if not names:
-        raise ValueError(f"files: nothing matches {files} (here: {os.path.expandvars(files)})")
+        raise ValueError(f"files: nothing matches {files} (here: {expanded(files)})")
     names.sort(key=_by_numbers)
     return [os.path.join(written, os.path.relpath(name, fixed or ".")) for name in names]
 
@@ -83,11 +84,11 @@ def find_models(source: str | list[str]) -> list[str]:
     models = [
         found
         for path in expand_files(source)
-        for found in (_inside(path) if os.path.isdir(os.path.expandvars(path)) else [path])
+        for found in (_inside(path) if os.path.isdir(expanded(path)) else [path])
     ]
     first: dict[tuple[int, int], str] = {}
     for path in sorted(models, key=lambda path: _stem(path) in COPIES):
-        if os.path.exists(resolved := os.path.expandvars(path)):
+        if os.path.exists(resolved := expanded(path)):
             status = os.stat(resolved)
             first.setdefault((status.st_dev, status.st_ino), path)
         else:
@@ -98,7 +99,7 @@ def find_models(source: str | list[str]) -> list[str]:
 
 def _inside(folder: str) -> list[str]:
     """The models in a folder that was named as it is."""
-    here = os.path.expandvars(folder)
+    here = expanded(folder)
     names = sorted(os.listdir(here), key=_by_numbers)
     below = [
         found
@@ -120,7 +121,7 @@ def _inside(folder: str) -> list[str]:
 
 def _model_in(folder: str) -> str | None:
     """The one model that a subfolder holds, if it holds any."""
-    here = os.path.expandvars(folder)
+    here = expanded(folder)
     names = sorted(os.listdir(here))
     weights = [name for name in names if _is_weights(name)]
     if {"config.json", "adapter_config.json"} & {*names} and (weights or {*INDEXES} & {*names}):
@@ -161,7 +162,7 @@ def name_models(paths: Sequence[str], taken: Collection[str] = ()) -> dict[str, 
 
 def watched_files(path: str) -> list[str]:
     """The files of a model that are read, so that a replaced one is noticed."""
-    path = os.path.expandvars(path)
+    path = expanded(path)
     if os.path.isdir(path):
         inside = sorted(os.listdir(path))
         read = [name for name in inside if _is_weights(name) or name in (*INDEXES, *BESIDE)]

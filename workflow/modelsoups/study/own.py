@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from modelsoups.base.paths import expanded
 from modelsoups.study.adapters import adapter_in, find_base
 from modelsoups.study.checkpoints import find_models, name_models
 from modelsoups.study.classes import read_ids
@@ -107,7 +108,7 @@ def add_study(config: Mapping[str, Any], find: Callable[[str], str] = str) -> di
 
 def _real(path: str) -> str:
     """A path without variables, links and `./`: equal for one file."""
-    return os.path.realpath(os.path.expandvars(path))
+    return os.path.realpath(expanded(path))
 
 
 def set_of(soup: Mapping[str, Any], spec: Any) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def find_classes(soup: Mapping[str, Any], first: str, find: Callable[[str], str]
                 "`targets` say it only if they are columns, one for each"
             )
         return columns
-    named = classes_of_config(os.path.expandvars(first))
+    named = classes_of_config(expanded(first))
     held_out = soup["held_out"]
     if held_out.get("layout") != "class-folders":
         if named:
@@ -170,7 +171,7 @@ def find_classes(soup: Mapping[str, Any], first: str, find: Callable[[str], str]
             "line, or how many there are if labels are numbers; only a folder of classes "
             "(`layout: class-folders`), and a config.json with `id2label`, say it themselves"
         )
-    root = find(os.path.expandvars(held_out["path"]))
+    root = find(expanded(held_out["path"]))
     if not os.path.isdir(root):
         raise ValueError(f"soup.held_out.path: {held_out['path']} is no folder (here: {root})")
     folders = sorted(
