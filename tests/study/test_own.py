@@ -189,7 +189,10 @@ def test_config_without_the_section_stays_as_it_is():
         ({"checkpoints": "other"}, "other/wd={0.1}/a.pt: Snakemake takes braces in a path"),
         ({"tests": {"t": SOUP["held_out"]}}, "soup.tests: t is the held-out set"),
         ({"classes": "none.txt"}, "soup.classes: none.txt is no file"),
-        ({"classes": "runs/a/table.csv"}, "table.csv: expected a column id, .*, found .'name', 'number'"),
+        (
+            {"classes": "runs/a/table.csv"},
+            "table.csv: expected a column id, .*, found .'name', 'number'",
+        ),
         ({"classes": ["cat", "dog", "cat"]}, "soup.classes: more than once there are cat"),
     ],
 )
