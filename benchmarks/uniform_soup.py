@@ -30,6 +30,12 @@ def ours(paths: list[Path], output: Path) -> None:
     write_weights(output, average(paths))
 
 
+def ours_all_cores(paths: list[Path], output: Path) -> None:
+    """The same, tensors side by side on all cores, as from Python where nothing is said."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    ours(paths, output)
+
+
 def timm_script(paths: list[Path], output: Path) -> None:
     """The loop of timm's avg_checkpoints.py, and its hash of the output."""
     total: dict[str, torch.Tensor] = {}
@@ -94,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = make_checkpoints(folder, args.distinct)
-        seconds: dict[str, dict[int, float]] = {"ours": {}, "read": {}}
+        seconds: dict[str, dict[int, float]] = {"ours": {}, "cores": {}, "read": {}}
         for count in args.models:
             paths = {}
             for suffix in ("safetensors", "pt"):
@@ -104,6 +110,9 @@ def main() -> None:
 
             def ours_run(files=paths["safetensors"]) -> Run:
                 return run_alone(ours, files, folder / "ours")
+
+            def cores_run(files=paths["safetensors"]) -> Run:
+                return run_alone(ours_all_cores, files, folder / "cores")
 
             def timm_run(files=paths["safetensors"]) -> Run:
                 return run_alone(timm_script, files, folder / "timm")
@@ -117,6 +126,7 @@ def main() -> None:
             ours_run()  # reads the files into the page cache
             kinds: dict[str, Callable[[], Run]] = {
                 "ours": ours_run,
+                "cores": cores_run,
                 "read": read_run,
                 "timm": timm_run,
                 "loop": loop_run,
@@ -136,10 +146,12 @@ def main() -> None:
         few, most = min(args.models), max(args.models)
         if few < most:
             more = {name: (each[most] - each[few]) / (most - few) for name, each in seconds.items()}
-            print(
-                f"a model more: {more['ours']:.3f} s, {more['ours'] / more['read']:.2f} times "
-                f"reading its file once ({more['read']:.3f} s)"
-            )
+            for name, with_what in {"ours": "one thread", "cores": "all cores"}.items():
+                print(
+                    f"a model more, with {with_what}: {more[name]:.3f} s, "
+                    f"{more[name] / more['read']:.2f} times reading its file once "
+                    f"({more['read']:.3f} s)"
+                )
 
 
 if __name__ == "__main__":

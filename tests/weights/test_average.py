@@ -93,7 +93,7 @@ def test_files_give_the_same_as_memory_also_in_small_parts(tmp_path, monkeypatch
         write_weights(tmp_path / str(k), weights)
     paths = [tmp_path / str(k) for k in range(4)]
     assert equal(average(paths), average(pool))
-    monkeypatch.setattr(weights_module, "BLOCK", 16)  # 15 elements of `a` in four parts
+    monkeypatch.setattr(weights_module, "WIDTH", 4)  # 15 elements of `a` in four parts
     assert equal(average(paths), average(pool))
 
 

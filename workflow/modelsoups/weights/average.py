@@ -35,13 +35,13 @@ from modelsoups.weights.checkpoints import (
     find_tied,
     items_of,
     open_source,
-    read_rows,
+    read_each,
     read_whole,
 )
 
-# Elements of a tensor that are read at a time, and of all ingredients together: few enough for the
-# cache, enough to outweigh the calls.
-WIDTH, BLOCK = 2**14, 2**21
+# Elements read and summed at a time: few enough for the cache, and for torch not to split them
+# among threads of its own; enough to outweigh the calls.
+WIDTH = 2**15 - 1
 FACTORS = (".lora_A.", ".lora_B.")  # in the names that PEFT gives
 COUNTER = "num_batches_tracked"  # BatchNorm's; read by nothing but a cumulative average
 
@@ -115,34 +115,26 @@ def _average_tensor(
     if coefficients is not None and len(coefficients) != len(sources):
         raise ValueError(f"expected {len(sources)} coefficients, found {len(coefficients)}")
     result = torch.empty(entry.numel, dtype=entry.dtype)
-    width = min(WIDTH, max(1, BLOCK // len(sources)))
+    size = min(WIDTH, entry.numel)
     # float32 holds the narrower ones, too, of which numpy does not know all.
-    dtype = torch.promote_types(entry.dtype, torch.float32)
-    memory = torch.empty(len(sources) * min(width, entry.numel), dtype=dtype)
-    total = torch.empty(width, dtype=torch.float64)
-    for start in range(0, entry.numel, width):
-        part = result[start : start + width]
-        block = memory[: len(sources) * len(part)].view(len(sources), len(part))
-        read_rows(sources, key, start, block)
-        part.copy_(_sum(block, coefficients, total[: len(part)]))
+    memory = torch.empty(size, dtype=torch.promote_types(entry.dtype, torch.float32))
+    total = torch.empty(size, dtype=torch.float64)
+    for start in range(0, entry.numel, WIDTH):
+        part = result[start : start + WIDTH]
+        row, summed = memory[: len(part)], total[: len(part)].zero_()
+        rows = read_each(sources, key, start, row)
+        if coefficients is None:
+            values, sums = row.numpy(), summed.numpy()
+            for _ in rows:
+                np.add(sums, values, out=sums)  # torch would widen all values first
+            summed.div_(len(sources))
+        else:
+            for _, coefficient in zip(rows, coefficients, strict=True):
+                summed.add_(row, alpha=float(coefficient))
+        part.copy_(summed)
         if not torch.stack(part.aminmax()).isfinite().all():  # quicker than each element's
             _raise_non_finite(sources, key)
     return result.view(entry.shape)
-
-
-def _sum(
-    block: torch.Tensor, coefficients: Sequence[float] | None, total: torch.Tensor
-) -> torch.Tensor:
-    """Coefficients times the rows of a block (K, width), added in their order into `total` (width,)
-    float64; without coefficients their mean."""
-    if coefficients is None and block.shape[1] > 1:  # a single column numpy would add in pairs
-        np.add.reduce(block.numpy(), axis=0, out=total.numpy(), initial=0)
-        return total.div_(len(block))
-    total.zero_()
-    factors = [1.0] * len(block) if coefficients is None else coefficients
-    for row, factor in zip(block, factors, strict=True):
-        total.add_(row, alpha=float(factor))
-    return total if coefficients is not None else total.div_(len(block))
 
 
 def common_integers(sources: Sequence[Source], common: Mapping[str, Entry]) -> Weights:

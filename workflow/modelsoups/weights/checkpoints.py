@@ -16,7 +16,7 @@ import logging
 import os
 import resource
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,14 +205,24 @@ def read_whole(source: Source, key: str) -> torch.Tensor:
     return source.read(key, 0, entry.numel).view(entry.shape)
 
 
+def read_each(
+    sources: Iterable[Source], key: str, start: int, row: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """A row (width,) that at each step has elements of the next source's tensor, from `start`
+    on."""
+    values = row.view(torch.uint8).numpy().data
+    for source in sources:
+        if isinstance(source, Checkpoint) and source.entries[key].dtype == row.dtype:
+            source.read_bytes(key, start, values)
+        else:
+            row.copy_(source.read(key, start, len(row)))
+        yield row
+
+
 def read_rows(sources: Sequence[Source], key: str, start: int, block: torch.Tensor) -> None:
     """Fill a block (num_sources, width) with elements of a tensor of each, from `start` on."""
-    rows = block.view(torch.uint8).numpy()
-    for number, (source, row) in enumerate(zip(sources, rows, strict=True)):
-        if isinstance(source, Checkpoint) and source.entries[key].dtype == block.dtype:
-            source.read_bytes(key, start, row.data)
-        else:
-            block[number] = source.read(key, start, block.shape[1])
+    for source, row in zip(sources, block, strict=True):
+        next(read_each([source], key, start, row))
 
 
 def read_weights(path: str | Path) -> Weights:
