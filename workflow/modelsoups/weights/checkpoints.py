@@ -98,7 +98,7 @@ class Checkpoint:
     def read(self, key: str, start: int, count: int) -> torch.Tensor:
         """`count` elements of a tensor from `start` on, flat."""
         part = torch.empty(count, dtype=self.entries[key].dtype)
-        self.read_bytes(key, start, part.view(torch.uint8).numpy().data)
+        self.read_bytes(key, start, _bytes_of(part))
         return part
 
     def read_bytes(self, key: str, start: int, view: memoryview) -> None:
@@ -210,19 +210,27 @@ def read_each(
 ) -> Iterator[torch.Tensor]:
     """A row (width,) that at each step has elements of the next source's tensor, from `start`
     on."""
-    values = row.view(torch.uint8).numpy().data
+    memory = _bytes_of(row)
     for source in sources:
-        if isinstance(source, Checkpoint) and source.entries[key].dtype == row.dtype:
-            source.read_bytes(key, start, values)
-        else:
-            row.copy_(source.read(key, start, len(row)))
+        _fill(source, key, start, row, memory)
         yield row
 
 
 def read_rows(sources: Sequence[Source], key: str, start: int, block: torch.Tensor) -> None:
     """Fill a block (num_sources, width) with elements of a tensor of each, from `start` on."""
     for source, row in zip(sources, block, strict=True):
-        next(read_each([source], key, start, row))
+        _fill(source, key, start, row, _bytes_of(row))
+
+
+def _bytes_of(row: torch.Tensor) -> memoryview:
+    return row.view(torch.uint8).numpy().data
+
+
+def _fill(source: Source, key: str, start: int, row: torch.Tensor, memory: memoryview) -> None:
+    if isinstance(source, Checkpoint) and source.entries[key].dtype == row.dtype:
+        source.read_bytes(key, start, memory)
+    else:
+        row.copy_(source.read(key, start, len(row)))
 
 
 def read_weights(path: str | Path) -> Weights:
